@@ -1,0 +1,1 @@
+"""The published methods, one folder a paper. Methods never import one another."""
