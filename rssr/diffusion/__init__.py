@@ -1,0 +1,1 @@
+"""Noise mathematics as pure functions, each beside its equation number."""

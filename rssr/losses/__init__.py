@@ -1,0 +1,1 @@
+"""Training losses as pure functions and small modules, each with its equation."""

@@ -1,0 +1,138 @@
+"""What a method gives the training loop: phases, and one objective an optimizer.
+
+A phase names its networks, computes one loss per optimizer for a batch and says what to validate. The loop owns
+everything else (backward, step, averaging, precision, checkpoints, resume, reports) and never asks which method
+it runs. Objectives are `nn.Module`s whose forward is the loss, so that data-parallel wrappers see every gradient.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rssr.methods.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch of image pairs.
+
+    Attributes:
+        lr: [B, C, h, w], values in [-1, 1].
+        hr: [B, C, H, W], values in [-1, 1].
+        scale: H / h as drawn by the plan; equal for the whole micro-batch.
+    """
+
+    lr: Tensor
+    hr: Tensor
+    scale: float
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(self.lr.to(device), self.hr.to(device), self.scale)
+
+
+@dataclass
+class Loss:
+    """What an objective returns.
+
+    Attributes:
+        total: Scalar to minimise, with its graph.
+        terms: Named scalars to log, detached.
+        carry: Detached tensors for the objectives that follow in the same step, e.g. the SR image that a
+            discriminator judges, so that it is not computed twice.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    carry: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(nn.Module, ABC):
+    """One optimizer's loss. Its trained parameters are those that require gradients."""
+
+    def is_active(self, step: int) -> bool:
+        """Whether this objective is trained at this step (discriminators may start late)."""
+        return True
+
+    @abstractmethod
+    def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+        """The loss of one micro-batch; `carry` holds what earlier objectives of the step left."""
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters that this objective's optimizer updates, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Trained parameters and all persistent buffers: what a checkpoint must hold."""
+        buffers = {name for name, _ in self.named_buffers()}
+        kept = self.trained_parameters().keys() | buffers
+        return {name: value for name, value in self.state_dict(keep_vars=True).items() if name in kept}
+
+
+@dataclass(frozen=True)
+class Average:
+    """An exponential moving average that the loop maintains.
+
+    Attributes:
+        source: Network being trained.
+        target: Its average; frozen, of the same architecture.
+        max_decay: Upper bound d of the decay min(d, (1 + n) / (10 + n)) after n updates.
+    """
+
+    source: nn.Module
+    target: nn.Module
+    max_decay: float
+
+
+class Phase(ABC):
+    """One stage of a method's training.
+
+    Built inside the training process from plain configuration and the folders that earlier phases wrote.
+    """
+
+    name: str
+    config: TrainingConfig
+
+    @abstractmethod
+    def objectives(self) -> Mapping[str, Objective]:
+        """Losses in the order in which they run within a step, by optimizer name."""
+
+    def averages(self) -> Sequence[Average]:
+        """Moving averages to maintain; none unless the method says so."""
+        return ()
+
+    @abstractmethod
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """Metrics of a held-out batch, e.g. PSNR in dB; larger or smaller is better as the name says."""
+
+    @abstractmethod
+    def preview(self, batch: Batch) -> Tensor:
+        """The image this phase is about, for panels: [B, 3, H, W] in [-1, 1]."""
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Write what later phases and users load into an empty folder."""
+
+    def check(self, metrics: Mapping[str, float]) -> None:  # noqa: B027  # an optional hook, not a forgotten one
+        """Raise a `UserError` when the final validation says that later phases cannot build on this one."""
+
+
+@dataclass(frozen=True)
+class PhaseInputs:
+    """Where a phase finds what it builds on.
+
+    Attributes:
+        folders: Output folder of each earlier phase, by phase name.
+        device: Where to build.
+    """
+
+    folders: Mapping[str, Path]
+    device: torch.device
+
+    def folder(self, phase: str) -> Path:
+        """Output folder of an earlier phase."""
+        return self.folders[phase]

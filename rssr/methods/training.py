@@ -1,0 +1,55 @@
+"""Optimisation settings that every phase of every method has."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rssr.configuration import Config
+
+
+class TrainingConfig(Config):
+    """How one phase is optimised."""
+
+    num_steps: int = Field(ge=1)
+    """Optimizer steps."""
+    batch_size: int = Field(ge=1)
+    """Image pairs a worker sees in one micro-batch."""
+    patch_size: int = Field(ge=16)
+    """Side of the square HR training crop, pixels."""
+    learning_rate: float = Field(gt=0)
+    """Optimizer step size after warm-up."""
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """Update rule."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam's two moments."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay; used by adamw only."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises linearly from 0."""
+    decay: Literal["none", "cosine"] = "none"
+    """How the learning rate falls after warm-up; cosine ends at a hundredth."""
+    micro_batches_per_step: int = Field(default=1, ge=1)
+    """Gradient accumulation: micro-batches summed before one optimizer step."""
+    max_gradient_norm: float = Field(default=1.0, ge=0)
+    """Gradients of one optimizer are scaled down to this norm; 0 leaves them alone."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass; bfloat16 through autocast."""
+    log_every_n_steps: int = Field(default=10, ge=1)
+    """Interval of logged losses, steps."""
+    validate_every_n_steps: int = Field(default=500, ge=1)
+    """Interval of validation on held-out patches, steps; the last step is always validated."""
+    checkpoint_every_n_steps: int = Field(default=500, ge=1)
+    """Interval of checkpoints, steps."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Newest checkpoints that are kept."""
+
+    def learning_rate_at(self, step: int) -> float:
+        """Learning rate of a step (0 is the first)."""
+        import math
+
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        if self.decay == "none":
+            return self.learning_rate
+        progress = (step - self.warmup_steps) / max(1, self.num_steps - self.warmup_steps)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
