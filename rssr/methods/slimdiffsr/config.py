@@ -1,0 +1,119 @@
+"""SlimDiffSR's configuration: one class a phase. Section, table and equation numbers are the paper's."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rssr.configuration import Config
+from rssr.methods.training import TrainingConfig
+
+
+class BaseWeightsConfig(Config):
+    """Pretrained networks to start from."""
+
+    stable_diffusion: str | None = None
+    """Diffusers directory or hub id of Stable Diffusion 2.1 (authors' code: stabilityai/sd-turbo); null trains
+    small stand-ins in the phase `base`."""
+    taesd: str | None = None
+    """Directory or hub id of the tiny autoencoder (madebyollin/taesd); needed where stable_diffusion is given."""
+    auxiliary: str | None = None
+    """Directory with the networks of the perceptual and adversarial losses (vgg16.safetensors,
+    lpips_vgg.safetensors, dino_vits16.safetensors); needed where a weight of those losses is above 0."""
+
+
+class BaseConfig(TrainingConfig):
+    """Phase `base`: small stand-ins for the pretrained networks."""
+
+    autoencoder_steps: int = Field(ge=1)
+    """First steps, which train the AutoencoderKL; the rest train TAESD and the UNet on its latents."""
+    autoencoder_channels: tuple[int, int, int, int] = (16, 32, 48, 64)
+    """Widths of the AutoencoderKL's four levels."""
+    tiny_channels: int = 24
+    """Width of TAESD (published: 64)."""
+    tiny_blocks: int = 1
+    """Residual blocks in each of TAESD's strided levels (published: 3)."""
+    unet_channels: tuple[int, int, int, int] = (32, 64, 96, 96)
+    """Widths of the UNet's four levels (Stable Diffusion 2.1: 320, 640, 1280, 1280)."""
+    norm_num_groups: int = 8
+    """Groups of every GroupNorm (Stable Diffusion: 32)."""
+    prompt_width: int = 32
+    """Width of the text embedding (Stable Diffusion 2.1: 1024)."""
+    kl_weight: float = 1e-6
+    """Weight of the KL term per latent element, as in Stable Diffusion's autoencoder."""
+    min_reconstruction_db: float = 24.0
+    """Both autoencoders must reach this PSNR on held-out patches before `uncertainty` starts, dB."""
+
+
+class UncertaintyConfig(TrainingConfig):
+    """Phase `uncertainty`: latent mean and variance from the LR latent (section 3.2.1, Eq. 5)."""
+
+    channels: int = 64
+    """Width of the estimator; our choice, the paper gives none."""
+    num_blocks: int = 16
+    """Residual blocks of the estimator; our choice, the paper gives none."""
+
+
+class ReconstructionConfig(Config):
+    """Weights of the reconstruction loss (Eq. 20)."""
+
+    lpips_weight: float = Field(ge=0)
+    """Weight of LPIPS (section 4.2: 2.5); 0 leaves it out, above 0 needs VGG-16 in base_weights.auxiliary."""
+    gan_weight: float = Field(ge=0)
+    """Weight of the adversarial loss (section 4.2: 0.25); 0 leaves it out, above 0 needs DINO's weights."""
+    discriminator_learning_rate: float = 2e-4
+    """Optimizer step size of the discriminator; our choice, the teacher's rate."""
+
+
+class TeacherConfig(TrainingConfig):
+    """Phase `teacher`: adaptive one-step diffusion (sections 3.2.2 and 3.5.1, Eq. 6 to 11, 20 to 22)."""
+
+    reconstruction: ReconstructionConfig
+    """Reconstruction loss."""
+    unet_lora_rank: int = Field(ge=1)
+    """Rank of the adapters in the UNet (section 4.2: 32)."""
+    decoder_lora_rank: int = Field(ge=1)
+    """Rank of the adapters in the VAE decoder (section 4.2: 16)."""
+    tv_weight: float = 1e-3
+    """Weight of the total variation of the signal share (Eq. 22); our choice, the paper gives none."""
+    timestep: Literal["map", "scalar", "fixed"] = "map"
+    """Timestep per latent position, one per image (its mean), or one for all (Fig. 13 and 14)."""
+    fixed_timestep: float = 500.0
+    """Timestep where timestep=fixed."""
+    use_uncertainty: bool = True
+    """Whether the predictor sees the variance of the uncertainty estimator (Fig. 13)."""
+    predictor_channels: int = 64
+    """Width of the noise-level predictor; our choice."""
+    predictor_blocks: int = 4
+    """Residual blocks of the noise-level predictor; our choice."""
+
+
+class StudentConfig(TrainingConfig):
+    """Phase `student`: distillation into the pruned network (sections 3.3, 3.4, 3.5.2, Eq. 12 to 19, 23)."""
+
+    reconstruction: ReconstructionConfig
+    """Reconstruction loss, as the teacher's."""
+    distillation_weight: float = 1.0
+    """Weight of Eq. 19 in Eq. 23; 0 trains without the teacher (Table 7)."""
+    mmd_weight: float = 0.1
+    """Lambda of Eq. 19; 0 leaves the point-wise distance alone (Table 7)."""
+    mmd_samples: int = 1024
+    """Spatial positions a level that enter the kernel matrix; our bound."""
+    num_queries: int = 32
+    """Learned queries of QGAM (authors' code)."""
+    query_channels: int = 64
+    """Inner width of QGAM (authors' code)."""
+
+
+class SlimDiffSRConfig(Config):
+    """All phases of SlimDiffSR."""
+
+    base_weights: BaseWeightsConfig = BaseWeightsConfig()
+    """Pretrained networks."""
+    base: BaseConfig | None = None
+    """Stand-ins; needed where base_weights.stable_diffusion is null."""
+    uncertainty: UncertaintyConfig
+    """Uncertainty estimator."""
+    teacher: TeacherConfig
+    """One-step teacher."""
+    student: StudentConfig
+    """Distilled student."""

@@ -1,0 +1,229 @@
+"""The one-step teacher: a Stable Diffusion UNet with a map of timesteps (SlimDiffSR, section 3.2.2).
+
+The UNet and the autoencoder are diffusers' own modules with LoRA adapters (peft). Only the walk over the UNet's
+blocks is written here, because a timestep that differs from place to place enters each residual block as a map
+instead of a vector. For a constant map the result equals diffusers' own forward.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rssr.diffusion.inversion import bound_signal_share, invert_schedule
+from rssr.diffusion.schedule import NoiseSchedule, denoise_in_one_step
+from rssr.methods.slimdiffsr.config import TeacherConfig
+from rssr.weights.base import Component
+
+
+@dataclass
+class TeacherOutput:
+    """What one teacher pass yields.
+
+    Attributes:
+        sr: [B, 3, H, W], about [-1, 1].
+        signal_share: alpha-bar target, [B, 1, h, w].
+        timestep: t*, [B, 1, h, w], in [0, num_train_timesteps - 1].
+        features: Outputs of the UNet levels that the student retains, by the student's level names.
+    """
+
+    sr: Tensor
+    signal_share: Tensor
+    timestep: Tensor
+    features: dict[str, Tensor]
+
+
+@dataclass
+class TeacherParts:
+    """Networks a teacher is made of; all but the predictor come frozen and gain adapters."""
+
+    unet: Component
+    autoencoder: Component
+    estimator: nn.Module
+    predictor: nn.Module
+    schedule: NoiseSchedule
+    prompt_embedding: Tensor
+
+
+class Teacher(nn.Module):
+    """z_LR to SR in one denoising step at a predicted noise level."""
+
+    def __init__(self, parts: TeacherParts, config: TeacherConfig) -> None:
+        super().__init__()
+        self.unet = _with_adapters(parts.unet, config.unet_lora_rank)
+        self.autoencoder = parts.autoencoder.requires_grad_(False)
+        self.autoencoder.decoder = _with_adapters(parts.autoencoder.decoder, config.decoder_lora_rank)
+        self.estimator = parts.estimator.requires_grad_(False)
+        self.predictor = parts.predictor
+        self.schedule = parts.schedule
+        self.config = config
+        self.register_buffer("prompt_embedding", parts.prompt_embedding, persistent=False)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Scaled latent mean of an image [B, 3, H, W] in [-1, 1]; no gradient."""
+        with torch.no_grad():
+            latent: Tensor = self.autoencoder.encode(image).latent_dist.mode()
+        return latent * float(self.autoencoder.config.scaling_factor)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Image of a scaled latent."""
+        image: Tensor = self.autoencoder.decode(latent / float(self.autoencoder.config.scaling_factor)).sample
+        return image
+
+    def forward(self, lr_upsampled: Tensor, hr: Tensor | None = None) -> TeacherOutput:
+        """Super-resolve.
+
+        Args:
+            lr_upsampled: LR image at the target size, [B, 3, H, W], H and W multiples of 8, in [-1, 1].
+            hr: HR image during training; without it the estimator's mean stands in for the HR latent.
+        """
+        lr_latent = self.encode(lr_upsampled)
+        mean, log_variance = self.estimate(lr_latent)
+        reference = mean if hr is None else self.encode(hr)
+        share, timestep = self.noise_level(reference, log_variance)
+        prompt = self.get_buffer("prompt_embedding").expand(len(lr_latent), -1, -1)
+        noise_pred, features = predict_noise(self.unet, lr_latent, timestep, prompt)
+        latent = denoise_in_one_step(lr_latent, noise_pred, share)
+        return TeacherOutput(self.decode(latent), share, timestep, features)
+
+    def estimate(self, lr_latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the HR latent; no gradient."""
+        with torch.no_grad():
+            mean, log_variance = self.estimator(lr_latent)
+        return mean, log_variance
+
+    def noise_level(self, reference: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Signal share and timestep maps [B, 1, h, w] (Eq. 10 and 11), as the configuration asks."""
+        batch, _, height, width = reference.shape
+        if self.config.timestep == "fixed":
+            timestep = reference.new_full((batch, 1, height, width), self.config.fixed_timestep)
+            return _share_at(timestep, self.schedule), timestep
+        variance = log_variance.exp() if self.config.use_uncertainty else torch.zeros_like(log_variance)
+        logits = self.predictor(reference, variance)
+        if self.config.timestep == "scalar":
+            logits = logits.mean(dim=(2, 3), keepdim=True).expand(-1, -1, height, width)
+        share = bound_signal_share(logits, self.schedule)
+        return share, invert_schedule(share, self.schedule)
+
+
+def predict_noise(
+    unet: Component, noisy_latent: Tensor, timestep: Tensor, prompt: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run a UNet2DConditionModel with a timestep per latent position.
+
+    Args:
+        unet: diffusers' network.
+        noisy_latent: [B, 4, h, w].
+        timestep: [B, 1, h, w].
+        prompt: [B, tokens, width].
+
+    Returns:
+        The predicted noise, and the level outputs that the student is compared with: `down0` (after its
+        downsampling), `down1` (before it), `mid` (the 1/2-size output of the deep levels), `up0` and `up1`.
+    """
+    time = _TimeMap(unet, timestep)
+    hidden = unet.conv_in(noisy_latent)
+    skips = [hidden]
+    features: dict[str, Tensor] = {}
+    for level, block in enumerate(unet.down_blocks):
+        hidden = _run_down(block, hidden, time, prompt, skips)
+        if level == 1:
+            features["down1"] = hidden
+        for downsampler in block.downsamplers or ():
+            hidden = downsampler(hidden)
+            skips.append(hidden)
+        if level == 0:
+            features["down0"] = hidden
+    hidden = _run_mid(unet.mid_block, hidden, time, prompt)
+    deep_levels = len(unet.up_blocks) - 2
+    for level, block in enumerate(unet.up_blocks):
+        hidden = _run_up(block, hidden, time, prompt, skips)
+        if level >= deep_levels - 1:
+            features["mid" if level < deep_levels else f"up{level - deep_levels}"] = hidden
+    hidden = unet.conv_act(unet.conv_norm_out(hidden))
+    return unet.conv_out(hidden), features
+
+
+class _TimeMap:
+    """The time embedding as a map, pooled once to each resolution that asks for it."""
+
+    def __init__(self, unet: Component, timestep: Tensor) -> None:
+        batch, _, height, width = timestep.shape
+        flat = unet.time_proj(timestep.reshape(-1)).to(timestep.dtype)
+        embedding = unet.time_embedding(flat).reshape(batch, height, width, -1)
+        self._finest = embedding.permute(0, 3, 1, 2)
+        self._pooled: dict[tuple[int, int], Tensor] = {}
+
+    def at(self, size: tuple[int, int]) -> Tensor:
+        """[B, h, w, D] for a block of this size."""
+        if size not in self._pooled:
+            self._pooled[size] = F.adaptive_avg_pool2d(self._finest, size).permute(0, 2, 3, 1)
+        return self._pooled[size]
+
+
+def _run_down(block: Component, hidden: Tensor, time: _TimeMap, prompt: Tensor, skips: list[Tensor]) -> Tensor:
+    attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
+    for resnet, attention in zip(block.resnets, attentions, strict=True):
+        hidden = _attend(attention, _resnet(resnet, hidden, time), prompt)
+        skips.append(hidden)
+    return hidden
+
+
+def _run_mid(block: Component, hidden: Tensor, time: _TimeMap, prompt: Tensor) -> Tensor:
+    hidden = _resnet(block.resnets[0], hidden, time)
+    for attention, resnet in zip(block.attentions, block.resnets[1:], strict=True):
+        hidden = _resnet(resnet, _attend(attention, hidden, prompt), time)
+    return hidden
+
+
+def _run_up(block: Component, hidden: Tensor, time: _TimeMap, prompt: Tensor, skips: list[Tensor]) -> Tensor:
+    attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
+    for resnet, attention in zip(block.resnets, attentions, strict=True):
+        hidden = torch.cat([hidden, skips.pop()], dim=1)
+        hidden = _attend(attention, _resnet(resnet, hidden, time), prompt)
+    for upsampler in block.upsamplers or ():
+        # Odd sizes: downsampling rounded up, so the skip and not a plain doubling gives the size.
+        hidden = upsampler(hidden, tuple(skips[-1].shape[-2:]))
+    return hidden
+
+
+def _resnet(block: Component, hidden: Tensor, time: _TimeMap) -> Tensor:
+    residual = hidden
+    hidden = block.conv1(block.nonlinearity(block.norm1(hidden)))
+    shift = block.time_emb_proj(block.nonlinearity(time.at(tuple(hidden.shape[-2:]))))
+    hidden = hidden + shift.permute(0, 3, 1, 2)
+    hidden = block.conv2(block.dropout(block.nonlinearity(block.norm2(hidden))))
+    if block.conv_shortcut is not None:
+        residual = block.conv_shortcut(residual)
+    return (residual + hidden) / block.output_scale_factor
+
+
+def _attend(attention: Component, hidden: Tensor, prompt: Tensor) -> Tensor:
+    if attention is None:
+        return hidden
+    attended: Tensor = attention(hidden, encoder_hidden_states=prompt, return_dict=False)[0]
+    return attended
+
+
+def _share_at(timestep: Tensor, schedule: NoiseSchedule) -> Tensor:
+    table = schedule.alphas_cumprod.to(timestep)
+    lower = timestep.floor().long().clamp(0, schedule.num_train_timesteps - 2)
+    return torch.lerp(table[lower], table[lower + 1], timestep - lower)
+
+
+def _with_adapters(network: Component, rank: int) -> Component:
+    """Freeze a network and give every linear and convolution layer a LoRA adapter (peft)."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    network.requires_grad_(False)
+    targets = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    # alpha = rank: an adapter's output enters unscaled, so that the rank does not change the learning rate.
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, lora_dropout=0.0)
+    return inject_adapter_in_model(config, network)
+
+
+def adapter_state(teacher: Teacher) -> Mapping[str, Tensor]:
+    """What the teacher phase trained: adapters and predictor, by parameter name."""
+    return {name: p.detach() for name, p in teacher.named_parameters() if p.requires_grad}
