@@ -24,7 +24,11 @@ class Config(BaseModel):
     """Base of every configuration class: frozen, no unknown keys, docstrings as help."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
     )
 
 
@@ -48,7 +52,9 @@ def load_config(config_class: type[ConfigT], preset: Path | None, overrides: Seq
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, config_class), "Run the job with --help to see every key.") from None
+        raise ConfigError(
+            _explain(error, config_class), "Run the job with --help to see every key."
+        ) from None
 
 
 def to_yaml(config: Config) -> str:
@@ -96,7 +102,9 @@ def _read_preset(path: Path) -> dict[str, JsonValue]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"Preset {path} must hold a mapping of keys to values, found a {type(values).__name__}.")
+        raise ConfigError(
+            f"Preset {path} must hold a mapping of keys to values, found a {type(values).__name__}."
+        )
     return values
 
 
@@ -113,7 +121,9 @@ def _apply_override(values: dict[str, JsonValue], override: str) -> None:
     for parent in parents:
         child = target.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"'{name}' goes below '{parent}', which holds a single value.", "Check the key.")
+            raise ConfigError(
+                f"'{name}' goes below '{parent}', which holds a single value.", "Check the key."
+            )
         target = child
     target[last] = value
 
@@ -128,7 +138,9 @@ def _explain(error: ValidationError, config_class: type[Config]) -> str:
         elif item["type"] == "missing":
             reasons.append(f"'{name}' is required")
         else:
-            reasons.append(f"'{name}': {item['msg'][:1].lower()}{item['msg'][1:]} (got {item['input']!r:.80})")
+            reasons.append(
+                f"'{name}': {item['msg'][:1].lower()}{item['msg'][1:]} (got {item['input']!r:.80})"
+            )
     return "Bad configuration: " + "; ".join(reasons) + "."
 
 
@@ -150,7 +162,12 @@ def _walk(config_class: type[Config], prefix: str = "") -> Iterator[tuple[str, s
             default = f"default {field.get_default(call_default_factory=True)!r}"  # type: ignore[call-arg]  # pydantic's overload wants validated data only for factories that take it
         else:
             default = "required" if field.default is PydanticUndefined else f"default {field.default!r}"
-        yield f"{prefix}{name}", _type_name(field.annotation), default, " ".join((field.description or "").split())
+        yield (
+            f"{prefix}{name}",
+            _type_name(field.annotation),
+            default,
+            " ".join((field.description or "").split()),
+        )
 
 
 def _config_classes(annotation: Any) -> list[type[Config]]:  # noqa: ANN401  # an annotation can be any object

@@ -84,3 +84,7 @@ class Refused(RssrError):
     """The run would exceed its budget, or a promotion was not earned."""
 
     exit_code = ExitCode.REFUSED
+
+
+class TrainingDiverged(RssrError):
+    """A loss is not a number or infinite; the last good checkpoint is named."""

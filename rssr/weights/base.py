@@ -119,6 +119,9 @@ def _load_plain(kind: Component, location: str, subfolder: str | None, **options
         arguments["subfolder"] = subfolder
     if Path(location).is_dir():
         arguments["local_files_only"] = True
+        part = Path(location) / (subfolder or "")
+        if not any(part.glob("*.json")):
+            raise _missing(location, subfolder, FileNotFoundError(f"{part} holds no configuration"))
     try:
         return kind.from_pretrained(location, **arguments)
     except (OSError, ValueError, EnvironmentError) as error:
@@ -129,13 +132,18 @@ def _missing(location: str, subfolder: str | None, error: Exception) -> WeightsE
     part = f" (part '{subfolder}')" if subfolder else ""
     if Path(location).is_dir():
         looked = f"the directory {location}"
-        remedy = "Check that it was written by save_pretrained with safetensors, or fetch it again with"
         name = STABLE_DIFFUSION if subfolder else TINY_AUTOENCODER
-        remedy = f"{remedy} `hf download {name} --local-dir {location}`."
+        remedy = (
+            "Check that it was written by save_pretrained with safetensors, or fetch it again with "
+            f"`hf download {name} --local-dir {location}`."
+        )
     else:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         looked = f"no directory of that name, nor the hub cache {HF_HUB_CACHE}, nor the hub"
-        remedy = f"On a machine with a network run `hf download {location} --local-dir DIR` and pass DIR."
+        remedy = (
+            f"On a machine with a network run `hf download {location} --local-dir DIR` and pass DIR; for small "
+            "stand-ins trained on the spot leave base_weights.stable_diffusion unset."
+        )
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return WeightsError(f"Base weights '{location}'{part} not found: looked in {looked} ({reason[:200]}).", remedy)
+    return WeightsError(f"Base weights '{location}'{part} not found: looked in {looked} ({reason[:160]}).", remedy)

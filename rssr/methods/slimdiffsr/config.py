@@ -60,8 +60,6 @@ class ReconstructionConfig(Config):
     """Weight of LPIPS (section 4.2: 2.5); 0 leaves it out, above 0 needs VGG-16 in base_weights.auxiliary."""
     gan_weight: float = Field(ge=0)
     """Weight of the adversarial loss (section 4.2: 0.25); 0 leaves it out, above 0 needs DINO's weights."""
-    discriminator_learning_rate: float = 2e-4
-    """Optimizer step size of the discriminator; our choice, the teacher's rate."""
 
 
 class TeacherConfig(TrainingConfig):

@@ -1,0 +1,41 @@
+"""From the stream's arrays to the tensors that objectives take."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from rssr.methods.phase import Batch
+
+
+class BatchSource(Protocol):
+    """Opens the training stream at a step."""
+
+    def __call__(self, start_step: int) -> Iterator[Mapping[str, Any]]:
+        """Micro-batches from the first of `start_step` on, as the stream yields them."""
+
+
+def to_batch(arrays: Mapping[str, Any], device: torch.device) -> Batch:
+    """Images uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [-1, 1]."""
+    return Batch(_to_tensor(arrays["lr"], device), _to_tensor(arrays["hr"], device), float(arrays["scale"]))
+
+
+def group_by_step(
+    stream: Iterable[Mapping[str, Any]], micro_batches_per_step: int
+) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
+    """Collect the micro-batches of each optimizer step; an incomplete last group is an error of the stream."""
+    group: list[Mapping[str, Any]] = []
+    for arrays in stream:
+        group.append(arrays)
+        if len(group) == micro_batches_per_step:
+            yield int(group[0]["step"]), group
+            group = []
+    if group:
+        raise RuntimeError(f"the stream ended inside step {group[0]['step']}")
+
+
+def _to_tensor(images: np.ndarray[Any, Any], device: torch.device) -> torch.Tensor:
+    # torch cannot wrap read-only arrays, which the object store hands out, without a warning; copying is cheap.
+    tensor = torch.from_numpy(np.array(images, dtype=np.uint8)).to(device)
+    return tensor.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1

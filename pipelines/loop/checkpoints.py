@@ -1,0 +1,124 @@
+"""Checkpoints that are whole or not there.
+
+A checkpoint is a folder of objects. Its index, written last, lists every file with its SHA-256; a folder without an
+index, or with a file that does not match it, is passed over.
+"""
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from pipelines.storage import ObjectMissing, Store
+
+log = logging.getLogger(__name__)
+
+INDEX = "index.json"
+_PREFIX = "step-"
+
+
+@dataclass
+class Checkpoint:
+    """All that a run needs to go on.
+
+    Attributes:
+        step: Optimizer steps done.
+        tensors: Named groups of tensors (one an objective, one an average).
+        optimizers: State of each optimizer.
+        progress: Plain JSON values: loss history and counters.
+    """
+
+    step: int
+    tensors: dict[str, dict[str, Tensor]]
+    optimizers: dict[str, dict[str, Any]]
+    progress: dict[str, Any]
+
+
+class CheckpointStore:
+    """Checkpoints below one location.
+
+    Args:
+        store: Where the folders `step-00000100` lie.
+        keep: Newest checkpoints that are kept.
+    """
+
+    def __init__(self, store: Store, keep: int) -> None:
+        self._store = store
+        self._keep = keep
+
+    def save(self, checkpoint: Checkpoint) -> str:
+        """Write a checkpoint and delete the oldest; returns its key."""
+        key = f"{_PREFIX}{checkpoint.step:08d}"
+        files = _serialise(checkpoint)
+        self._store.delete(f"{key}/{INDEX}")  # a damaged predecessor must not vouch for new files
+        for name, data in files.items():
+            self._store.write_bytes(f"{key}/{name}", data)
+        index = {"step": checkpoint.step, "files": {name: _digest(data) for name, data in files.items()}}
+        self._store.write_bytes(f"{key}/{INDEX}", json.dumps(index, indent=1, sort_keys=True).encode())
+        for old in self._keys()[: -self._keep]:
+            self._store.delete(f"{old}/{INDEX}")
+            self._store.delete_prefix(old)
+        return key
+
+    def load_latest(self) -> Checkpoint | None:
+        """The newest whole checkpoint, or None."""
+        for key in reversed(self._keys()):
+            files = self._read_whole(key)
+            if files is not None:
+                return _deserialise(files)
+            log.warning("checkpoint %s/%s is incomplete or damaged and is passed over", self._store.uri, key)
+        return None
+
+    def _keys(self) -> list[str]:
+        folders = {entry.key.split("/", 1)[0] for entry in self._store.list("")}
+        return sorted(name for name in folders if name.startswith(_PREFIX))
+
+    def _read_whole(self, key: str) -> dict[str, bytes] | None:
+        try:
+            index = json.loads(self._store.read_bytes(f"{key}/{INDEX}"))
+            files = {name: self._store.read_bytes(f"{key}/{name}") for name in index["files"]}
+        except (ObjectMissing, ValueError, KeyError):
+            return None
+        whole = all(_digest(data) == index["files"][name] for name, data in files.items())
+        return files if whole else None
+
+
+def _serialise(checkpoint: Checkpoint) -> dict[str, bytes]:
+    files = {
+        f"{name}.safetensors": save_tensors({key: value.detach().contiguous() for key, value in group.items()})
+        for name, group in checkpoint.tensors.items()
+    }
+    for name, state in checkpoint.optimizers.items():
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        files[f"{name}.optimizer.pt"] = buffer.getvalue()
+    progress = {"step": checkpoint.step, "progress": checkpoint.progress}
+    files["progress.json"] = json.dumps(progress, sort_keys=True).encode()
+    return files
+
+
+def _deserialise(files: Mapping[str, bytes]) -> Checkpoint:
+    tensors = {
+        name.removesuffix(".safetensors"): load_tensors(data)
+        for name, data in files.items()
+        if name.endswith(".safetensors")
+    }
+    optimizers = {
+        name.removesuffix(".optimizer.pt"): torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        for name, data in files.items()
+        if name.endswith(".optimizer.pt")
+    }
+    progress = json.loads(files["progress.json"])
+    return Checkpoint(progress["step"], tensors, optimizers, progress["progress"])
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,85 @@
+"""SlimDiffSR as the training job sees it: its phases, what each needs, and its configuration."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from rssr.errors import ConfigError
+from rssr.methods.phase import Phase, PhaseInputs
+from rssr.methods.slimdiffsr.config import SlimDiffSRConfig
+from rssr.methods.slimdiffsr.objectives.base import BasePhase
+from rssr.methods.slimdiffsr.objectives.student import StudentPhase
+from rssr.methods.slimdiffsr.objectives.teacher import TeacherPhase
+from rssr.methods.slimdiffsr.objectives.uncertainty import UncertaintyPhase
+from rssr.methods.training import TrainingConfig
+from rssr.weights.base import BaseLocations
+
+_BUILDERS: Mapping[str, Callable[[SlimDiffSRConfig, BaseLocations, PhaseInputs], Phase]] = MappingProxyType(
+    {
+        "uncertainty": lambda config, locations, inputs: UncertaintyPhase(config.uncertainty, locations, inputs),
+        "teacher": TeacherPhase,
+        "student": StudentPhase,
+    }
+)
+
+
+class SlimDiffSRMethod:
+    """The phases in order, and how each is built."""
+
+    name = "slimdiffsr"
+    phases = ("base", "uncertainty", "teacher", "student")
+    product_phase = "student"
+
+    def __init__(self, config: SlimDiffSRConfig) -> None:
+        self.config = config
+
+    def needed_phases(self, phase: str) -> tuple[str, ...]:
+        """Earlier phases whose outputs a phase loads."""
+        pretrained = self.config.base_weights.stable_diffusion is not None
+        base = () if pretrained else ("base",)
+        if phase == "student" and self.config.student.distillation_weight == 0:
+            return base
+        return {
+            "base": (),
+            "uncertainty": base,
+            "teacher": (*base, "uncertainty"),
+            "student": (*base, "uncertainty", "teacher"),
+        }[phase]
+
+    def is_needed(self, phase: str) -> bool:
+        """Whether a phase runs at all: `base` does only where no pretrained directory is given."""
+        return phase != "base" or self.config.base_weights.stable_diffusion is None
+
+    def training_config(self, phase: str) -> TrainingConfig:
+        """Optimisation settings of a phase."""
+        config: TrainingConfig | None = getattr(self.config, phase)
+        if config is None:
+            raise ConfigError(
+                f"Phase '{phase}' has no settings.",
+                "Give base_weights.stable_diffusion a diffusers directory, or fill in the section 'base'.",
+            )
+        return config
+
+    def digest_config(self, phase: str) -> dict[str, object]:
+        """The part of the configuration that decides what a phase yields, besides its input phases."""
+        weights = self.config.base_weights.model_dump(mode="json")
+        return {"phase": self.training_config(phase).model_dump(mode="json"), "base_weights": weights}
+
+    def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
+        """Build a phase inside the training process."""
+        if phase == "base":
+            if self.config.base is None:
+                self.training_config("base")
+            assert self.config.base is not None  # noqa: S101  # training_config has raised otherwise
+            return BasePhase(self.config.base, inputs)
+        return _BUILDERS[phase](self.config, self._locations(inputs), inputs)
+
+    def _locations(self, inputs: PhaseInputs) -> BaseLocations:
+        weights = self.config.base_weights
+        if weights.stable_diffusion is None:
+            return BaseLocations.in_folder(inputs.folder("base"))
+        if weights.taesd is None:
+            raise ConfigError(
+                "base_weights.stable_diffusion is given but base_weights.taesd is not.",
+                "Give base_weights.taesd the directory or hub id of TAESD (madebyollin/taesd).",
+            )
+        return BaseLocations(weights.stable_diffusion, weights.taesd)

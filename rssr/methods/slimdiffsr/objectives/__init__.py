@@ -1,0 +1,1 @@
+"""SlimDiffSR's phases: `base`, `uncertainty`, `teacher`, `student`, one file each."""

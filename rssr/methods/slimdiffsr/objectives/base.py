@@ -1,0 +1,175 @@
+"""Phase `base`: small stand-ins for Stable Diffusion and TAESD, trained from scratch.
+
+Where no pretrained directory is given, the later phases still need latents that mean something. An AutoencoderKL is
+trained first; then TAESD learns its latents and a UNet to predict noise in them. They are written with
+`save_pretrained` and loaded through the same door as a user's own directory.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rssr.diffusion.schedule import add_noise, scaled_linear_schedule
+from rssr.errors import DataError
+from rssr.losses.reconstruction import l1_loss
+from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
+from rssr.methods.slimdiffsr.config import BaseConfig
+from rssr.metrics.tensors import psnr
+from rssr.weights.base import Component
+from rssr.weights.stand_ins import (
+    build_autoencoder,
+    build_text_encoder,
+    build_tiny_autoencoder,
+    build_unet,
+    save_stand_ins,
+)
+
+_STD_MOMENTUM = 0.99
+
+
+class AutoencoderObjective(Objective):
+    """AutoencoderKL: pixel losses plus a slight pull of the latent towards a unit normal."""
+
+    def __init__(self, autoencoder: Component, config: BaseConfig) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.config = config
+
+    def is_active(self, step: int) -> bool:
+        """The first part of the phase."""
+        return step < self.config.autoencoder_steps
+
+    def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+        """See `Objective.forward`."""
+        posterior = self.autoencoder.encode(batch.hr).latent_dist
+        image = self.autoencoder.decode(posterior.sample()).sample
+        pixel = l1_loss(image, batch.hr) + F.mse_loss(image, batch.hr)
+        divergence = posterior.kl().mean() / posterior.mean[0].numel()
+        total = pixel + self.config.kl_weight * divergence
+        return Loss(total, {"autoencoder": pixel.detach(), "kl": divergence.detach()})
+
+
+class TinyAutoencoderObjective(Objective):
+    """TAESD: its encoder learns the scaled latents, its decoder the images, of the frozen autoencoder."""
+
+    def __init__(self, tiny: Component, latents: "Latents", config: BaseConfig) -> None:
+        super().__init__()
+        self.tiny = tiny
+        self.config = config
+        self._latents = [latents]  # in a list: owned by the denoiser's objective
+
+    def is_active(self, step: int) -> bool:
+        """The second part of the phase."""
+        return step >= self.config.autoencoder_steps
+
+    def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+        """See `Objective.forward`."""
+        latent = self._latents[0].encode(batch.hr)
+        own = self.tiny.encoder(batch.hr)
+        match = F.mse_loss(own, latent)
+        pixel = l1_loss(self.tiny.decoder(own), batch.hr) + l1_loss(self.tiny.decoder(latent), batch.hr)
+        return Loss(match + pixel, {"tiny_latent": match.detach(), "tiny_pixel": pixel.detach()}, {"latent": latent})
+
+
+class DenoiserObjective(Objective):
+    """UNet: predict the noise in noisy latents, with the empty prompt."""
+
+    def __init__(self, unet: Component, latents: "Latents", prompt_embedding: Tensor, config: BaseConfig) -> None:
+        super().__init__()
+        self.unet = unet
+        self.latents = latents
+        self.config = config
+        self.schedule = scaled_linear_schedule()
+        self.register_buffer("prompt_embedding", prompt_embedding, persistent=False)
+
+    def is_active(self, step: int) -> bool:
+        """The second part of the phase."""
+        return step >= self.config.autoencoder_steps
+
+    def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+        """See `Objective.forward`."""
+        latent = carry["latent"]
+        timestep = torch.randint(self.schedule.num_train_timesteps, (len(latent),), device=latent.device)
+        share = self.schedule.alphas_cumprod.to(latent)[timestep].reshape(-1, 1, 1, 1)
+        noise = torch.randn_like(latent)
+        prompt = self.get_buffer("prompt_embedding").expand(len(latent), -1, -1)
+        noise_pred = self.unet(add_noise(latent, noise, share), timestep, prompt).sample
+        loss = F.mse_loss(noise_pred, noise)
+        return Loss(loss, {"denoiser": loss.detach()})
+
+
+class Latents(nn.Module):
+    """Latents of the autoencoder brought to unit deviation by a running estimate of it."""
+
+    deviation: Tensor
+
+    def __init__(self, autoencoder: Component) -> None:
+        super().__init__()
+        self._autoencoder = [autoencoder]  # in a list: owned by its own objective
+        self.register_buffer("deviation", torch.ones(()))
+        self.register_buffer("count", torch.zeros(()))
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Scaled latent mean of [B, 3, H, W] in [-1, 1]; updates the estimate."""
+        with torch.no_grad():
+            latent: Tensor = self._autoencoder[0].encode(image).latent_dist.mode()
+            count: Tensor = self.get_buffer("count")
+            momentum = torch.minimum(count / (count + 1), count.new_tensor(_STD_MOMENTUM))
+            self.deviation.lerp_(latent.std(), float(1 - momentum))
+            count.add_(1)
+            return latent / self.deviation
+
+
+class BasePhase(Phase):
+    """Train the stand-ins; see the module's docstring."""
+
+    name = "base"
+
+    def __init__(self, config: BaseConfig, inputs: PhaseInputs) -> None:
+        self.config: BaseConfig = config
+        self.autoencoder = build_autoencoder(config.autoencoder_channels, config.norm_num_groups).to(inputs.device)
+        self.tiny = build_tiny_autoencoder(config.tiny_channels, config.tiny_blocks).to(inputs.device)
+        self.unet = build_unet(config.unet_channels, config.norm_num_groups, config.prompt_width).to(inputs.device)
+        self.text = build_text_encoder(config.prompt_width)
+        latents = Latents(self.autoencoder).to(inputs.device)
+        prompt_embedding = self.text.embed_empty_prompt().to(inputs.device)
+        self._objectives: dict[str, Objective] = {
+            "autoencoder": AutoencoderObjective(self.autoencoder, config),
+            "tiny_autoencoder": TinyAutoencoderObjective(self.tiny, latents, config),
+            "denoiser": DenoiserObjective(self.unet, latents, prompt_embedding, config),
+        }
+        self._latents = latents
+
+    def objectives(self) -> Mapping[str, Objective]:
+        """See `Phase.objectives`."""
+        return self._objectives
+
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """Held-out reconstruction of both autoencoders."""
+        return {
+            "autoencoder_psnr_db": psnr(self.preview(batch), batch.hr),
+            "tiny_autoencoder_psnr_db": psnr(self.tiny.decoder(self.tiny.encoder(batch.hr)), batch.hr),
+        }
+
+    def preview(self, batch: Batch) -> Tensor:
+        """The autoencoder's reconstruction of HR."""
+        image: Tensor = self.autoencoder.decode(self.autoencoder.encode(batch.hr).latent_dist.mode()).sample
+        return image
+
+    def export(self, folder: Path) -> None:
+        """A diffusers directory with TAESD in a subfolder."""
+        scaling = 1.0 / float(self._latents.deviation)
+        save_stand_ins(folder, self.autoencoder, self.tiny, self.unet, self.text, scaling)
+
+    def check(self, metrics: Mapping[str, float]) -> None:
+        """Refuse autoencoders that lose too much."""
+        for name in ("autoencoder_psnr_db", "tiny_autoencoder_psnr_db"):
+            if metrics[name] < self.config.min_reconstruction_db:
+                raise DataError(
+                    f"Phase base: held-out {name} is {metrics[name]:.2f} dB, below base.min_reconstruction_db "
+                    f"({self.config.min_reconstruction_db:g} dB).",
+                    "Raise base.num_steps and base.autoencoder_steps, or give base_weights.stable_diffusion.",
+                )

@@ -1,0 +1,64 @@
+"""The reconstruction loss that teacher and student share, and its discriminator (Eq. 20)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from rssr.losses.adversarial import Discriminator, discriminator_loss, generator_loss
+from rssr.losses.lpips import LPIPS
+from rssr.losses.reconstruction import l1_loss
+from rssr.methods.phase import Batch, Loss, Objective
+from rssr.methods.slimdiffsr.config import ReconstructionConfig
+from rssr.weights.auxiliary import load_discriminator, load_lpips
+
+
+class ReconstructionLoss(nn.Module):
+    """L1 + lpips_weight * LPIPS + gan_weight * adversarial, of images in [-1, 1]."""
+
+    def __init__(self, config: ReconstructionConfig, auxiliary: str | None) -> None:
+        super().__init__()
+        self.config = config
+        self.lpips: LPIPS | None = load_lpips(auxiliary) if config.lpips_weight > 0 else None
+        self._discriminator: list[Discriminator] = []
+        if config.gan_weight > 0:
+            # In a list, so that the discriminator's weights do not belong to the generator's objective.
+            self._discriminator.append(load_discriminator(auxiliary))
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """The network that judges SR images, where the adversarial weight is above 0."""
+        return self._discriminator[0] if self._discriminator else None
+
+    def forward(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum and its terms, for [B, 3, H, W]."""
+        l1 = l1_loss(sr, hr)
+        total, terms = l1, {"l1": l1.detach()}
+        if self.lpips is not None:
+            perceptual = self.lpips(sr, hr).mean()
+            total = total + self.config.lpips_weight * perceptual
+            terms["lpips"] = perceptual.detach()
+        if self.discriminator is not None:
+            adversarial = generator_loss(self.discriminator, sr)
+            total = total + self.config.gan_weight * adversarial
+            terms["gan"] = adversarial.detach()
+        return total, terms
+
+
+class DiscriminatorObjective(Objective):
+    """Hinge loss of the discriminator on the SR images that the generator's objective left in `carry`."""
+
+    def __init__(self, discriminator: Discriminator) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+        """See `Objective.forward`."""
+        loss = discriminator_loss(self.discriminator, batch.hr, carry["sr"])
+        return Loss(loss, {"discriminator": loss.detach()})
+
+
+def adversarial_objectives(reconstruction: ReconstructionLoss) -> dict[str, Objective]:
+    """The discriminator's objective, where there is a discriminator."""
+    if reconstruction.discriminator is None:
+        return {}
+    return {"discriminator": DiscriminatorObjective(reconstruction.discriminator)}
