@@ -1,0 +1,104 @@
+"""Depth, widths and choices of a SlimDiffSR student, checked at birth."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rssr.errors import ModelError
+from rssr.layers.design import BlockDesign
+from rssr.models.pruned_unet import UNetShape
+
+LATENT_CHANNELS = 4  # Stable Diffusion's; only the unfused ablations have such a latent
+
+_CHOICES = {
+    "first_conv": ("fsc", "standard"),
+    "second_conv": ("dsc", "standard"),
+    "attention": ("qgam", "standard"),
+    "mid_block": ("residual", "attention"),
+    "autoencoder": ("fused", "taesd", "vae"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlimDiffSRArchitecture(BlockDesign):
+    """Values of the published student; its blocks' choices are inherited.
+
+    Raises:
+        ModelError: Where values contradict one another.
+    """
+
+    block_channels: tuple[int, ...] = (320, 640)
+    """Width of each U-Net level, full size first."""
+    mid_channels: int = 1280
+    """Width of the U-Net's middle."""
+    layers_per_block: int = 2
+    """Residual blocks of a down level; up levels have one more."""
+    num_plain_levels: int = 0
+    """How many of the deepest levels go without transformer blocks (unpruned Stable Diffusion: 1)."""
+    mid_block: str = "residual"
+    """`residual`: one block in place of the deeper levels; `attention`: Stable Diffusion's middle."""
+    autoencoder: str = "fused"
+    """`fused`: TAESD joined to the U-Net by one convolution a side; `taesd`: TAESD whole; `vae`: AutoencoderKL."""
+    taesd_channels: int = 64
+    """Width of TAESD."""
+    num_encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
+    """TAESD encoder blocks of each stage, full size first."""
+    num_decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
+    """TAESD decoder blocks of each stage, smallest first."""
+    vae_channels: tuple[int, ...] = (128, 256, 512, 512)
+    """Widths of AutoencoderKL, full size first; used with `autoencoder: vae` alone."""
+    bands: int = 3
+    """Channels of the images."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ModelError(
+                    f"The architecture value '{name}' is {getattr(self, name)!r}.", f"Use one of {', '.join(allowed)}."
+                )
+        if len(self.num_encoder_blocks) != len(self.num_decoder_blocks):
+            raise ModelError("num_encoder_blocks and num_decoder_blocks differ in length.", "Give as many of each.")
+        if not 0 <= self.num_plain_levels <= len(self.block_channels):
+            raise ModelError(f"num_plain_levels {self.num_plain_levels} exceeds the number of levels.")
+        for name, value in self._counts():
+            if value < 1:
+                raise ModelError(f"The architecture value '{name}' must be at least 1, got {value}.")
+        self._check_divisibility()
+
+    @property
+    def unet_shape(self) -> UNetShape:
+        """Depth and widths of the U-Net."""
+        return UNetShape(
+            self.block_channels, self.mid_channels, self.layers_per_block, self.num_plain_levels, self.mid_block
+        )
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of images must be multiples of this."""
+        levels = self.vae_channels if self.autoencoder == "vae" else self.num_encoder_blocks
+        return 1 << (len(levels) - 1 + len(self.block_channels) - 1)
+
+    def _counts(self) -> Iterator[tuple[str, int]]:
+        for name in ("mid_channels", "layers_per_block", "taesd_channels", "bands", "norm_num_groups"):
+            yield name, getattr(self, name)
+        for name in ("num_queries", "query_channels", "head_channels"):
+            yield name, getattr(self, name)
+        for name in ("block_channels", "num_encoder_blocks", "num_decoder_blocks", "vae_channels"):
+            yield name, min(getattr(self, name))
+
+    def _check_divisibility(self) -> None:
+        widths = {*self.block_channels, self.mid_channels}
+        widths.update(width for level in self.unet_shape.up_inputs() for width in level)
+        if self.autoencoder == "vae":
+            widths.update(self.vae_channels)
+        for width in sorted(widths):
+            if width % self.norm_num_groups:
+                raise ModelError(
+                    f"GroupNorm cannot split {width} channels into {self.norm_num_groups} groups.",
+                    "Choose norm_num_groups (32 in Stable Diffusion) to divide every width.",
+                )
+        for width in self.block_channels if self.attention == "standard" else ():
+            if width % self.head_channels:
+                raise ModelError(
+                    f"Attention cannot split {width} channels into heads of {self.head_channels}.",
+                    "Choose head_channels to divide every width.",
+                )

@@ -1,0 +1,1 @@
+"""Networks that more than one method can use, and the table of all models by name."""

@@ -1,0 +1,169 @@
+"""All models by name. One entry adds a model; its code is imported when it is first asked for."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from rssr.errors import ModelError
+from rssr.models.counting import ParameterCount, count_live
+from rssr.models.resolver import SuperResolver
+
+_SLIMDIFFSR = "rssr.methods.slimdiffsr"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """How to build one model. Code is named `module:attribute`.
+
+    Attributes:
+        summary: One line for lists.
+        method: Folder of the method, e.g. `slimdiffsr`; empty for the baseline.
+        builder: Callable that takes architecture values and returns the network.
+        resolver: Callable that takes the network and returns a `SuperResolver`; empty where the network yields no
+            image.
+        architecture: Values that differ from the builder's defaults.
+        scale_range: Smallest and largest scale of the published model.
+        parts: Callable that takes the name and the network and returns what a paper counts differently.
+        paper_millions: Parameter figure as printed in the paper, in millions.
+        unavailable: Remedy where the model cannot be built from plain values.
+    """
+
+    summary: str
+    method: str
+    builder: str
+    resolver: str = ""
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    scale_range: tuple[float, float] | None = None
+    parts: str = ""
+    paper_millions: float | None = None
+    unavailable: str = "Reinstall rssr."
+
+
+def _student(summary: str, paper_millions: float, **architecture: object) -> ModelEntry:
+    return ModelEntry(
+        summary=summary,
+        method="slimdiffsr",
+        builder=f"{_SLIMDIFFSR}.networks:SlimDiffSR",
+        resolver=f"{_SLIMDIFFSR}.inference:SlimDiffSRResolver",
+        architecture=architecture,
+        scale_range=(1.0, 8.0),
+        parts=f"{_SLIMDIFFSR}.accounting:published_parts",
+        paper_millions=paper_millions,
+    )
+
+
+MODELS: Mapping[str, ModelEntry] = MappingProxyType(
+    {
+        "bicubic": ModelEntry(
+            summary="Bicubic interpolation, the baseline",
+            method="",
+            builder="rssr.models.resolver:BicubicResolver",
+        ),
+        "slimdiffsr": _student("One-step pruned diffusion student", 58.05),
+        "slimdiffsr-teacher": ModelEntry(
+            summary="One-step Stable Diffusion teacher with a map of timesteps",
+            method="slimdiffsr",
+            builder=f"{_SLIMDIFFSR}.teacher:create_teacher",
+            unavailable="The teacher is Stable Diffusion with adapters: the training job builds it in the phase "
+            "`teacher` from a diffusers directory.",
+        ),
+        "slimdiffsr-uncertainty": ModelEntry(
+            summary="Mean and variance of the HR latent, given the LR latent",
+            method="slimdiffsr",
+            builder=f"{_SLIMDIFFSR}.networks:UncertaintyEstimator",
+        ),
+        "slimdiffsr-vae": _student("Stable Diffusion's autoencoder (Table 5)", 138.9, autoencoder="vae"),
+        "slimdiffsr-taesd": _student("TAESD without fused convolutions (Table 5)", 57.68, autoencoder="taesd"),
+        "slimdiffsr-wo-sap": _student(
+            "Full depth at 3/4 width (Table 6)",
+            168.3,
+            block_channels=[240, 480, 960, 960],
+            mid_channels=960,
+            mid_block="attention",
+            num_plain_levels=1,
+            norm_num_groups=24,  # 240 is no multiple of 32; 24 keeps Stable Diffusion's 10 channels a group
+        ),
+        "slimdiffsr-wo-dsc": _student("Second convolutions 3x3 (Table 6)", 93.18, second_conv="standard"),
+        "slimdiffsr-wo-fsc": _student("First convolutions 3x3 (Table 6)", 99.46, first_conv="standard"),
+        "slimdiffsr-wo-qgam": _student("Standard self-attention (Table 6)", 81.11, attention="standard"),
+    }
+)
+
+
+def list_models() -> list[str]:
+    """Names of all models, the baseline first."""
+    return list(MODELS)
+
+
+def model_entry(name: str) -> ModelEntry:
+    """The table's entry.
+
+    Raises:
+        ModelError: Where there is no such model; names the nearest.
+    """
+    if name not in MODELS:
+        close = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Known are: {', '.join(MODELS)}."
+        raise ModelError(f"There is no model '{name}'.", hint)
+    return MODELS[name]
+
+
+def create_model(name: str, **architecture: object) -> nn.Module:
+    """Build a network with random weights.
+
+    Args:
+        name: One of `list_models()`.
+        **architecture: Values that replace the published ones, e.g. `block_channels=(32, 64)`.
+
+    Raises:
+        ModelError: On an unknown name or value, or where the model needs more than plain values.
+    """
+    entry = model_entry(name)
+    builder = _imported(name, entry.builder)
+    try:
+        network: nn.Module = builder(**{**entry.architecture, **architecture})
+    except TypeError as error:  # a builder's plain signature refuses unknown names this way
+        raise ModelError(f"Model '{name}' cannot be built: {error}.", "Check the architecture values.") from None
+    return network
+
+
+def build_resolver(name: str, network: nn.Module) -> SuperResolver:
+    """Wrap a network of this model so that any size works.
+
+    Raises:
+        ModelError: Where the model yields no image.
+    """
+    entry = model_entry(name)
+    if not entry.resolver:
+        if isinstance(network, SuperResolver) and name == "bicubic":
+            return network
+        raise ModelError(f"Model '{name}' yields no image.", "Choose a super-resolver, e.g. slimdiffsr or bicubic.")
+    resolver: SuperResolver = _imported(name, entry.resolver)(network)
+    return resolver
+
+
+def count_parameters(name: str, **architecture: object) -> ParameterCount:
+    """Count a model's parameters without allocating them; published figures hold for the published widths alone."""
+    entry = model_entry(name)
+    with torch.device("meta"):
+        network = create_model(name, **architecture)
+    live = count_live(network)
+    if not entry.parts or architecture:
+        return ParameterCount(live, None, {})
+    parts: Mapping[str, int] = _imported(name, entry.parts)(name, network)
+    return ParameterCount(live, live + sum(parts.values()), parts)
+
+
+def _imported(name: str, target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"Model '{name}' cannot be built here ({error}).", model_entry(name).unavailable) from error
+    return found

@@ -1,0 +1,1 @@
+"""Weights: our model folders, the papers' published checkpoints, and pretrained base networks."""

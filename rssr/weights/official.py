@@ -1,0 +1,144 @@
+"""Published checkpoints: read them without running them, tell methods apart, import them as model folders."""
+
+import hashlib
+import importlib
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rssr.errors import WeightsError
+from rssr.weights.layout import without_wrapper_prefix
+
+_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "net", "model")  # averaged weights first
+_IMPORTERS: Mapping[str, str] = MappingProxyType({"slimdiffsr": "rssr.methods.slimdiffsr.weights:import_slimdiffsr"})
+
+# Beginnings of names that give a checkpoint away, the most telling first.
+_SIGNATURES = (
+    ("SlimDiffSR's student", "unet.mid_block.mid_block."),
+    ("LDCSR or LCMSR (second stage)", "first_stage_model."),
+    ("LDCSR or LCMSR (first stage)", "decoder.FRUList."),
+    ("an original Stable Diffusion checkpoint", "model.diffusion_model."),
+    ("a diffusers UNet", "time_embedding."),
+    ("a diffusers AutoencoderKL", "post_quant_conv."),
+    ("TAESD", "decoder.layers."),
+    ("Real-ESRGAN's generator (RRDBNet)", "body.0.rdb1."),
+)
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        model: Name of the model written.
+        source_sha256: Digest of the file that was read.
+        folder: Model folder written.
+        architecture: Values read from the shapes (or given).
+        num_tensors: Tensors taken.
+        num_parameters: Parameters taken.
+        unused: Names in the file that no forward pass reads and that were left out.
+    """
+
+    model: str
+    source_sha256: str
+    folder: Path
+    architecture: dict[str, Any]
+    num_tensors: int
+    num_parameters: int
+    unused: tuple[str, ...]
+
+
+def import_official(format_name: str, file: Path, folder: Path) -> ImportReport:
+    """Import a published checkpoint as a model folder.
+
+    Args:
+        format_name: One of `known_formats()`.
+        file: The checkpoint.
+        folder: Model folder to write.
+
+    Raises:
+        WeightsError: If the format is unknown or the file is not such a checkpoint, whole and fitting.
+    """
+    if format_name not in _IMPORTERS:
+        raise WeightsError(f"There is no format '{format_name}'.", f"Known are: {', '.join(_IMPORTERS)}.")
+    module, _, attribute = _IMPORTERS[format_name].partition(":")
+    importer: Callable[[Path, Path], ImportReport] = getattr(importlib.import_module(module), attribute)
+    return importer(file, folder)
+
+
+def known_formats() -> list[str]:
+    """Names of the checkpoint formats that can be imported."""
+    return list(_IMPORTERS)
+
+
+def read_checkpoint(file: Path) -> dict[str, Tensor]:
+    """Read names and tensors from a `torch.save` archive or a safetensors file, on the CPU.
+
+    Code in the file is never run. Usual wrappers (`state_dict`, `params_ema`, `module.` ...) are taken off.
+
+    Raises:
+        WeightsError: If the file is missing, unreadable, unsafe or holds no tensors by name.
+    """
+    if not file.is_file():
+        raise WeightsError(f"There is no file {file}.", "Check the path.")
+    if file.suffix == ".safetensors":
+        return without_wrapper_prefix(_read_safetensors(file))
+    return without_wrapper_prefix(_unwrapped(_read_archive(file), file))
+
+
+def recognise(state: Mapping[str, Tensor]) -> str:
+    """What a checkpoint probably is, in words; judged by names of tensors alone."""
+    for title, beginning in _SIGNATURES:
+        if any(name.startswith(beginning) for name in state):
+            return title
+    return "unknown"
+
+
+def file_sha256(file: Path) -> str:
+    """Digest of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{file} cannot be read as safetensors ({error}).", "Fetch it again.") from None
+
+
+def _read_archive(file: Path) -> object:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "unsafe or damaged content"
+        raise WeightsError(
+            f"{file} holds more than tensors or is damaged, and was not opened: {reason}",
+            "Fetch it from its authors again; files that need code to load are never run.",
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise WeightsError(f"{file} cannot be read as a PyTorch archive ({error}).", "Fetch it again.") from None
+
+
+def _unwrapped(content: object, file: Path) -> dict[str, Tensor]:
+    for _ in _WRAPPERS:  # wrappers may nest, but not deeper than there are kinds of them
+        if not isinstance(content, Mapping):
+            break
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{file} holds no tensors by name.", "Give a file made by torch.save(network.state_dict()).")
+    foreign = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if foreign:
+        raise WeightsError(f"{file} holds entries that are no tensors: {', '.join(foreign[:6])}.", "Check the file.")
+    return {str(key): value for key, value in content.items()}
