@@ -1,0 +1,1 @@
+"""A whole training run: data, phases, evaluation, registry, a scene product and a report."""
