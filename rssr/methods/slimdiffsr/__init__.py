@@ -1,0 +1,1 @@
+"""SlimDiffSR: one-step diffusion super-resolution by an uncertainty-guided teacher and a pruned student."""

@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import nn
+
+from rssr.layers.attention import QueryGlobalAggregation, SelfAttention, to_map, to_tokens
+
+
+@pytest.mark.parametrize("case", [0, 1])
+def test_aggregation_equals_recorded(case, vector_file):
+    recorded = vector_file("slim_qgam")
+    facts = recorded.facts["config"][case]
+    attention = QueryGlobalAggregation(facts["dim"], facts["num_queries"], facts["squeeze_dim"])
+    attention.load_state_dict(recorded.weights(f"case{case}"))
+    with torch.no_grad():
+        recorded.assert_close(f"out/case{case}.y", attention(recorded.tensors[f"in/case{case}.x"]))
+
+
+def test_aggregation_never_holds_a_value_for_each_pair_of_tokens():
+    num_tokens = 2**20  # a score for each pair would take 4 TiB
+    attention = QueryGlobalAggregation(2, num_queries=2, query_channels=2)
+    with torch.no_grad():
+        assert attention(torch.zeros(1, num_tokens, 2)).shape == (1, num_tokens, 2)
+
+
+def test_aggregation_follows_a_permutation_of_tokens(generator):
+    attention, tokens = QueryGlobalAggregation(16, 4, 8), torch.randn(2, 30, 16, generator=generator)
+    order = torch.randperm(30, generator=generator)
+    with torch.no_grad():
+        torch.testing.assert_close(attention(tokens[:, order]), attention(tokens)[:, order])
+
+
+def test_queries_learn(generator):
+    attention = QueryGlobalAggregation(16, 4, 8)
+    attention(torch.randn(1, 9, 16, generator=generator)).square().sum().backward()
+    assert attention.query.grad is not None
+    assert attention.query.grad.abs().max() > 0
+
+
+def test_self_attention_equals_pytorchs(generator):
+    ours, theirs = SelfAttention(24, head_channels=8), nn.MultiheadAttention(24, 3, bias=True, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([ours.to_q.weight, ours.to_k.weight, ours.to_v.weight]))
+        theirs.in_proj_bias.zero_()
+        theirs.out_proj.load_state_dict(ours.to_out[0].state_dict())
+        tokens = torch.randn(2, 11, 24, generator=generator)
+        torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_go_row_by_row_and_back():
+    x = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    tokens = to_tokens(x)
+    assert torch.equal(tokens[1, 5 * 2 + 3], x[1, :, 2, 3])
+    assert torch.equal(to_map(tokens, 4, 5), x)
