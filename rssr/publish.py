@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rssr.errors import StorageError
@@ -31,4 +31,5 @@ def write_aside(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error}.", "Check the folder, rights and free space.") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing to clear where the folder could not be made
+            aside.unlink(missing_ok=True)

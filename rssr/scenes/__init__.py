@@ -2,5 +2,6 @@
 
 from rssr.scenes.dataset import write_scene_dataset
 from rssr.scenes.generate import SCENE_KINDS, generate_scene
+from rssr.scenes.geotiff import write_scene_geotiff
 
-__all__ = ["SCENE_KINDS", "generate_scene", "write_scene_dataset"]
+__all__ = ["SCENE_KINDS", "generate_scene", "write_scene_dataset", "write_scene_geotiff"]

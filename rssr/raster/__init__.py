@@ -1,0 +1,25 @@
+"""Georeferenced rasters: values checked at birth, and the only door to rasterio."""
+
+from rssr.raster.georeference import ground_sample_distance_m, scaled_transform, window_transform
+from rssr.raster.raster import Mask, Pixels, Radiometry, Raster
+from rssr.raster.read import RasterInfo, RasterReader, Window, open_raster, read_raster
+from rssr.raster.write import RasterWriter, create_geotiff, describe, write_geotiff
+
+__all__ = [
+    "Mask",
+    "Pixels",
+    "Radiometry",
+    "Raster",
+    "RasterInfo",
+    "RasterReader",
+    "RasterWriter",
+    "Window",
+    "create_geotiff",
+    "describe",
+    "ground_sample_distance_m",
+    "open_raster",
+    "read_raster",
+    "scaled_transform",
+    "window_transform",
+    "write_geotiff",
+]

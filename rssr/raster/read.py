@@ -1,0 +1,236 @@
+"""Rasters from files and bytes, through GDAL."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.windows import Window as RasterioWindow
+
+from rssr.errors import RasterError
+from rssr.raster.georeference import crs_text, window_transform
+from rssr.raster.raster import REAL_DTYPES, Radiometry, Raster
+
+UPLOAD_DRIVERS = ("GTiff", "JP2OpenJPEG")
+"""Drivers for bytes from anywhere: formats that hold their own pixels. A VRT names other files and addresses."""
+
+_ALPHA_THRESHOLD = 128  # half-covered pixels count as data
+
+# Pictures without coordinates are ordinary input here. The filter is set once: swapping filters around each call
+# would not be safe between threads.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels: first row and column, height and width."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What a file says about itself, without its pixels.
+
+    Attributes:
+        size: (H, W), pixels.
+        num_bands: Bands with data: without alpha; a palette counts as three.
+        dtype: NumPy name, e.g. `uint16`.
+        transform: See `Raster`.
+        crs: See `Raster`.
+        band_names: See `Raster`.
+        radiometry: See `Raster`.
+        nodata: See `Raster`.
+        driver: GDAL's name of the format.
+    """
+
+    size: tuple[int, int]
+    num_bands: int
+    dtype: str
+    transform: Affine
+    crs: str | None
+    band_names: tuple[str, ...]
+    radiometry: Radiometry
+    nodata: float | None
+    driver: str
+
+
+class RasterReader:
+    """An open raster, read window by window. Use `open_raster`; not for sharing between threads."""
+
+    def __init__(self, dataset: Any, name: str) -> None:  # noqa: ANN401  # rasterio ships no types
+        self._dataset = dataset
+        self._name = name
+        self._bands = [
+            index
+            for index, meaning in enumerate(dataset.colorinterp, start=1)
+            if meaning != ColorInterp.alpha or dataset.count == 1
+        ]
+        self._palette = _palette(dataset)
+        self.info = self._describe()
+
+    def read(self, window: Window | None = None) -> Raster:
+        """Read all bands of a window, or of everything.
+
+        Raises:
+            RasterError: The window leaves the raster, or the pixels are damaged.
+        """
+        height, width = self.info.size
+        window = window or Window(0, 0, height, width)
+        if not (0 <= window.row < window.row + window.height <= height) or not (
+            0 <= window.column < window.column + window.width <= width
+        ):
+            raise RasterError(f"{window} leaves {self._name}, which is {height}x{width} pixels.")
+        place = RasterioWindow(window.column, window.row, window.width, window.height)
+        try:
+            pixels = self._dataset.read(self._bands, window=place)
+            mask = self._dataset.dataset_mask(window=place) >= _ALPHA_THRESHOLD
+        except (RasterioError, MemoryError) as error:
+            raise RasterError(
+                f"The pixels of {self._name} cannot be read: {_first_line(error)}.", "Is the file complete?"
+            ) from None
+        if self._palette is not None:
+            pixels = self._palette[pixels[0]].transpose(2, 0, 1)
+        if np.issubdtype(pixels.dtype, np.floating):
+            mask &= np.isfinite(pixels).all(axis=0)
+        return Raster(
+            pixels=pixels,
+            transform=window_transform(self.info.transform, window.row, window.column),
+            crs=self.info.crs,
+            valid_mask=mask,
+            band_names=self.info.band_names,
+            radiometry=self.info.radiometry,
+            nodata=self.info.nodata,
+        )
+
+    def _describe(self) -> RasterInfo:
+        dataset, indices = self._dataset, self._bands
+        scales = tuple(float(dataset.scales[index - 1]) for index in indices)
+        offsets = tuple(float(dataset.offsets[index - 1]) for index in indices)
+        declared = any(scale != 1.0 for scale in scales) or any(offset != 0.0 for offset in offsets)
+        names = ("red", "green", "blue") if self._palette is not None else self._band_names()
+        if self._palette is not None:
+            scales, offsets, declared = (1.0,) * 3, (0.0,) * 3, False
+        return RasterInfo(
+            size=(int(dataset.height), int(dataset.width)),
+            num_bands=len(names),
+            dtype=str(dataset.dtypes[0]),
+            transform=dataset.transform,
+            crs=crs_text(dataset.crs),
+            band_names=names,
+            radiometry=Radiometry(scales, offsets, declared),
+            nodata=None if self._palette is not None else _storable(dataset.nodata, str(dataset.dtypes[0])),
+            driver=str(dataset.driver),
+        )
+
+    def _band_names(self) -> tuple[str, ...]:
+        names = []
+        for index in self._bands:
+            description, meaning = self._dataset.descriptions[index - 1], self._dataset.colorinterp[index - 1]
+            named_by_colour = meaning in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+            names.append(description or (meaning.name if named_by_colour else f"band_{index}"))
+        return tuple(names)
+
+
+@contextmanager
+def open_raster(source: Path | str | bytes, *, name: str = "", max_pixels: int | None = None) -> Iterator[RasterReader]:
+    """Open a raster for reading by windows.
+
+    Args:
+        source: A file, or the bytes of a GeoTIFF or JPEG 2000.
+        name: What errors call it; a path names itself.
+        max_pixels: Refuse anything with more rows times columns, before reading a pixel.
+
+    Raises:
+        RasterError: Not a raster, complex numbers (radar), no bands, bands of different types, or too large.
+    """
+    name = name or ("the data" if isinstance(source, bytes) else str(source))
+    with _open_dataset(source, name) as dataset:
+        _check_readable(dataset, name, max_pixels)
+        yield RasterReader(dataset, name)
+
+
+def read_raster(
+    source: Path | str | bytes, window: Window | None = None, *, name: str = "", max_pixels: int | None = None
+) -> Raster:
+    """Read a raster, or a window of it.
+
+    A pixel is valid where an alpha band or mask says so, where any band differs from nodata, and where no band is
+    NaN or infinite. Alpha bands become the mask; palettes become red, green, blue.
+
+    Raises:
+        RasterError: See `open_raster`.
+    """
+    with open_raster(source, name=name, max_pixels=max_pixels) as reader:
+        return reader.read(window)
+
+
+@contextmanager
+def _open_dataset(source: Path | str | bytes, name: str) -> Iterator[Any]:
+    if source == b"":
+        raise RasterError(f"{name} is empty (0 bytes).", "Was it written completely?")
+    try:
+        if isinstance(source, bytes):
+            with MemoryFile(source) as memory, memory.open(driver=list(UPLOAD_DRIVERS)) as dataset:
+                yield dataset
+        else:
+            with rasterio.open(Path(source)) as dataset:
+                yield dataset
+    except RasterioError as error:
+        raise RasterError(
+            f"{name} cannot be opened as a raster: {_first_line(error)}.", "Give a GeoTIFF or JPEG 2000 file."
+        ) from None
+
+
+def _check_readable(dataset: Any, name: str, max_pixels: int | None) -> None:  # noqa: ANN401  # rasterio ships no types
+    if dataset.count == 0:
+        raise RasterError(f"{name} holds no bands of its own.", "Give one of its subdatasets as a GeoTIFF.")
+    kinds = set(dataset.dtypes)
+    if any(kind.startswith("complex") for kind in kinds):
+        raise RasterError(
+            f"{name} holds complex numbers ({', '.join(sorted(kinds))}), as radar does.",
+            "Only optical images can be super-resolved.",
+        )
+    if len(kinds) > 1 or not kinds <= set(REAL_DTYPES):
+        raise RasterError(
+            f"The bands of {name} are {', '.join(sorted(kinds))}.", f"Use one of: {', '.join(REAL_DTYPES)}."
+        )
+    if max_pixels is not None and dataset.height * dataset.width > max_pixels:
+        raise RasterError(
+            f"{name} has {dataset.height}x{dataset.width} pixels, more than the {max_pixels} allowed.", "Cut it up."
+        )
+
+
+def _palette(dataset: Any) -> NDArray[np.uint8] | None:  # noqa: ANN401  # rasterio ships no types
+    """Lookup table [256, 3] of a palette image; None for others."""
+    if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette or dataset.dtypes[0] != "uint8":
+        return None
+    table = np.zeros((256, 3), np.uint8)
+    for index, colour in dataset.colormap(1).items():
+        table[index] = colour[:3]
+    return table
+
+
+def _storable(nodata: float | None, dtype: str) -> float | None:
+    """The number, or None where no pixel of this type can hold it (some files say -9999 for bytes)."""
+    if nodata is None or dtype.startswith("float"):
+        return nodata
+    limits = np.iinfo(np.dtype(dtype))
+    return float(nodata) if float(nodata).is_integer() and limits.min <= nodata <= limits.max else None
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,0 +1,143 @@
+"""GeoTIFF files: tiled, compressed, whole or not at all."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterioWindow
+
+from rssr.errors import RasterError
+from rssr.publish import write_aside
+from rssr.raster.georeference import parse_crs
+from rssr.raster.raster import Mask, Pixels, Raster
+from rssr.raster.read import RasterInfo
+
+_BLOCK = 512  # pixels; what cloud-optimised readers expect
+_COLOURS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
+
+
+class RasterWriter:
+    """An open GeoTIFF, written in strips of rows. Use `create_geotiff`."""
+
+    def __init__(self, dataset: Any, info: RasterInfo) -> None:  # noqa: ANN401  # rasterio ships no types
+        self._dataset = dataset
+        self._info = info
+
+    def write_rows(self, first_row: int, pixels: Pixels, valid_mask: Mask) -> None:
+        """Write rows over the full width.
+
+        Args:
+            first_row: Where they begin.
+            pixels: [C, rows, W], of the file's type.
+            valid_mask: Bool [rows, W].
+        """
+        window = RasterioWindow(0, first_row, pixels.shape[2], pixels.shape[1])
+        self._dataset.write(with_nodata(pixels, valid_mask, self._info.nodata), window=window)
+        if self._info.nodata is None:
+            self._dataset.write_mask(valid_mask, window=window)
+
+
+@contextmanager
+def create_geotiff(
+    path: Path | str, info: RasterInfo, *, tags: Mapping[str, str] | None = None
+) -> Iterator[RasterWriter]:
+    """Create a GeoTIFF that appears under its name when the block succeeds.
+
+    Without a nodata number the mask is stored inside the file.
+
+    Args:
+        path: The file to appear.
+        info: Size, type, place and meaning of the pixels; `driver` is not looked at.
+        tags: Metadata, e.g. which model made it.
+
+    Raises:
+        RasterError: GDAL cannot write it.
+        StorageError: The folder or file cannot be written.
+    """
+    profile = _profile(info)
+    with write_aside(Path(path)) as aside:
+        try:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(aside, "w", **profile) as dataset:
+                dataset.descriptions = info.band_names
+                dataset.colorinterp = [_COLOURS.get(name, ColorInterp.undefined) for name in info.band_names]
+                if info.radiometry.declared:
+                    dataset.scales, dataset.offsets = info.radiometry.scales, info.radiometry.offsets
+                dataset.update_tags(**(tags or {}))
+                yield RasterWriter(dataset, info)
+        except RasterioError as error:
+            raise RasterError(f"{path} cannot be written: {error}.", "Is there space left?") from error
+
+
+def write_geotiff(path: Path | str, raster: Raster, *, tags: Mapping[str, str] | None = None) -> None:
+    """Write a raster in memory; see `create_geotiff`."""
+    with create_geotiff(path, describe(raster), tags=tags) as writer:
+        writer.write_rows(0, raster.pixels, raster.valid_mask)
+
+
+def describe(raster: Raster) -> RasterInfo:
+    """What `create_geotiff` needs to know of a raster."""
+    return RasterInfo(
+        size=raster.size,
+        num_bands=raster.num_bands,
+        dtype=raster.pixels.dtype.name,
+        transform=raster.transform,
+        crs=raster.crs,
+        band_names=raster.band_names,
+        radiometry=raster.radiometry,
+        nodata=raster.nodata,
+        driver="GTiff",
+    )
+
+
+def with_nodata(pixels: Pixels, valid_mask: Mask, nodata: float | None) -> Pixels:
+    """Put the nodata number where there is no data, and nowhere else.
+
+    A valid value that happens to equal the number is moved to its neighbour: readers would take it for a hole.
+
+    Args:
+        pixels: [C, H, W].
+        valid_mask: Bool [H, W].
+        nodata: The number; None puts zeros.
+    """
+    filled = pixels.copy()
+    if nodata is not None and not np.isnan(nodata):
+        filled[filled == nodata] = _neighbour(nodata, pixels.dtype)
+    filled[:, ~valid_mask] = 0 if nodata is None else nodata
+    return filled
+
+
+def _neighbour(nodata: float, dtype: np.dtype[Any]) -> float:
+    if np.issubdtype(dtype, np.integer):
+        return nodata - 1 if nodata >= np.iinfo(dtype).max else nodata + 1
+    return float(np.nextafter(np.asarray(nodata, dtype), np.asarray(0 if nodata else 1, dtype)))
+
+
+def _profile(info: RasterInfo) -> dict[str, Any]:
+    floating = info.dtype.startswith("float")
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "height": info.size[0],
+        "width": info.size[1],
+        "count": info.num_bands,
+        "dtype": info.dtype,
+        "nodata": info.nodata,
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "compress": "deflate",
+        "predictor": 3 if floating else 2,
+        "BIGTIFF": "IF_SAFER",
+        "interleave": "pixel",
+        "photometric": "RGB" if info.band_names[:3] == ("red", "green", "blue") else "MINISBLACK",
+    }
+    if info.crs is not None:
+        profile["crs"] = parse_crs(info.crs)
+    if info.transform != Affine.identity():
+        profile["transform"] = info.transform
+    return profile
