@@ -1,0 +1,207 @@
+"""A folder on a local or mounted file system."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipelines.storage.store import PART_SUFFIX, Entry, ObjectMissing, Store, clean_key, is_part, probe_key
+from rssr.errors import StorageError
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+_REMEDIES = {
+    errno.EACCES: "Check the permissions of the folder and of its parents.",
+    errno.EPERM: "Check the permissions of the folder and of its parents.",
+    errno.EROFS: "The file system is read-only; choose another place.",
+    errno.ENOSPC: "Free some space or choose another place.",
+    errno.ENOTDIR: "A file lies where a folder is needed; choose another path.",
+    errno.EISDIR: "A folder lies where a file is needed; choose another path.",
+}
+
+
+class LocalStore(Store):
+    """Objects are files; writes go aside, are flushed to disk and take their name in one step."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._enforces: bool | None = None
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self._root)
+
+    def child(self, key: str) -> "LocalStore":
+        """The store below a key."""
+        return LocalStore(self._path(key))
+
+    def read_bytes(self, key: str) -> bytes:
+        """The file's content."""
+        path = self._path(key)
+        with _explained(path):
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectMissing(f"There is no file {path}.", "Check the path.") from None
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Write aside, flush, rename."""
+        path = self._path(key)
+        with _explained(path), _written_aside(path) as aside:
+            _write_flushed(aside, data)
+            aside.replace(path)
+            _flush_folder(path.parent)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write aside, then link under the final name, which the file system refuses where it is taken."""
+        path = self._path(key)
+        with _explained(path), _written_aside(path) as aside:
+            if path.exists():
+                return False
+            _write_flushed(aside, data)
+            if not _link(aside, path):
+                aside.replace(path)  # no hard links here: see enforces_conditional_put
+            elif not aside.samefile(path):
+                return False
+            _flush_folder(path.parent)
+        return True
+
+    def enforces_conditional_put(self) -> bool:
+        """Whether this file system has hard links."""
+        if self._enforces is None:
+            path = self._path(probe_key())
+            with _explained(path), _written_aside(path) as aside:
+                _write_flushed(aside, b"probe")
+                self._enforces = _link(aside, path)
+                path.unlink(missing_ok=True)
+        return self._enforces
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        return self._path(key).is_file()
+
+    def has_folder(self) -> bool:
+        """Whether the folder is there, empty or not."""
+        return self._root.is_dir()
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        """All files below a folder, links followed once."""
+        top = self._path(prefix.strip("/")) if prefix.strip("/") else self._root
+        if not top.is_dir():
+            return []
+        with _explained(top):
+            return sorted(self._entry(path) for path in _walk_files(top))
+
+    def delete(self, key: str) -> None:
+        """Remove the file, and the folders above it that this leaves empty."""
+        path = self._path(key)
+        with _explained(path):
+            try:
+                path.unlink(missing_ok=True)
+            except NotADirectoryError:
+                return
+        for folder in path.parents:
+            if folder == self._root or self._root not in folder.parents:
+                return
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # not empty, or already gone
+
+    def upload_file(self, source: Path, key: str) -> None:
+        """Copy a file in, aside first."""
+        path = self._path(key)
+        with _explained(path), _written_aside(path) as aside:
+            shutil.copyfile(source, aside)
+            with aside.open("rb") as stream:
+                os.fsync(stream.fileno())
+            aside.replace(path)
+            _flush_folder(path.parent)
+
+    def download_file(self, key: str, target: Path) -> None:
+        """Copy a file out."""
+        path = self._path(key)
+        with _explained(path):
+            try:
+                shutil.copyfile(path, target)
+            except FileNotFoundError:
+                raise ObjectMissing(f"There is no file {path}.", "Check the path.") from None
+
+    def _path(self, key: str) -> Path:
+        return self._root / clean_key(key)
+
+    def _entry(self, path: Path) -> Entry:
+        status = path.stat()
+        return Entry(path.relative_to(self._root).as_posix(), status.st_size, f"{status.st_mtime_ns}-{status.st_size}")
+
+
+def _walk_files(top: Path) -> Iterator[Path]:
+    """Files below a folder; folders behind links are entered, but none twice, so that loops end."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    seen: set[tuple[int, int]] = set()
+    for folder, subfolders, names in os.walk(top, onerror=fail, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders.sort()
+        for name in names:
+            path = Path(folder) / name
+            if not is_part(name) and path.is_file():  # leaves out dangling links, sockets
+                yield path
+
+
+@contextmanager
+def _written_aside(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{uuid.uuid4().hex}{PART_SUFFIX}")  # short: the name itself may be near the limit
+    try:
+        yield aside
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _write_flushed(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Link unless the target exists; False where the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        return True
+    except OSError as error:
+        if error.errno in _NO_HARD_LINKS:
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        remedy = _REMEDIES.get(error.errno or 0, "Check the path.")
+        raise StorageError(f"{where} cannot be used: {error.strerror or error}.", remedy) from None

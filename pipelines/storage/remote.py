@@ -1,0 +1,156 @@
+"""Any other store that fsspec knows: gs://, az://, https:// and so on."""
+
+import shutil
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+
+from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries
+from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key, probe_key
+from pipelines.storage.uris import Location
+from rssr.errors import StorageError
+
+Result = TypeVar("Result")
+
+_VERSION_FIELDS = ("etag", "ETag", "generation", "mtime", "updated", "last_modified", "created")
+_CHUNK_BYTES = 8 * 2**20
+
+
+class RemoteStore(Store):
+    """Objects below a URI of one of fsspec's file systems, configured as that file system documents."""
+
+    def __init__(self, location: Location, policy: RetryPolicy | None = None) -> None:
+        self._location = location
+        self._policy = policy or RetryPolicy(num_attempts=4)
+
+    @property
+    def uri(self) -> str:
+        """Scheme, bucket or host, and path."""
+        return self._location.uri
+
+    def child(self, key: str) -> "RemoteStore":
+        """The store below a key."""
+        path = f"{self._location.path}/{clean_key(key)}".lstrip("/")
+        return RemoteStore(Location(self._location.scheme, self._location.bucket, path), self._policy)
+
+    def read_bytes(self, key: str) -> bytes:
+        """The whole object."""
+        content: bytes = self._call(lambda _: self._files.cat_file(self._path(key)), key)
+        return content
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """One upload."""
+        self._call(lambda _: self._files.pipe_file(self._path(key), data), key)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """An exclusive upload where the file system has one, else a look before the upload."""
+        if self.enforces_conditional_put():
+            return self._call(lambda attempt: self._create(key, data, attempt), key)
+        if self.exists(key):
+            return False
+        self.write_bytes(key, data)
+        return True
+
+    def enforces_conditional_put(self) -> bool:
+        """Two exclusive uploads of one fresh key: an enforcing store refuses the second."""
+        return _enforces(self._location)
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        return bool(self._call(lambda _: self._files.isfile(self._path(key)), key))
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        """All objects below a prefix."""
+        top = self._path(prefix.strip("/")) if prefix.strip("/") else self.uri
+        root = str(self._files._strip_protocol(self.uri)).rstrip("/") + "/"
+        try:
+            found: dict[str, dict[str, Any]] = self._call(lambda _: self._files.find(top, detail=True), prefix)
+        except ObjectMissing:
+            return []
+        return sorted(
+            Entry(path.removeprefix(root), int(info.get("size") or 0), _version(info))
+            for path, info in found.items()
+            if path.startswith(root) and not path.endswith("/")
+        )
+
+    def delete(self, key: str) -> None:
+        """Remove the object if it is there."""
+        if self.exists(key):
+            self._call(lambda _: self._files.rm_file(self._path(key)), key)
+
+    def upload_file(self, source: Path, key: str) -> None:
+        """Copy a local file in."""
+        self._call(lambda _: self._files.put_file(str(source), self._path(key)), key)
+
+    def download_file(self, key: str, target: Path) -> None:
+        """Copy an object out in pieces."""
+
+        def request(_: int) -> None:
+            with self._files.open(self._path(key), "rb") as stream, target.open("wb") as out:
+                shutil.copyfileobj(stream, out, _CHUNK_BYTES)
+
+        self._call(request, key)
+
+    @property
+    def _files(self) -> Any:  # noqa: ANN401  # one of fsspec's many file systems
+        return _file_system(self._location.scheme)
+
+    def _path(self, key: str) -> str:
+        return f"{self._location.uri}/{clean_key(key)}"
+
+    def _create(self, key: str, data: bytes, attempt: int) -> bool:
+        try:
+            self._files.pipe_file(self._path(key), data, mode="create")
+        except FileExistsError:
+            return attempt > 0 and self.read_bytes(key) == data
+        return True
+
+    def _call(self, request: Callable[[int], Result], key: str) -> Result:
+        address = self.describe(key)
+        try:
+            return call_with_retries(request, _classify, self._policy)
+        except FileNotFoundError:
+            raise ObjectMissing(f"There is no object {address}.", "Check the URI.") from None
+        except PermissionError:
+            raise StorageError(f"Access to {address} is refused.", "Check the credentials.") from None
+        except (OSError, TimeoutError, NotImplementedError) as error:
+            raise StorageError(f"{address} failed with {type(error).__name__}.", "Check the URI and network.") from None
+
+
+def _classify(error: Exception) -> Failure:
+    permanent = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError)
+    busy = isinstance(error, OSError | TimeoutError) and not isinstance(error, permanent)
+    return Failure.TRANSIENT if busy else Failure.PERMANENT
+
+
+def _version(info: dict[str, Any]) -> str:
+    found = [str(info[name]) for name in _VERSION_FIELDS if info.get(name) is not None]
+    return "-".join([*found[:1], str(info.get("size") or 0)])
+
+
+@lru_cache(maxsize=8)
+def _file_system(scheme: str) -> Any:  # noqa: ANN401  # one of fsspec's many file systems
+    try:
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except ImportError as error:
+        raise StorageError(f"{scheme}:// needs a package: {error}", "Install it.") from None
+    except ValueError:
+        raise StorageError(
+            f"'{scheme}://' is no known kind of storage.", "Use a path, s3://, gs:// or https://."
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _enforces(location: Location) -> bool:
+    store = RemoteStore(location)
+    key = probe_key()
+    try:
+        store._create(key, b"first", 0)
+        return not store._create(key, b"second", 0)
+    except (NotImplementedError, TypeError, ValueError):  # file systems without an exclusive mode
+        return False
+    finally:
+        store.delete(key)

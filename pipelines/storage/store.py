@@ -1,0 +1,188 @@
+"""What every store can do, whatever lies behind it."""
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+
+from rssr.errors import StorageError
+
+PART_SUFFIX = ".rssr-part"  # files being written; never listed
+_PROBE_PREFIX = ".rssr-probe-"
+_NUM_TRANSFERS = 8
+
+
+class ObjectMissing(StorageError):
+    """The store answers, but holds no object of this key."""
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One object of a listing.
+
+    Args:
+        key: Relative to the store, with forward slashes.
+        num_bytes: Size.
+        version: Changes when the content may have changed: an ETag, or time of change and size.
+    """
+
+    key: str
+    num_bytes: int
+    version: str
+
+
+class Store(ABC):
+    """A folder of objects, addressed by relative keys. Safe to share between threads and to pickle.
+
+    Every method raises `StorageError` that names the URI and says what to do: unreachable, missing bucket,
+    no permission. A prefix is a folder: `list("a")` finds `a/b` but not `ab`.
+    """
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """Where the store lies; a plain path for local folders. Free of credentials."""
+
+    @abstractmethod
+    def child(self, key: str) -> "Store":
+        """The store below a key."""
+
+    @abstractmethod
+    def read_bytes(self, key: str) -> bytes:
+        """The object's content.
+
+        Raises:
+            ObjectMissing: There is no such object.
+        """
+
+    @abstractmethod
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Create or replace an object; readers see the old or the new content, never a part."""
+
+    @abstractmethod
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Create an object unless it exists.
+
+        Where `enforces_conditional_put()` is true, exactly one of many concurrent writers is told True.
+        Elsewhere this looks first and then writes: two writers at the same moment may both be told True.
+        After a lost answer, an object that already holds exactly `data` counts as this call's own; give
+        competing writers distinct data.
+        """
+
+    @abstractmethod
+    def enforces_conditional_put(self) -> bool:
+        """Whether the store itself refuses to overwrite in `put_if_absent`; probed once per process."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether there is an object of this key (folders are none)."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> list[Entry]:
+        """All objects below a prefix, at any depth, sorted by key; empty where there are none."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object; one that does not exist is no error."""
+
+    @abstractmethod
+    def upload_file(self, source: Path, key: str) -> None:
+        """Copy a local file in, without holding it in memory."""
+
+    @abstractmethod
+    def download_file(self, key: str, target: Path) -> None:
+        """Copy an object to a local file, without holding it in memory."""
+
+    def has_folder(self) -> bool:
+        """Whether the store's own folder is there; object stores know folders by their content only."""
+        return bool(self.list())
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove everything below a prefix; returns the number of objects."""
+        if not prefix.strip("/"):
+            raise ValueError("delete_prefix needs a prefix; it does not empty whole stores")
+        entries = self.list(prefix)
+        with ThreadPoolExecutor(_NUM_TRANSFERS) as pool:
+            for _ in pool.map(lambda entry: self.delete(entry.key), entries):
+                pass
+        return len(entries)
+
+    def upload_folder(self, source: Path, key: str) -> None:
+        """Copy a local folder below a key.
+
+        Not one transaction: where readers may look meanwhile, write a marker after it.
+        """
+        if not source.is_dir():
+            raise StorageError(f"The folder {source} does not exist.", "Check the path.")
+        files = sorted(path for path in source.rglob("*") if path.is_file() and not is_part(path.name))
+        with ThreadPoolExecutor(_NUM_TRANSFERS) as pool:
+            targets = (f"{key}/{path.relative_to(source).as_posix()}".lstrip("/") for path in files)
+            for _ in pool.map(self.upload_file, files, targets):
+                pass
+
+    def download_folder(self, key: str, target: Path) -> None:
+        """Copy everything below a key to a new local folder, which appears complete or not at all.
+
+        Raises:
+            ObjectMissing: Nothing lies below the key.
+        """
+        entries = self.list(key)
+        if not entries:
+            raise ObjectMissing(f"There is nothing below {self.describe(key)}.", "Check the URI.")
+        prefix = f"{key.strip('/')}/" if key.strip("/") else ""
+        with folder_written_aside(target) as aside, ThreadPoolExecutor(_NUM_TRANSFERS) as pool:
+            names = [entry.key.removeprefix(prefix) for entry in entries]
+            paths = [aside / clean_key(name) for name in names]
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            for _ in pool.map(self.download_file, (entry.key for entry in entries), paths):
+                pass
+
+    def describe(self, key: str) -> str:
+        """The full address of a key, for messages."""
+        return f"{self.uri}/{key}".rstrip("/") if key else self.uri
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.uri!r})"
+
+
+@contextmanager
+def folder_written_aside(target: Path) -> Iterator[Path]:
+    """A fresh folder beside the target that takes its name when the block ends without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PART_SUFFIX}")
+    aside.mkdir()
+    try:
+        yield aside
+        try:
+            aside.rename(target)
+        except OSError as error:
+            raise StorageError(f"{target} cannot be created: {error.strerror}.", "Remove what is there.") from None
+    finally:
+        rmtree(aside, ignore_errors=True)
+
+
+def clean_key(key: str) -> str:
+    """A key as a relative path that stays inside its store.
+
+    Raises:
+        StorageError: Absolute, empty or climbing out.
+    """
+    parts = key.split("/")
+    if not key or key.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        raise StorageError(f"'{key}' is not a key inside a store.", "Use a relative path without '..'.")
+    return key
+
+
+def is_part(name: str) -> bool:
+    """Whether a file name marks something unfinished or a probe."""
+    return name.endswith(PART_SUFFIX) or name.startswith(_PROBE_PREFIX)
+
+
+def probe_key() -> str:
+    """A fresh key for probing what a store enforces."""
+    return f"{_PROBE_PREFIX}{uuid.uuid4().hex}"

@@ -1,0 +1,137 @@
+"""Servers and a cluster that many tests share, each started once and only when asked for."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from pipelines.storage import StorageSettings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # no search for instance roles on a developer's machine
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+_STARTUP_S = 30.0
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running S3 server."""
+
+    settings: StorageSettings
+    log: Path | None = None
+
+    def make_bucket(self) -> str:
+        """A fresh bucket's URI."""
+        name = f"bucket-{secrets.token_hex(4)}"
+        self._client.create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+    @cached_property
+    def _client(self) -> Any:  # boto3 builds its client classes at run time
+        return boto3.session.Session().client("s3", **self.settings.boto3_options())
+
+    def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make it the environment's server."""
+        for name, value in self.settings.mlflow_environment().items():
+            monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """`rclone serve s3` over a temporary folder: a real server, which ignores conditional puts."""
+    folder = tmp_path_factory.mktemp("rclone")
+    (folder / "data").mkdir()
+    settings = _local_settings(free_port())
+    address = str(settings.endpoint_url).removeprefix("http://")
+    keys = f"{settings.access_key_id},{settings.secret_access_key}"
+    options = ["--addr", address, "--auth-key", keys, "--config", str(folder / "none.conf")]
+    log = folder / "server.log"
+    with log.open("wb") as stream:
+        command = [_executable("rclone"), "serve", "s3", "-v", *options, str(folder / "data")]
+        server = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        _await_port(address, server)
+        yield S3Server(settings, log)
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    """moto's S3 server, which enforces conditional puts."""
+    from moto.server import ThreadedMotoServer
+
+    port = free_port()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    try:
+        yield S3Server(_local_settings(port))
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """One local Ray cluster of two CPUs; yields its address."""
+    import ray
+
+    context = ray.init(
+        address="local",
+        num_cpus=2,
+        object_store_memory=256 * 2**20,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="warning",
+    )
+    yield context.address_info["address"]
+    ray.shutdown()
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _local_settings(port: int) -> StorageSettings:
+    return StorageSettings(
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region="us-east-1",
+        access_key_id="test-access-key",
+        secret_access_key="test-secret-key",
+    )
+
+
+def _executable(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    assert found, f"{name} is not installed: pip install '.[dev]'"
+    return found
+
+
+def _await_port(address: str, server: subprocess.Popen[bytes]) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + _STARTUP_S
+    while time.monotonic() < deadline:
+        assert server.poll() is None, f"the server on {address} ended at once"
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"no server on {address} after {_STARTUP_S} s")

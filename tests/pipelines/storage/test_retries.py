@@ -1,0 +1,53 @@
+import time
+
+import pytest
+
+from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries
+from pipelines.storage.settings import CONNECT_TIMEOUT_S
+
+FAST = RetryPolicy(num_attempts=4, first_delay_s=0.001, unreachable_s=0.02, busy_s=10.0)
+
+
+class Trouble(Exception):
+    pass
+
+
+def _count(num_failures: int, failure: Failure, policy: RetryPolicy, takes_s: float = 0.0) -> int:
+    attempts: list[int] = []
+
+    def request(attempt: int) -> int:
+        attempts.append(attempt)
+        time.sleep(takes_s)
+        if len(attempts) <= num_failures:
+            raise Trouble
+        return len(attempts)
+
+    try:
+        return call_with_retries(request, lambda error: failure, policy)
+    except Trouble:
+        return -len(attempts)
+
+
+@pytest.mark.parametrize(("num_failures", "outcome"), [(0, 1), (1, 2), (3, 4), (4, -4)])
+def test_attempts_are_bounded(num_failures: int, outcome: int) -> None:
+    assert _count(num_failures, Failure.TRANSIENT, FAST) == outcome
+
+
+def test_permanent_failures_are_final() -> None:
+    assert _count(1, Failure.PERMANENT, FAST) == -1
+
+
+def test_patience_with_unreachable_stores_is_shorter() -> None:
+    assert _count(9, Failure.UNREACHABLE, FAST, takes_s=0.03) == -1
+    assert _count(9, Failure.TRANSIENT, FAST, takes_s=0.03) == -4
+
+
+def test_default_bounds_an_unreachable_store_below_half_a_minute() -> None:
+    policy = RetryPolicy()
+    waited_s = 0.0
+    for attempt in range(policy.num_attempts):
+        waited_s += CONNECT_TIMEOUT_S
+        if waited_s > policy.unreachable_s:
+            break
+        waited_s += min(policy.first_delay_s * 2**attempt, policy.longest_delay_s)
+    assert waited_s < 30

@@ -1,0 +1,163 @@
+"""What every store promises, on local disk and on two S3 servers."""
+
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipelines.storage import Entry, ObjectMissing, Store, open_store
+from rssr.errors import StorageError
+
+KINDS = ("local", "rclone", "moto", "fsspec")
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "local":
+        yield open_store(str(tmp_path / "store"))
+    elif request.param == "fsspec":
+        yield open_store(f"memory://root/{tmp_path.name}")
+    else:
+        server = request.getfixturevalue("s3_server" if request.param == "rclone" else "moto_server")
+        yield open_store(f"{server.make_bucket()}/some/folder", server.settings)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\xff text", bytes(300_000)])
+def test_what_is_written_is_read(store: Store, data: bytes) -> None:
+    store.write_bytes("a/b c+%é#.bin", data)
+    assert store.read_bytes("a/b c+%é#.bin") == data
+
+
+def test_writing_again_replaces(store: Store) -> None:
+    store.write_bytes("key", b"old, and longer")
+    before = store.list()
+    store.write_bytes("key", b"new")
+    assert store.read_bytes("key") == b"new"
+    assert store.list() != before
+
+
+def test_list_is_sorted_and_knows_folders(store: Store) -> None:
+    keys = ["b/2", "a/x/y", "ab/1", "a/z", "top"]
+    for key in keys:
+        store.write_bytes(key, key.encode())
+    assert [entry.key for entry in store.list()] == sorted(keys)
+    assert [(entry.key, entry.num_bytes) for entry in store.list("a")] == [("a/x/y", 5), ("a/z", 3)]
+    assert store.list("none") == []
+
+
+def test_listing_is_stable_and_sees_changes(store: Store) -> None:
+    store.write_bytes("key", b"1")
+    first = store.list()
+    assert store.list() == first
+    store.write_bytes("key", b"22")
+    assert store.list()[0].version != first[0].version
+
+
+def test_child_sees_the_same_objects(store: Store) -> None:
+    store.write_bytes("a/b/c", b"1")
+    child = store.child("a/b")
+    assert child.read_bytes("c") == b"1"
+    assert child.uri == f"{store.uri}/a/b"
+    assert [entry.key for entry in child.list()] == ["c"]
+
+
+def test_exists_means_an_object_not_a_folder(store: Store) -> None:
+    store.write_bytes("folder/key", b"1")
+    assert store.exists("folder/key")
+    assert not store.exists("folder")
+    assert not store.exists("folder/other")
+
+
+def test_missing_object_is_named(store: Store) -> None:
+    with pytest.raises(ObjectMissing, match="nothing/here"):
+        store.read_bytes("nothing/here")
+
+
+def test_delete_is_idempotent(store: Store) -> None:
+    store.write_bytes("a/b", b"1")
+    store.delete("a/b")
+    store.delete("a/b")
+    assert store.list() == []
+
+
+def test_delete_prefix_leaves_neighbours(store: Store) -> None:
+    for key in ("a/1", "a/2/3", "ab"):
+        store.write_bytes(key, b"1")
+    assert store.delete_prefix("a") == 2
+    assert [entry.key for entry in store.list()] == ["ab"]
+
+
+def test_delete_prefix_refuses_whole_stores(store: Store) -> None:
+    with pytest.raises(ValueError, match="prefix"):
+        store.delete_prefix("")
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../up", "a/../../b", "a//b", "."])
+def test_keys_stay_inside(store: Store, key: str) -> None:
+    with pytest.raises(StorageError, match="key"):
+        store.write_bytes(key, b"1")
+
+
+def test_put_if_absent_keeps_the_first(store: Store) -> None:
+    assert store.put_if_absent("a/key", b"first")
+    assert not store.put_if_absent("a/key", b"second")
+    assert store.read_bytes("a/key") == b"first"
+    assert [entry.key for entry in store.list()] == ["a/key"], "the probe must leave nothing"
+
+
+def test_probe_tells_what_is_enforced(store: Store, request: pytest.FixtureRequest) -> None:
+    kind = request.node.callspec.params["store"]
+    assert store.enforces_conditional_put() == {"local": True, "moto": True, "rclone": False, "fsspec": True}[kind]
+
+
+def test_one_of_many_writers_wins_where_enforced(store: Store) -> None:
+    if not store.enforces_conditional_put():
+        store.write_bytes("race", b"taken")
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda number: store.put_if_absent("race", b"%d" % number), range(8)))
+    assert won.count(True) == (1 if store.enforces_conditional_put() else 0)
+    if any(won):
+        assert store.read_bytes("race") == b"%d" % won.index(True)
+
+
+def test_folders_travel_both_ways(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "one.txt").write_bytes(b"1")
+    (source / "deep" / "two.bin").write_bytes(bytes(100_000))
+    store.upload_folder(source, "copies/first")
+    store.download_folder("copies/first", tmp_path / "back")
+    assert sorted(path.relative_to(tmp_path / "back").as_posix() for path in (tmp_path / "back").rglob("*.*")) == [
+        "deep/two.bin",
+        "one.txt",
+    ]
+    assert (tmp_path / "back" / "deep" / "two.bin").read_bytes() == bytes(100_000)
+
+
+def test_download_refuses_an_occupied_folder(store: Store, tmp_path: Path) -> None:
+    store.write_bytes("model/config.json", b"{}")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_bytes(b"1")
+    with pytest.raises(StorageError, match="taken"):
+        store.download_folder("model", tmp_path / "taken")
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine.txt"]
+    assert not list(tmp_path.glob(".taken*"))
+
+
+def test_download_of_nothing_is_an_error(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ObjectMissing, match="nothing"):
+        store.download_folder("nothing", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_stores_travel_to_other_processes(store: Store) -> None:
+    store.write_bytes("key", b"1")
+    copy = pickle.loads(pickle.dumps(store))
+    assert copy.uri == store.uri
+    assert copy.read_bytes("key") == b"1"
+
+
+def test_entries_sort_by_key() -> None:
+    assert sorted([Entry("b", 1, "x"), Entry("a", 2, "y")])[0].key == "a"
