@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +9,7 @@ from rssr.layers.attention import QueryGlobalAggregation, SelfAttention, to_map,
 
 
 @pytest.mark.parametrize("case", [0, 1])
-def test_aggregation_equals_recorded(case, vector_file):
+def test_aggregation_equals_recorded(case: int, vector_file: Callable[[str], Any]) -> None:
     recorded = vector_file("slim_qgam")
     facts = recorded.facts["config"][case]
     attention = QueryGlobalAggregation(facts["dim"], facts["num_queries"], facts["squeeze_dim"])
@@ -15,28 +18,28 @@ def test_aggregation_equals_recorded(case, vector_file):
         recorded.assert_close(f"out/case{case}.y", attention(recorded.tensors[f"in/case{case}.x"]))
 
 
-def test_aggregation_never_holds_a_value_for_each_pair_of_tokens():
+def test_aggregation_never_holds_a_value_for_each_pair_of_tokens() -> None:
     num_tokens = 2**20  # a score for each pair would take 4 TiB
     attention = QueryGlobalAggregation(2, num_queries=2, query_channels=2)
     with torch.no_grad():
         assert attention(torch.zeros(1, num_tokens, 2)).shape == (1, num_tokens, 2)
 
 
-def test_aggregation_follows_a_permutation_of_tokens(generator):
+def test_aggregation_follows_a_permutation_of_tokens(generator: torch.Generator) -> None:
     attention, tokens = QueryGlobalAggregation(16, 4, 8), torch.randn(2, 30, 16, generator=generator)
     order = torch.randperm(30, generator=generator)
     with torch.no_grad():
         torch.testing.assert_close(attention(tokens[:, order]), attention(tokens)[:, order])
 
 
-def test_queries_learn(generator):
+def test_queries_learn(generator: torch.Generator) -> None:
     attention = QueryGlobalAggregation(16, 4, 8)
     attention(torch.randn(1, 9, 16, generator=generator)).square().sum().backward()
     assert attention.query.grad is not None
     assert attention.query.grad.abs().max() > 0
 
 
-def test_self_attention_equals_pytorchs(generator):
+def test_self_attention_equals_pytorchs(generator: torch.Generator) -> None:
     ours, theirs = SelfAttention(24, head_channels=8), nn.MultiheadAttention(24, 3, bias=True, batch_first=True)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([ours.to_q.weight, ours.to_k.weight, ours.to_v.weight]))
@@ -46,7 +49,7 @@ def test_self_attention_equals_pytorchs(generator):
         torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_tokens_go_row_by_row_and_back():
+def test_tokens_go_row_by_row_and_back() -> None:
     x = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     tokens = to_tokens(x)
     assert torch.equal(tokens[1, 5 * 2 + 3], x[1, :, 2, 3])

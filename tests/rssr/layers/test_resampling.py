@@ -1,15 +1,19 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 
 from rssr.layers.resampling import Downsample, Upsample, pad_to_multiple
 
 
 @pytest.mark.parametrize(("case", "layer"), [("downsample", Downsample(24)), ("upsample", Upsample(48))])
-def test_resampling_equals_recorded(case, layer, vector_file):
+def test_resampling_equals_recorded(case: str, layer: nn.Module, vector_file: Callable[[str], Any]) -> None:
     recorded = vector_file("slim_blocks")
     layer.load_state_dict(recorded.weights(case))
     with torch.no_grad():
@@ -20,7 +24,7 @@ sides = st.integers(1, 40)
 
 
 @given(height=sides, width=sides, multiple=st.integers(1, 64))
-def test_padding_gives_multiples_and_keeps_the_image(height, width, multiple):
+def test_padding_gives_multiples_and_keeps_the_image(height: int, width: int, multiple: int) -> None:
     x = torch.arange(height * width).reshape(1, 1, height, width)
     padded = pad_to_multiple(x, multiple)
     assert padded.shape[2] % multiple == 0
@@ -31,19 +35,19 @@ def test_padding_gives_multiples_and_keeps_the_image(height, width, multiple):
 
 
 @given(height=sides, width=sides, multiple=st.integers(1, 64))
-def test_padding_reflects_as_numpy_does_at_any_size(height, width, multiple):
+def test_padding_reflects_as_numpy_does_at_any_size(height: int, width: int, multiple: int) -> None:
     x = torch.arange(height * width).reshape(1, 1, height, width)
     rows, columns = -height % multiple, -width % multiple
     expected = np.pad(x[0, 0].numpy(), ((0, rows), (0, columns)), mode="reflect")
     assert np.array_equal(pad_to_multiple(x, multiple)[0, 0].numpy(), expected)
 
 
-def test_padding_is_pytorchs_where_that_works(generator):
+def test_padding_is_pytorchs_where_that_works(generator: torch.Generator) -> None:
     x = torch.randn(2, 3, 20, 30, generator=generator)
     assert torch.equal(pad_to_multiple(x, 16), F.pad(x, (0, 2, 0, 12), mode="reflect"))
 
 
-def test_one_sided_downsampling_sees_right_and_bottom_neighbours():
+def test_one_sided_downsampling_sees_right_and_bottom_neighbours() -> None:
     layer = Downsample(1, symmetric=False)
     with torch.no_grad():
         layer.conv.weight.zero_()

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,7 +11,7 @@ WIDTHS = {"res_same": (24, 24), "res_lowvar": (24, 24), "res_shortcut": (24, 48)
 
 
 @pytest.mark.parametrize("case", WIDTHS)
-def test_residual_block_equals_recorded(case, vector_file):
+def test_residual_block_equals_recorded(case: str, vector_file: Callable[[str], Any]) -> None:
     recorded = vector_file("slim_blocks")
     block = ResidualBlock(*WIDTHS[case], BlockDesign(norm_num_groups=8))
     block.load_state_dict(recorded.weights(case))
@@ -19,7 +22,7 @@ def test_residual_block_equals_recorded(case, vector_file):
 @pytest.mark.parametrize(
     ("first", "second"), [("fsc", "dsc"), ("standard", "dsc"), ("fsc", "standard"), ("standard", "standard")]
 )
-def test_each_convolution_can_be_the_standard_one(first, second):
+def test_each_convolution_can_be_the_standard_one(first: str, second: str) -> None:
     block = ResidualBlock(8, 16, BlockDesign(norm_num_groups=8, first_conv=first, second_conv=second))
     names = set(block.state_dict())
     assert ("conv1.weight" in names) == (first == "standard")

@@ -1,0 +1,91 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import rssr
+from rssr.errors import ModelError, WeightsError
+from rssr.methods.slimdiffsr.networks import SlimDiffSR
+from rssr.models.loaded import SOURCES_GROUP
+from rssr.models.registry import create_model
+from rssr.weights.folder import save_model_folder
+
+
+@pytest.fixture
+def student(tiny_architecture: dict[str, Any]) -> SlimDiffSR:
+    return create_model("slimdiffsr", **tiny_architecture)
+
+
+@pytest.fixture
+def folder(student: SlimDiffSR, tmp_path: Path) -> Path:
+    save_model_folder(tmp_path / "student", "slimdiffsr", student.architecture, student, None)
+    return tmp_path / "student"
+
+
+def test_loaded_model_is_the_saved_one(folder: Path, student: SlimDiffSR, generator: torch.Generator) -> None:
+    loaded = rssr.load_model(folder)
+    x = torch.randn(1, 3, 32, 32, generator=generator)
+    with torch.no_grad():
+        assert torch.equal(loaded.network(x), student(x))
+    assert (loaded.name, loaded.architecture, loaded.card) == ("slimdiffsr", student.architecture, None)
+    assert not loaded.network.training
+
+
+def test_loading_leaves_the_global_generator_alone(folder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    rssr.load_model(str(folder))
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_bicubic_needs_no_folder() -> None:
+    loaded = rssr.load_model("bicubic")
+    assert loaded.network is None
+    assert loaded.resolver(torch.zeros(1, 3, 2, 3), (7, 5)).shape == (1, 3, 7, 5)
+
+
+def test_names_are_looked_up_in_the_models_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSSR_MODELS", str(folder.parent))
+    with pytest.raises(ModelError, match="no weights here"):
+        rssr.load_model("slimdiffsr")
+    folder.rename(folder.parent / "slimdiffsr")
+    assert rssr.load_model("slimdiffsr").name == "slimdiffsr"
+
+
+def test_unknown_source_lists_what_there_is() -> None:
+    with pytest.raises(ModelError, match=r"no model 'nothing-there'.*bicubic"):
+        rssr.load_model("nothing-there")
+
+
+def test_file_uri_is_a_path(folder: Path) -> None:
+    assert rssr.load_model(f"file://{folder}").name == "slimdiffsr"
+
+
+def test_other_schemes_go_through_entry_points(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = tmp_path / "plugin"
+    facts = plugin / "shelf_of_models-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf-of-models\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[{SOURCES_GROUP}]\nshelf = shelf_of_models:fetch\n")
+    (plugin / "shelf_of_models.py").write_text(
+        "from pathlib import Path\n"
+        f"def fetch(uri):\n    assert uri == 'shelf:/top/left'\n    return Path({str(folder)!r})\n"
+    )
+    monkeypatch.syspath_prepend(str(plugin))
+    assert rssr.load_model("shelf:/top/left").name == "slimdiffsr"
+    sys.modules.pop("shelf_of_models")
+
+
+def test_unknown_scheme_lists_the_known() -> None:
+    with pytest.raises(ModelError, match=r"'gopher:'.*file"):
+        rssr.load_model("gopher://there/model")
+
+
+def test_weights_of_other_widths_are_refused(student: SlimDiffSR, tmp_path: Path) -> None:
+    values = {**student.architecture, "mid_channels": 64}
+    save_model_folder(tmp_path / "student", "slimdiffsr", values, student, None)
+    with pytest.raises(WeightsError, match="mis-shaped"):
+        rssr.load_model(tmp_path / "student")
