@@ -2,8 +2,9 @@
 
 import sys
 
-from pipelines.entry import run_job
 from pipelines.experiment.slimdiffsr import SlimDiffSRJobConfig, run_slimdiffsr
+
+from pipelines.entry import run_job
 
 
 def main() -> int:

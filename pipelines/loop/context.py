@@ -63,5 +63,5 @@ def average_gradients_over_workers(parameters: Iterable[torch.nn.Parameter], wor
     flat = torch.cat([piece.reshape(-1).float() for piece in pieces])
     torch.distributed.all_reduce(flat)
     flat /= world_size
-    for parameter, piece in zip(trained, flat.split([piece.numel() for piece in pieces]), strict=True):
+    for parameter, piece in zip(trained, torch.split(flat, [piece.numel() for piece in pieces]), strict=True):
         parameter.grad = piece.reshape(parameter.shape).to(parameter.dtype)

@@ -1,5 +1,7 @@
-"""LPIPS: a perceptual distance on VGG-16 features (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep
-Features as a Perceptual Metric", version 0.1 of the linear weights).
+"""LPIPS: a perceptual distance on VGG-16 features.
+
+Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", version 0.1 of the linear
+weights.
 
 Weights come from `rssr.weights.auxiliary`; this file holds the arithmetic only.
 """

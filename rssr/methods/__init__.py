@@ -1,1 +1,46 @@
 """The published methods, one folder a paper. Methods never import one another."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Protocol
+
+from rssr.methods.phase import Phase, PhaseInputs
+from rssr.methods.training import TrainingConfig
+
+# Method name -> where its class and its configuration are. One line adds a method.
+_METHODS = {
+    "slimdiffsr": "rssr.methods.slimdiffsr.method:SlimDiffSRMethod",
+}
+
+
+class Method(Protocol):
+    """A method as the training job sees it."""
+
+    name: str
+    phases: tuple[str, ...]
+    product_phase: str
+
+    def is_needed(self, phase: str) -> bool:
+        """Whether a phase runs at all under this configuration."""
+
+    def needed_phases(self, phase: str) -> tuple[str, ...]:
+        """Earlier phases whose outputs a phase loads."""
+
+    def training_config(self, phase: str) -> TrainingConfig:
+        """Optimisation settings of a phase."""
+
+    def digest_config(self, phase: str) -> dict[str, object]:
+        """The part of the configuration that decides what a phase yields, besides its input phases."""
+
+    def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
+        """Build a phase inside the training process."""
+
+    def dump(self) -> dict[str, Any]:
+        """The configuration as plain values, for `build_method` in another process."""
+
+
+def build_method(name: str, values: Mapping[str, Any]) -> Method:
+    """A method from the plain values of its `dump`."""
+    module, _, attribute = _METHODS[name].partition(":")
+    method: Method = getattr(import_module(module), attribute).from_values(values)
+    return method

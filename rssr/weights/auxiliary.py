@@ -18,11 +18,11 @@ VGG_FILE = "vgg16.safetensors"
 LPIPS_FILE = "lpips_vgg.safetensors"
 DINO_FILE = "dino_vits16.safetensors"
 _COMMANDS = {
-    VGG_FILE: "python -c \"import torchvision, safetensors.torch as s; "
+    VGG_FILE: 'python -c "import torchvision, safetensors.torch as s; '
     "s.save_file(torchvision.models.vgg16(weights='IMAGENET1K_V1').state_dict(), '{path}')\"",
-    LPIPS_FILE: "python -c \"import lpips, safetensors.torch as s; "
+    LPIPS_FILE: 'python -c "import lpips, safetensors.torch as s; '
     "s.save_file({{k: v for k, v in lpips.LPIPS(net='vgg').state_dict().items() if k.startswith('lin')}}, '{path}')\"",
-    DINO_FILE: "python -c \"import timm, safetensors.torch as s; "
+    DINO_FILE: 'python -c "import timm, safetensors.torch as s; '
     "s.save_file(timm.create_model('vit_small_patch16_224.dino', pretrained=True).state_dict(), '{path}')\"",
 }
 # SHA-256 of the published files are not known offline, so every file is reported by its own digest.
@@ -100,8 +100,6 @@ def _fill(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     missing = sorted(expected.keys() - state.keys())
     wrong = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
     if missing or wrong:
-        raise WeightsError(
-            f"{source}: missing tensors {missing[:5]}, mis-shaped {wrong[:5]}.", "Fetch the file again."
-        )
+        raise WeightsError(f"{source}: missing tensors {missing[:5]}, mis-shaped {wrong[:5]}.", "Fetch the file again.")
     with torch.no_grad():
         module.load_state_dict({name: state[name] for name in expected})

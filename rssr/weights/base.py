@@ -124,7 +124,7 @@ def _load_plain(kind: Component, location: str, subfolder: str | None, **options
             raise _missing(location, subfolder, FileNotFoundError(f"{part} holds no configuration"))
     try:
         return kind.from_pretrained(location, **arguments)
-    except (OSError, ValueError, EnvironmentError) as error:
+    except (OSError, ValueError) as error:
         raise _missing(location, subfolder, error) from None
 
 

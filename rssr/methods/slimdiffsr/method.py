@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from rssr.errors import ConfigError
 from rssr.methods.phase import Phase, PhaseInputs
@@ -31,6 +32,15 @@ class SlimDiffSRMethod:
 
     def __init__(self, config: SlimDiffSRConfig) -> None:
         self.config = config
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "SlimDiffSRMethod":
+        """The method of a `dump`."""
+        return cls(SlimDiffSRConfig.model_validate(values))
+
+    def dump(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return self.config.model_dump(mode="json")
 
     def needed_phases(self, phase: str) -> tuple[str, ...]:
         """Earlier phases whose outputs a phase loads."""
@@ -69,7 +79,7 @@ class SlimDiffSRMethod:
         if phase == "base":
             if self.config.base is None:
                 self.training_config("base")
-            assert self.config.base is not None  # noqa: S101  # training_config has raised otherwise
+            assert self.config.base is not None  # training_config has raised otherwise
             return BasePhase(self.config.base, inputs)
         return _BUILDERS[phase](self.config, self._locations(inputs), inputs)
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from rssr.diffusion.inversion import bound_signal_share, invert_schedule
 from rssr.diffusion.schedule import NoiseSchedule, denoise_in_one_step
 from rssr.methods.slimdiffsr.config import TeacherConfig
+from rssr.methods.slimdiffsr.latents import decode_latent, encode_image
 from rssr.weights.base import Component
 
 
@@ -61,17 +62,6 @@ class Teacher(nn.Module):
         self.config = config
         self.register_buffer("prompt_embedding", parts.prompt_embedding, persistent=False)
 
-    def encode(self, image: Tensor) -> Tensor:
-        """Scaled latent mean of an image [B, 3, H, W] in [-1, 1]; no gradient."""
-        with torch.no_grad():
-            latent: Tensor = self.autoencoder.encode(image).latent_dist.mode()
-        return latent * float(self.autoencoder.config.scaling_factor)
-
-    def decode(self, latent: Tensor) -> Tensor:
-        """Image of a scaled latent."""
-        image: Tensor = self.autoencoder.decode(latent / float(self.autoencoder.config.scaling_factor)).sample
-        return image
-
     def forward(self, lr_upsampled: Tensor, hr: Tensor | None = None) -> TeacherOutput:
         """Super-resolve.
 
@@ -79,14 +69,14 @@ class Teacher(nn.Module):
             lr_upsampled: LR image at the target size, [B, 3, H, W], H and W multiples of 8, in [-1, 1].
             hr: HR image during training; without it the estimator's mean stands in for the HR latent.
         """
-        lr_latent = self.encode(lr_upsampled)
+        lr_latent = encode_image(self.autoencoder, lr_upsampled)
         mean, log_variance = self.estimate(lr_latent)
-        reference = mean if hr is None else self.encode(hr)
+        reference = mean if hr is None else encode_image(self.autoencoder, hr)
         share, timestep = self.noise_level(reference, log_variance)
         prompt = self.get_buffer("prompt_embedding").expand(len(lr_latent), -1, -1)
         noise_pred, features = predict_noise(self.unet, lr_latent, timestep, prompt)
         latent = denoise_in_one_step(lr_latent, noise_pred, share)
-        return TeacherOutput(self.decode(latent), share, timestep, features)
+        return TeacherOutput(decode_latent(self.autoencoder, latent), share, timestep, features)
 
     def estimate(self, lr_latent: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the HR latent; no gradient."""
@@ -192,12 +182,14 @@ def _run_up(block: Component, hidden: Tensor, time: _TimeMap, prompt: Tensor, sk
 def _resnet(block: Component, hidden: Tensor, time: _TimeMap) -> Tensor:
     residual = hidden
     hidden = block.conv1(block.nonlinearity(block.norm1(hidden)))
-    shift = block.time_emb_proj(block.nonlinearity(time.at(tuple(hidden.shape[-2:]))))
+    embedding = time.at((hidden.shape[-2], hidden.shape[-1]))
+    shift = block.time_emb_proj(block.nonlinearity(embedding))
     hidden = hidden + shift.permute(0, 3, 1, 2)
     hidden = block.conv2(block.dropout(block.nonlinearity(block.norm2(hidden))))
     if block.conv_shortcut is not None:
         residual = block.conv_shortcut(residual)
-    return (residual + hidden) / block.output_scale_factor
+    total: Tensor = (residual + hidden) / block.output_scale_factor
+    return total
 
 
 def _attend(attention: Component, hidden: Tensor, prompt: Tensor) -> Tensor:

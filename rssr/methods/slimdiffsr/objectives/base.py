@@ -17,7 +17,7 @@ from rssr.errors import DataError
 from rssr.losses.reconstruction import l1_loss
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import BaseConfig
-from rssr.metrics.tensors import psnr
+from rssr.methods.validation import psnr
 from rssr.weights.base import Component
 from rssr.weights.stand_ins import (
     build_autoencoder,

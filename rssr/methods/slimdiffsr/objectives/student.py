@@ -18,7 +18,7 @@ from rssr.methods.slimdiffsr.objectives.reconstruction import ReconstructionLoss
 from rssr.methods.slimdiffsr.objectives.teacher import load_teacher
 from rssr.methods.slimdiffsr.teacher import Teacher, TeacherOutput
 from rssr.methods.slimdiffsr.weights import student_from_diffusers
-from rssr.metrics.tensors import psnr
+from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
 from rssr.weights.base import BaseLocations, load_tiny_autoencoder, load_unet
 from rssr.weights.folder import save_model_folder
@@ -133,9 +133,7 @@ def build_student(config: StudentConfig, locations: BaseLocations) -> tuple[dict
         "query_channels": config.query_channels,
     }
     student = SlimDiffSR(**architecture)
-    report = student_from_diffusers(
-        unet.state_dict(), tiny.encoder.state_dict(), tiny.decoder.state_dict(), student
-    )
+    report = student_from_diffusers(unet.state_dict(), tiny.encoder.state_dict(), tiny.decoder.state_dict(), student)
     log.info("student: %d tensors from the pretrained networks, %d new", len(report.retained), len(report.fresh))
     log.debug("retained: %s", ", ".join(report.retained))
     log.debug("new: %s", ", ".join(report.fresh))

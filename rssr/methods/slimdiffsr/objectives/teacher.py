@@ -14,7 +14,7 @@ from rssr.methods.slimdiffsr.networks import NoiseLevelPredictor
 from rssr.methods.slimdiffsr.objectives.reconstruction import ReconstructionLoss, adversarial_objectives
 from rssr.methods.slimdiffsr.objectives.uncertainty import load_estimator
 from rssr.methods.slimdiffsr.teacher import Teacher, TeacherOutput, TeacherParts, adapter_state
-from rssr.metrics.tensors import psnr
+from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
 from rssr.weights.base import BaseLocations, load_autoencoder, load_prompt_embedding, load_schedule, load_unet
 

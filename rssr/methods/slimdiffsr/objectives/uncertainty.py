@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rssr.losses.uncertainty import uncertainty_loss
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import UncertaintyConfig
+from rssr.methods.slimdiffsr.latents import decode_latent, encode_image
 from rssr.methods.slimdiffsr.networks import UncertaintyEstimator
-from rssr.metrics.tensors import psnr
+from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
 from rssr.weights.base import BaseLocations, Component, freeze, load_autoencoder
 
@@ -23,26 +23,20 @@ class UncertaintyObjective(Objective):
 
     def __init__(self, autoencoder: Component, estimator: UncertaintyEstimator) -> None:
         super().__init__()
-        self.autoencoder = freeze(autoencoder)
+        self.autoencoder: Component = freeze(autoencoder)
         self.estimator = estimator
-
-    def encode(self, image: Tensor) -> Tensor:
-        """Scaled latent mean of [B, 3, H, W] in [-1, 1]; no gradient."""
-        with torch.no_grad():
-            latent: Tensor = self.autoencoder.encode(image).latent_dist.mode()
-        return latent * float(self.autoencoder.config.scaling_factor)
 
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         """See `Objective.forward`."""
         mean, log_variance = self.estimate(batch)
-        target = self.encode(batch.hr)
+        target = encode_image(self.autoencoder, batch.hr)
         loss = uncertainty_loss(mean, log_variance, target)
         return Loss(loss, {"uncertainty": loss.detach(), "latent_mse": (mean - target).square().mean().detach()})
 
     def estimate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the HR latent from the LR images."""
         lr_upsampled = upsample_bicubic(batch.lr, tuple(batch.hr.shape[-2:]))
-        mean, log_variance = self.estimator(self.encode(lr_upsampled))
+        mean, log_variance = self.estimator(encode_image(self.autoencoder, lr_upsampled))
         return mean, log_variance
 
 
@@ -64,7 +58,7 @@ class UncertaintyPhase(Phase):
     def validate(self, batch: Batch) -> dict[str, float]:
         """Eq. 5 and how the predicted variance compares with the squared error."""
         mean, log_variance = self._objective.estimate(batch)
-        target = self._objective.encode(batch.hr)
+        target = encode_image(self._objective.autoencoder, batch.hr)
         squared_error = (target - mean).square()
         # At the optimum of Eq. 5 three times the variance equals the squared error.
         return {
@@ -76,9 +70,7 @@ class UncertaintyPhase(Phase):
     def preview(self, batch: Batch) -> Tensor:
         """The decoded mean: a first restoration of the LR image."""
         mean, _ = self._objective.estimate(batch)
-        autoencoder = self._objective.autoencoder
-        image: Tensor = autoencoder.decode(mean / float(autoencoder.config.scaling_factor)).sample
-        return image
+        return decode_latent(self._objective.autoencoder, mean)
 
     def export(self, folder: Path) -> None:
         """The estimator's weights."""

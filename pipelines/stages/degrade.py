@@ -1,0 +1,29 @@
+"""Make the LR images of a batch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipelines.stages import StageResources
+from rssr.degradation import DegradationConfig, configure_worker_threads, degrade
+
+RESOURCES = StageResources(num_cpus=1, memory_bytes=200 * 2**20)
+
+
+class Degrade:
+    """Degrade every HR patch of a batch with its own draws. Stateless; safe to retry.
+
+    Args:
+        config: Ranges and probabilities of the degradation.
+    """
+
+    def __init__(self, config: DegradationConfig) -> None:
+        self._config = config
+        configure_worker_threads()
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Add `lr` uint8 [B, h, w, 3] to a batch that holds `hr`, `seed` and `scale`."""
+        pairs = zip(batch["hr"], batch["seed"], strict=True)
+        lr = np.stack([degrade(hr, batch["scale"], self._config, seed) for hr, seed in pairs])
+        return {**batch, "lr": lr}
