@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rssr.methods.phase import Phase, PhaseInputs
-from rssr.methods.training import TrainingConfig
+# Not imported at run time: the networks below this package must build without pydantic.
+if TYPE_CHECKING:
+    from rssr.methods.phase import Phase, PhaseInputs
+    from rssr.methods.training import TrainingConfig
 
 # Method name -> where its class and its configuration are. One line adds a method.
 _METHODS = {
@@ -26,14 +28,17 @@ class Method(Protocol):
     def needed_phases(self, phase: str) -> tuple[str, ...]:
         """Earlier phases whose outputs a phase loads."""
 
-    def training_config(self, phase: str) -> TrainingConfig:
+    def training_config(self, phase: str) -> "TrainingConfig":
         """Optimisation settings of a phase."""
 
     def digest_config(self, phase: str) -> dict[str, object]:
         """The part of the configuration that decides what a phase yields, besides its input phases."""
 
-    def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
+    def build_phase(self, phase: str, inputs: "PhaseInputs") -> "Phase":
         """Build a phase inside the training process."""
+
+    def check(self, phase: str, metrics: Mapping[str, float]) -> None:
+        """Raise a `UserError` when a finished phase's validation says that later phases cannot build on it."""
 
     def dump(self) -> dict[str, Any]:
         """The configuration as plain values, for `build_method` in another process."""

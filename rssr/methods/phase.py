@@ -117,9 +117,6 @@ class Phase(ABC):
     def export(self, folder: Path) -> None:
         """Write what later phases and users load into an empty folder."""
 
-    def check(self, metrics: Mapping[str, float]) -> None:  # noqa: B027  # an optional hook, not a forgotten one
-        """Raise a `UserError` when the final validation says that later phases cannot build on this one."""
-
 
 @dataclass(frozen=True)
 class PhaseInputs:

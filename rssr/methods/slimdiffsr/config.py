@@ -26,16 +26,19 @@ class BaseConfig(TrainingConfig):
 
     autoencoder_steps: int = Field(ge=1)
     """First steps, which train the AutoencoderKL; the rest train TAESD and the UNet on its latents."""
-    autoencoder_channels: tuple[int, int, int, int] = (16, 32, 48, 64)
+    autoencoder_channels: tuple[int, int, int, int] = (8, 16, 32, 64)
     """Widths of the AutoencoderKL's four levels."""
-    tiny_channels: int = 24
+    autoencoder_norm_groups: int = 2
+    """Groups of the AutoencoderKL's GroupNorms (Stable Diffusion: 32); with few channels a group, normalising
+    removes the colours that the image needs."""
+    tiny_channels: int = 16
     """Width of TAESD (published: 64)."""
     tiny_blocks: int = 1
     """Residual blocks in each of TAESD's strided levels (published: 3)."""
     unet_channels: tuple[int, int, int, int] = (32, 64, 96, 96)
     """Widths of the UNet's four levels (Stable Diffusion 2.1: 320, 640, 1280, 1280)."""
     norm_num_groups: int = 8
-    """Groups of every GroupNorm (Stable Diffusion: 32)."""
+    """Groups of the UNet's GroupNorms, and of the student's (Stable Diffusion: 32)."""
     prompt_width: int = 32
     """Width of the text embedding (Stable Diffusion 2.1: 1024)."""
     kl_weight: float = 1e-6

@@ -7,7 +7,7 @@ from typing import Any
 from rssr.errors import ConfigError
 from rssr.methods.phase import Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import SlimDiffSRConfig
-from rssr.methods.slimdiffsr.objectives.base import BasePhase
+from rssr.methods.slimdiffsr.objectives.base import BasePhase, check_reconstruction
 from rssr.methods.slimdiffsr.objectives.student import StudentPhase
 from rssr.methods.slimdiffsr.objectives.teacher import TeacherPhase
 from rssr.methods.slimdiffsr.objectives.uncertainty import UncertaintyPhase
@@ -73,6 +73,11 @@ class SlimDiffSRMethod:
         """The part of the configuration that decides what a phase yields, besides its input phases."""
         weights = self.config.base_weights.model_dump(mode="json")
         return {"phase": self.training_config(phase).model_dump(mode="json"), "base_weights": weights}
+
+    def check(self, phase: str, metrics: Mapping[str, float]) -> None:
+        """Refuse stand-ins whose autoencoders lose too much."""
+        if phase == "base" and self.config.base is not None:
+            check_reconstruction(self.config.base, metrics)
 
     def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
         """Build a phase inside the training process."""

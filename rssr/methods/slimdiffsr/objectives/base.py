@@ -130,7 +130,7 @@ class BasePhase(Phase):
 
     def __init__(self, config: BaseConfig, inputs: PhaseInputs) -> None:
         self.config: BaseConfig = config
-        self.autoencoder = build_autoencoder(config.autoencoder_channels, config.norm_num_groups).to(inputs.device)
+        self.autoencoder = build_autoencoder(config.autoencoder_channels, config.autoencoder_norm_groups).to(inputs.device)
         self.tiny = build_tiny_autoencoder(config.tiny_channels, config.tiny_blocks).to(inputs.device)
         self.unet = build_unet(config.unet_channels, config.norm_num_groups, config.prompt_width).to(inputs.device)
         self.text = build_text_encoder(config.prompt_width)
@@ -164,12 +164,17 @@ class BasePhase(Phase):
         scaling = 1.0 / float(self._latents.deviation)
         save_stand_ins(folder, self.autoencoder, self.tiny, self.unet, self.text, scaling)
 
-    def check(self, metrics: Mapping[str, float]) -> None:
-        """Refuse autoencoders that lose too much."""
-        for name in ("autoencoder_psnr_db", "tiny_autoencoder_psnr_db"):
-            if metrics[name] < self.config.min_reconstruction_db:
-                raise DataError(
-                    f"Phase base: held-out {name} is {metrics[name]:.2f} dB, below base.min_reconstruction_db "
-                    f"({self.config.min_reconstruction_db:g} dB).",
-                    "Raise base.num_steps and base.autoencoder_steps, or give base_weights.stable_diffusion.",
-                )
+
+def check_reconstruction(config: BaseConfig, metrics: Mapping[str, float]) -> None:
+    """Refuse autoencoders that lose too much.
+
+    Raises:
+        DataError: Naming the figure reached and the keys to raise.
+    """
+    for name in ("autoencoder_psnr_db", "tiny_autoencoder_psnr_db"):
+        if metrics[name] < config.min_reconstruction_db:
+            raise DataError(
+                f"Phase base: held-out {name} is {metrics[name]:.2f} dB, below base.min_reconstruction_db "
+                f"({config.min_reconstruction_db:g} dB).",
+                "Raise base.num_steps and base.autoencoder_steps, or give base_weights.stable_diffusion.",
+            )
