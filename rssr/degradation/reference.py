@@ -134,10 +134,10 @@ def _until_noise(image: Tensor, decisions: RoundDecisions, number: int, report: 
     if decisions.kernel is not None:
         image = filter2d(image, decisions.kernel)
         report(f"blur{number}", image)
-    if isinstance(decisions.resize, float):
-        image = resize_by_factor(image, decisions.resize, decisions.resize_mode)
-    else:
+    if isinstance(decisions.resize, tuple):
         image = resize_to_size(image, decisions.resize, decisions.resize_mode)
+    else:
+        image = resize_by_factor(image, decisions.resize, decisions.resize_mode)
     report(f"resize{number}", image)
     image = decisions.noise.apply(image)
     report(f"noise{number}", image)
