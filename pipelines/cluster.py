@@ -49,8 +49,11 @@ def require_durable_output(uri: str) -> None:
 
 
 @contextmanager
-def ray_session(config: RayConfig) -> Iterator[None]:
-    """Connect to Ray, and leave it at the end if it was started here."""
+def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
+    """Connect to Ray, and leave it at the end if it was started here; nothing where it is not needed."""
+    if not needed:
+        yield
+        return
     import ray
 
     if ray.is_initialized():

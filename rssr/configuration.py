@@ -159,7 +159,7 @@ def _walk(config_class: type[Config], prefix: str = "") -> Iterator[tuple[str, s
                 yield from _walk(child, f"{prefix}{name}.")
             continue
         if field.default_factory is not None:
-            default = f"default {field.get_default(call_default_factory=True)!r}"  # type: ignore[call-arg]  # pydantic's overload wants validated data only for factories that take it
+            default = f"default {field.get_default(call_default_factory=True)!r}"
         else:
             default = "required" if field.default is PydanticUndefined else f"default {field.default!r}"
         yield (

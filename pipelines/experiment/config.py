@@ -45,6 +45,10 @@ class ProductConfig(Config):
     """GeoTIFF or image to super-resolve: a path, a URI, or `sample` for a procedural georeferenced scene."""
     sample: SampleSceneConfig = SampleSceneConfig()
     """The procedural scene."""
+    tile_size: int = Field(default=128, ge=8)
+    """Side of an inference tile, LR pixels; goes to the model's card."""
+    halo: int = Field(default=16, ge=0)
+    """Context on each side of a tile, LR pixels; goes to the model's card."""
 
 
 class RegistryConfig(Config):
@@ -52,6 +56,8 @@ class RegistryConfig(Config):
 
     name: str = Field(min_length=1)
     """Registered model, e.g. slimdiffsr-x4; reduced widths carry -quickstart, four bands -rgbn."""
+    licence: str = "Apache-2.0"
+    """Licence of the trained weights; name that of the training images and pretrained weights if stricter."""
 
 
 class WorkerConfig(Config):

@@ -1,0 +1,142 @@
+"""Compare models on held-out images: degrade, super-resolve, measure.
+
+Each image's degradation is drawn from the experiment's seed and the image's key, so every model sees the same LR
+image and a repeated evaluation yields the same numbers.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.datasets.manifest import ImageRecord
+from pipelines.stages.measure import Measure
+from pipelines.stages.read import ReadPatches
+from rssr.degradation import DegradationConfig, degrade
+from rssr.inference import super_resolve
+from rssr.models.loaded import LoadedModel
+from rssr.seeds import derive_seed
+
+Pixels = npt.NDArray[np.uint8]
+Upscaler = Callable[[Pixels, tuple[int, int]], Pixels]
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """How images are prepared and measured.
+
+    Attributes:
+        scale: HR/LR ratio.
+        degradation: How LR images are made.
+        seed: Seed of the experiment.
+        max_side: Larger images are cropped to this side around their centre.
+        border: Pixels cut from every side before measuring.
+    """
+
+    scale: float
+    degradation: DegradationConfig
+    seed: int
+    max_side: int
+    border: int
+
+
+@dataclass(frozen=True)
+class EvaluatedImage:
+    """One held-out image with what each model made of it; kept for the report's panels."""
+
+    key: str
+    lr: Pixels
+    hr: Pixels
+    sr: dict[str, Pixels]
+
+
+@dataclass
+class Evaluation:
+    """Results of all models on all images.
+
+    Attributes:
+        rows: One entry an image and model: `key`, `model` and the metrics.
+        examples: A few images for panels.
+    """
+
+    rows: list[dict[str, float | str]] = field(default_factory=list)
+    examples: list[EvaluatedImage] = field(default_factory=list)
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """Mean of each metric by model, in order of first appearance."""
+        models = list(dict.fromkeys(str(row["model"]) for row in self.rows))
+        return {model: self._means_of(model) for model in models}
+
+    def to_parquet(self) -> bytes:
+        """The rows as a Parquet file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(self.rows), buffer)
+        return buffer.getvalue()
+
+    def _means_of(self, model: str) -> dict[str, float]:
+        rows = [row for row in self.rows if row["model"] == model]
+        names = [name for name in rows[0] if name not in ("key", "model")]
+        return {name: fmean(float(row[name]) for row in rows) for name in names}
+
+
+def evaluate(
+    images: Sequence[ImageRecord],
+    sources: Sequence[str],
+    upscalers: Mapping[str, Upscaler],
+    spec: EvaluationSpec,
+    num_examples: int = 4,
+) -> Iterator[Evaluation]:
+    """Measure every model on every image; yields the growing evaluation after each image."""
+    reader = ReadPatches(images, sources, patch_size=0, max_cached_bytes=0)
+    measure = Measure(spec.border)
+    evaluation = Evaluation()
+    for number, record in enumerate(images):
+        image = prepare_pair(record.key, reader.read_image(number), spec)
+        size = (image.hr.shape[0], image.hr.shape[1])
+        for model, upscale in upscalers.items():
+            sr = upscale(image.lr, size)
+            evaluation.rows.append({"key": record.key, "model": model, **measure({"sr": sr, "hr": image.hr})})
+            image.sr[model] = sr
+        if number < num_examples:
+            evaluation.examples.append(image)
+        yield evaluation
+
+
+def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec) -> EvaluatedImage:
+    """Crop an image so that the scale divides it, and make its LR image."""
+    height, width = (_cropped_side(side, spec) for side in pixels.shape[:2])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    hr = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    lr = degrade(hr, spec.scale, spec.degradation, derive_seed(spec.seed, "evaluation", key))
+    return EvaluatedImage(key, lr, hr, {})
+
+
+def constant_colour(lr: Pixels, size: tuple[int, int]) -> Pixels:
+    """The baseline that knows nothing but the mean colour of the LR image."""
+    colour = lr.reshape(-1, lr.shape[-1]).mean(axis=0).round().astype(np.uint8)
+    return np.broadcast_to(colour, (*size, lr.shape[-1])).copy()
+
+
+def upscaler_of(model: LoadedModel, scale: float) -> Upscaler:
+    """Whole-image super-resolution by a model, on uint8 [h, w, 3]."""
+
+    def upscale(lr: Pixels, size: tuple[int, int]) -> Pixels:
+        sr = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), model, scale), 0, -1)
+        if sr.shape[:2] != size:
+            raise RuntimeError(f"{model.name} made {sr.shape[:2]} pixels where {size} were asked for")
+        return np.ascontiguousarray(sr)
+
+    return upscale
+
+
+def _cropped_side(side: int, spec: EvaluationSpec) -> int:
+    side = min(side, spec.max_side)
+    # The largest LR side n with round(n * scale) <= side; the HR crop is then exactly what the model returns.
+    lr_side = int(side / spec.scale)
+    return round(lr_side * spec.scale)

@@ -1,0 +1,32 @@
+"""The images of an experiment: the procedural sample where asked for, and the split manifest."""
+
+import logging
+
+from pipelines.datasets.build import load_or_build_manifest
+from pipelines.datasets.manifest import Manifest
+from pipelines.datasets.sample import resolve_uris
+from pipelines.experiment.config import JobConfig
+from pipelines.progress import Progress
+from pipelines.storage import Store, is_local, local_path
+from rssr.configuration import config_digest
+
+log = logging.getLogger(__name__)
+
+
+def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:
+    """Make the manifest of all images, or reuse the one that still describes them.
+
+    Returns:
+        The manifest, and its key below `home`.
+    """
+    uris = tuple(str(local_path(uri)) if is_local(uri) else uri for uri in resolve_uris(config.data, home))
+    key = f"manifests/{config_digest(list(uris), config.data, config.seed)[:16]}"
+    with Progress("reading images") as progress:
+        manifest = load_or_build_manifest(home, key, uris, config.data, config.seed, progress.update)
+    for kind, count in sorted(manifest.conversions.items()):
+        log.info("%d images were converted: %s", count, kind)
+    for skipped in manifest.skipped:
+        log.warning("skipped %s: %s", skipped.key, skipped.reason)
+    counts = len(manifest.split("train")), len(manifest.split("test")), len(manifest.skipped)
+    log.info("%d images for training, %d held out, %d skipped", *counts)
+    return manifest, key

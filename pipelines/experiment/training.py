@@ -1,0 +1,173 @@
+"""The phases of an experiment: which to run, what makes each unique, and their MLflow runs."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.datasets.manifest import Manifest
+from pipelines.experiment.config import JobConfig
+from pipelines.phase_records import PhaseFolder, PhaseRecord
+from pipelines.progress import Progress
+from pipelines.storage import Store
+from pipelines.tracking.run import Run
+from pipelines.tracking.tracker import Tracker
+from pipelines.train import TrainTask, WorkerResources, train_phase
+from rssr.configuration import config_digest
+from rssr.errors import ConfigError
+from rssr.images import decode_image
+from rssr.methods import Method
+
+log = logging.getLogger(__name__)
+
+# Raised when a change of the code makes earlier outputs unusable for the same configuration.
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment is about to train.
+
+    Attributes:
+        method: Method with its configuration.
+        config: The job's configuration.
+        home: Root of everything durable.
+        manifest: Images and splits.
+        manifest_key: Where the manifest lies below `home`.
+        digests: What makes each phase unique, by phase.
+    """
+
+    method: Method
+    config: JobConfig
+    home: Store
+    manifest: Manifest
+    manifest_key: str
+    digests: Mapping[str, str]
+
+    def folder(self, phase: str) -> PhaseFolder:
+        """A phase's place in the output."""
+        return PhaseFolder(self.home, phase, self.digests[phase])
+
+
+def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict[str, str]:
+    """Digest of every phase: its own settings, the data, and the phases it builds on."""
+    shared = {
+        "format": _FORMAT,
+        "method": method.name,
+        "manifest": manifest.digest,
+        "scale": config.data.scale_range,
+        "degradation": config.data.degradation.model_dump(mode="json"),
+        "seed": config.seed,
+        "num_workers": config.num_workers,
+        "num_threads": config.worker.num_threads,
+        "num_validation_patches": config.num_validation_patches,
+    }
+    digests: dict[str, str] = {}
+    for phase in method.phases:
+        if method.is_needed(phase):
+            inputs = {name: digests[name] for name in method.needed_phases(phase)}
+            digests[phase] = config_digest(shared, {"name": phase, "inputs": inputs}, method.digest_config(phase))
+    return digests
+
+
+def selected_phases(method: Method, config: JobConfig) -> tuple[str, ...]:
+    """Phases to run, in order.
+
+    Raises:
+        ConfigError: A phase is unknown.
+    """
+    wanted = config.phases if config.phases is not None else method.phases
+    unknown = [name for name in wanted if name not in method.phases]
+    if unknown:
+        raise ConfigError(f"Unknown phase '{unknown[0]}'.", f"{method.name} has: {', '.join(method.phases)}.")
+    return tuple(name for name in method.phases if name in wanted and method.is_needed(name))
+
+
+def run_phases(plan: Plan, tracker: Tracker, parent: Run) -> dict[str, PhaseRecord]:
+    """Run the selected phases that are not finished; returns the records of all that are."""
+    selected = selected_phases(plan.method, plan.config)
+    _forget(plan, selected)
+    records: dict[str, PhaseRecord] = {}
+    for phase in selected:
+        _require_inputs(plan, phase)
+        record = plan.folder(phase).record()
+        if record is not None:
+            log.info("phase %s is finished already (digest %s)", phase, plan.digests[phase][:12])
+        else:
+            record = _run_phase(plan, phase, tracker, parent)
+        _check(plan, phase, record)
+        records[phase] = record
+    return records
+
+
+def _run_phase(plan: Plan, phase: str, tracker: Tracker, parent: Run) -> PhaseRecord:
+    config = plan.config
+    log.info("phase %s: %d steps", phase, plan.method.training_config(phase).num_steps)
+    start = time.monotonic()
+    run = tracker.open_run(_run_key(plan, phase, parent), phase, parent=parent)
+    with run:
+        run.log_params({"phase": phase, **plan.method.training_config(phase).model_dump(mode="json")})
+        run.log_dataset("training", plan.manifest.digest, ", ".join(plan.manifest.sources))
+        task = _task(plan, phase, tracker.tracking_uri, run.run_id)
+        worker = config.worker
+        resources = WorkerResources(worker.num_cpus, worker.num_gpus, worker.max_failures)
+        with Progress(f"phase {phase}", total=plan.method.training_config(phase).num_steps) as progress:
+            record = train_phase(task, resources, progress)
+        _log_outcome(plan, phase, record, run)
+        tracker.backup()
+    log.info("phase %s took %.0f s: %s", phase, time.monotonic() - start, _in_words(record.validation))
+    return record
+
+
+def _task(plan: Plan, phase: str, tracking_uri: str, run_id: str) -> TrainTask:
+    config = plan.config
+    return TrainTask(
+        method=plan.method.name,
+        method_values=plan.method.dump(),
+        phase=phase,
+        digests=dict(plan.digests),
+        home_uri=plan.home.uri,
+        manifest_key=plan.manifest_key,
+        data_values=config.data.model_dump(mode="json"),
+        seed=config.seed,
+        num_workers=config.num_workers,
+        num_threads=config.worker.num_threads,
+        num_held_out=config.num_validation_patches,
+        tracking_uri=tracking_uri,
+        run_id=run_id,
+    )
+
+
+def _log_outcome(plan: Plan, phase: str, record: PhaseRecord, run: Run) -> None:
+    run.log_metrics({f"final/{name}": value for name, value in record.validation.items()}, step=record.num_steps)
+    panels = plan.folder(phase).store.read_bytes("panels.png")
+    run.log_image("panels", decode_image(panels, "panels.png").pixels, step=record.num_steps)
+    run.set_tags({"rssr.phase_digest": record.digest, "rssr.output_sha256": record.output_digest})
+
+
+def _run_key(plan: Plan, phase: str, parent: Run) -> str:
+    return f"{parent.run_id}/{phase}-{plan.digests[phase][:16]}"
+
+
+def _forget(plan: Plan, phases: tuple[str, ...]) -> None:
+    if plan.config.fresh:
+        for phase in phases:
+            plan.folder(phase).forget()
+
+
+def _require_inputs(plan: Plan, phase: str) -> None:
+    for name in plan.method.needed_phases(phase):
+        if plan.folder(name).record() is None:
+            raise ConfigError(
+                f"Phase {phase} builds on phase {name}, which is not finished for this configuration and data.",
+                f"Run phases=[{name}] first with the same keys, or leave phases unset to run all.",
+            )
+
+
+def _check(plan: Plan, phase: str, record: PhaseRecord) -> None:
+    plan.method.check(phase, record.validation)
+
+
+def _in_words(metrics: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
