@@ -1,0 +1,205 @@
+"""Scenes cut into overlapping tiles and blended back without seams.
+
+Tiles lie on a grid fixed to the scene's first pixel, never to a request or a worker, so any part of a scene comes
+out the same whoever asks for it. Neighbours share `2 * halo` LR pixels; over the middle half of that they fade into
+each other, so every pixel that counts has at least `halo / 2` pixels of context (away from the scene's own edge).
+The weights of all tiles add to one at every SR pixel.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rssr.errors import ConfigError
+
+FloatArray = NDArray[np.float32]
+
+_STRIDE_SEARCH = 48  # LR pixels by which a stride may shrink so that tiles begin on whole SR pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """One tile along one axis.
+
+    Attributes:
+        lr: First and one-past-last LR pixel.
+        sr: The same in SR pixels.
+        weight: Weight of each SR pixel, float32; over all spans they add to one.
+    """
+
+    lr: tuple[int, int]
+    sr: tuple[int, int]
+    weight: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One tile: a span of rows and a span of columns."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def lr(self) -> tuple[slice, slice]:
+        """Where to read in the LR scene."""
+        return slice(*self.rows.lr), slice(*self.columns.lr)
+
+    @property
+    def sr(self) -> tuple[slice, slice]:
+        """Where the result lies in the SR scene."""
+        return slice(*self.rows.sr), slice(*self.columns.sr)
+
+    @property
+    def sr_size(self) -> tuple[int, int]:
+        """Height and width of the result, SR pixels."""
+        return self.rows.sr[1] - self.rows.sr[0], self.columns.sr[1] - self.columns.sr[0]
+
+    @property
+    def weight(self) -> FloatArray:
+        """Weight of each pixel of the result, float32 [h, w]."""
+        return np.outer(self.rows.weight, self.columns.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class TilePlan:
+    """How a scene is cut.
+
+    Attributes:
+        lr_size: (H, W) of the scene, LR pixels.
+        sr_size: (H, W) of the result, SR pixels.
+        rows: Spans from top to bottom.
+        columns: Spans from left to right.
+    """
+
+    lr_size: tuple[int, int]
+    sr_size: tuple[int, int]
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    @property
+    def tiles(self) -> Iterator[Tile]:
+        """All tiles, row by row."""
+        return (Tile(rows, columns) for rows in self.rows for columns in self.columns)
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+
+def output_size(lr_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Size of the SR image: each side times scale, rounded half up, at least 1."""
+    height, width = (max(1, math.floor(side * scale + 0.5)) for side in lr_size)
+    return height, width
+
+
+def plan_tiles(lr_size: tuple[int, int], sr_size: tuple[int, int], tile_size: int, halo: int) -> TilePlan:
+    """Cut a scene into tiles.
+
+    Args:
+        lr_size: (H, W), LR pixels.
+        sr_size: (H, W), SR pixels.
+        tile_size: Largest side of a tile, LR pixels, halos included. A shorter axis is not cut.
+        halo: Context on each side, LR pixels.
+
+    Raises:
+        ConfigError: The halos leave nothing of the tile.
+    """
+    if halo < 0 or tile_size <= 2 * halo:
+        raise ConfigError(
+            f"A tile of {tile_size} pixels cannot have a halo of {halo} on each side.",
+            "Make tile_size larger than twice the halo.",
+        )
+    rows, columns = (_plan_axis(lr, sr, tile_size, halo) for lr, sr in zip(lr_size, sr_size, strict=True))
+    return TilePlan(lr_size, sr_size, rows, columns)
+
+
+def blend(plan: TilePlan, pieces: Iterable[FloatArray]) -> Iterator[tuple[int, FloatArray]]:
+    """Add weighted tiles up, handing out rows as soon as no later tile touches them.
+
+    Memory is one row of tiles, whatever the height of the scene.
+
+    Args:
+        plan: How the scene was cut.
+        pieces: One result a tile, float32 [C, h, w], in the order of `plan.tiles`.
+
+    Yields:
+        First row and float32 [C, rows, W]; together they cover the scene once, from top to bottom.
+    """
+    queue = iter(pieces)
+    carried: FloatArray | None = None
+    for index, rows in enumerate(plan.rows):
+        strip = _sum_of_row(plan, rows, queue)
+        if carried is not None:
+            strip[:, : carried.shape[1]] += carried
+        last = index + 1 == len(plan.rows)
+        finished = rows.sr[1] - rows.sr[0] if last else plan.rows[index + 1].sr[0] - rows.sr[0]
+        yield rows.sr[0], strip[:, :finished]
+        carried = strip[:, finished:]
+
+
+def _sum_of_row(plan: TilePlan, rows: Span, queue: Iterator[FloatArray]) -> FloatArray:
+    strip: FloatArray | None = None
+    for columns in plan.columns:
+        tile, piece = Tile(rows, columns), next(queue)
+        if piece.shape[1:] != tile.sr_size:
+            raise ValueError(f"A tile of {tile.sr_size} SR pixels came back as {piece.shape[1:]}.")
+        if strip is None:
+            strip = np.zeros((piece.shape[0], rows.sr[1] - rows.sr[0], plan.sr_size[1]), np.float32)
+        strip[:, :, slice(*columns.sr)] += piece * tile.weight
+    assert strip is not None, "a plan has at least one column"
+    return strip
+
+
+def _plan_axis(lr_length: int, sr_length: int, tile_size: int, halo: int) -> tuple[Span, ...]:
+    if lr_length <= tile_size:
+        return (Span((0, lr_length), (0, sr_length), np.ones(sr_length, np.float32)),)
+    scale = sr_length / lr_length
+    stride = _whole_stride(tile_size - 2 * halo, scale, lr_length)
+    count = 1 + math.ceil((lr_length - tile_size) / stride)
+    lr_ends = [(index * stride, min(index * stride + tile_size, lr_length)) for index in range(count)]
+    sr_ends = [(_nearest(start * scale), _nearest(stop * scale)) for start, stop in lr_ends]
+    weights = _fading_weights(sr_ends, sr_length, halo)
+    return tuple(Span(*parts) for parts in zip(lr_ends, sr_ends, weights, strict=True))
+
+
+def _whole_stride(longest: int, scale: float, lr_length: int) -> int:
+    """The stride, not much below the longest, whose tiles begin nearest to whole SR pixels."""
+
+    def misplacement(stride: int) -> float:
+        starts = np.arange(0, lr_length, stride) * scale
+        return round(float(np.abs(starts - np.round(starts)).max()), 9)
+
+    candidates = range(longest, max(0, longest - min(_STRIDE_SEARCH, longest // 4 + 1)), -1)
+    return min(candidates, key=misplacement)
+
+
+def _fading_weights(ends: list[tuple[int, int]], length: int, halo: int) -> list[FloatArray]:
+    weights = []
+    for index, (start, stop) in enumerate(ends):
+        weight = np.ones(stop - start)
+        if index > 0 and halo > 0:
+            shared = ends[index - 1][1] - start
+            weight[:shared] *= _rise(shared)
+        if index + 1 < len(ends) and halo > 0:
+            shared = stop - ends[index + 1][0]
+            weight[stop - start - shared :] *= _rise(shared)[::-1]
+        weights.append(weight)
+    total = np.zeros(length)
+    for (start, stop), weight in zip(ends, weights, strict=True):
+        total[start:stop] += weight
+    return [
+        (weight / total[start:stop]).astype(np.float32) for (start, stop), weight in zip(ends, weights, strict=True)
+    ]
+
+
+def _rise(length: int) -> NDArray[np.float64]:
+    """From 0 to 1 over the middle half, as a squared sine: reversed, it adds to one."""
+    place = (np.arange(length) + 0.5) / length
+    rise: NDArray[np.float64] = np.sin(np.clip(2 * place - 0.5, 0, 1) * (np.pi / 2)) ** 2
+    return rise
+
+
+def _nearest(position: float) -> int:
+    return math.floor(position + 0.5)
