@@ -24,9 +24,11 @@ from pipelines.loop.loop import LoopInputs, StepListener, TrainingLoop
 from pipelines.loop.panels import panel_row
 from pipelines.phase_records import PhaseFolder, PhaseRecord
 from pipelines.plan import StreamSpec
+from pipelines.progress import Progress
 from pipelines.storage import open_store
 from pipelines.stream import MakeBatch, StreamInputs, local_batches, ray_batches, ray_dataset
 from pipelines.tracking.buffer import MetricBuffer
+from pipelines.train_progress import BoardHandle, board_listener, shown_board, step_listener
 from rssr.methods import build_method
 from rssr.methods.phase import Batch, Phase, PhaseInputs
 from rssr.seeds import derive_seed
@@ -75,25 +77,31 @@ class WorkerResources:
     max_failures: int
 
 
-def train_phase(task: TrainTask, resources: WorkerResources, on_step: StepListener | None = None) -> PhaseRecord:
+def train_phase(task: TrainTask, resources: WorkerResources, progress: Progress) -> PhaseRecord:
     """Train a phase to its end and return its record.
 
     Args:
         task: What to train.
         resources: What each worker reserves; unused where `task.num_workers` is 0.
-        on_step: Called after each step when training in this process.
+        progress: Where the steps are shown.
     """
     if task.num_workers == 0:
-        _run(task, LocalContext(_sink(task)), on_step)
+        sink = _sink(task)
+        try:
+            _run(task, LocalContext(sink), step_listener(progress))
+        finally:
+            if sink is not None:
+                sink.close()
     else:
-        _train_under_ray(task, resources)
+        with shown_board(progress) as board:
+            _train_under_ray(task, resources, board)
     record = _folder(task, task.phase).record()
     if record is None:
         raise RuntimeError(f"phase {task.phase} ended without a record")
     return record
 
 
-def _train_under_ray(task: TrainTask, resources: WorkerResources) -> None:
+def _train_under_ray(task: TrainTask, resources: WorkerResources, board: BoardHandle) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -108,7 +116,7 @@ def _train_under_ray(task: TrainTask, resources: WorkerResources) -> None:
     storage = tempfile.mkdtemp(prefix="rssr-ray-train-")
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config=asdict(task),
+        train_loop_config={"task": asdict(task), "board": board},
         scaling_config=scaling,
         run_config=RunConfig(
             name=folder.store.uri.rsplit("/", 1)[-1],
@@ -121,8 +129,13 @@ def _train_under_ray(task: TrainTask, resources: WorkerResources) -> None:
 
 def train_worker(values: dict[str, Any]) -> None:
     """The function that Ray Train runs in every worker."""
-    task = TrainTask(**values)
-    _run(task, RayTrainContext(task), None)
+    task = TrainTask(**values["task"])
+    context = RayTrainContext(task)
+    listener = board_listener(values["board"]) if context.rank == 0 else None
+    try:
+        _run(task, context, listener)
+    finally:
+        context.close()
 
 
 class RayTrainContext:
