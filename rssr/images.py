@@ -88,7 +88,7 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Decode
             (16-bit TIFF without scaling, float, complex, two bands ...). Says which.
     """
     _check_not_empty(data, name)
-    if data.startswith(_RASTER_SIGNATURES):
+    if is_raster(data):
         return _decode_raster(data, name, max_pixels)
     with _opened(data, name, max_pixels) as picture:
         try:
@@ -99,6 +99,11 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Decode
             raise ImageError(f"{name} is damaged: {_first_line(error)}.", "Fetch the file again.") from None
 
 
+def is_raster(head: bytes) -> bool:
+    """Whether a file that begins like this is TIFF or JPEG 2000, which `rssr.raster` reads."""
+    return head.startswith(_RASTER_SIGNATURES)
+
+
 def probe_image(data: bytes, name: str) -> ImageProbe:
     """Read a picture's size and format from its header.
 
@@ -106,7 +111,7 @@ def probe_image(data: bytes, name: str) -> ImageProbe:
         ImageError: Not a picture.
     """
     _check_not_empty(data, name)
-    if data.startswith(_RASTER_SIGNATURES):
+    if is_raster(data):
         from rssr.raster import open_raster
 
         try:

@@ -23,21 +23,47 @@ _COLOURS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInt
 
 
 class RasterWriter:
-    """An open GeoTIFF, written in strips of rows. Use `create_geotiff`."""
+    """An open GeoTIFF, written from top to bottom. Use `create_geotiff`.
+
+    Rows are held back until they fill whole blocks: a compressed block that is written twice leaves its first
+    version in the file as dead bytes.
+    """
 
     def __init__(self, dataset: Any, info: RasterInfo) -> None:  # noqa: ANN401  # rasterio ships no types
         self._dataset = dataset
         self._info = info
+        self._next_row = 0
+        self._pixels = np.zeros((info.num_bands, 0, info.size[1]), info.dtype)
+        self._mask = np.zeros((0, info.size[1]), np.bool_)
 
-    def write_rows(self, first_row: int, pixels: Pixels, valid_mask: Mask) -> None:
-        """Write rows over the full width.
+    def write_rows(self, pixels: Pixels, valid_mask: Mask) -> None:
+        """Write the next rows, over the full width.
 
         Args:
-            first_row: Where they begin.
             pixels: [C, rows, W], of the file's type.
             valid_mask: Bool [rows, W].
         """
-        window = RasterioWindow(0, first_row, pixels.shape[2], pixels.shape[1])
+        self._pixels = np.concatenate([self._pixels, pixels], axis=1)
+        self._mask = np.concatenate([self._mask, valid_mask])
+        self._write(self._pixels.shape[1] // _BLOCK * _BLOCK)
+
+    def finish(self) -> None:
+        """Write what is held back.
+
+        Raises:
+            RasterError: Rows are missing.
+        """
+        self._write(self._pixels.shape[1])
+        if self._next_row != self._info.size[0]:
+            raise RasterError(f"Only {self._next_row} of {self._info.size[0]} rows were written.")
+
+    def _write(self, num_rows: int) -> None:
+        if num_rows == 0:
+            return
+        pixels, self._pixels = self._pixels[:, :num_rows], self._pixels[:, num_rows:]
+        valid_mask, self._mask = self._mask[:num_rows], self._mask[num_rows:]
+        window = RasterioWindow(0, self._next_row, pixels.shape[2], num_rows)
+        self._next_row += num_rows
         self._dataset.write(with_nodata(pixels, valid_mask, self._info.nodata), window=window)
         if self._info.nodata is None:
             self._dataset.write_mask(valid_mask, window=window)
@@ -69,7 +95,9 @@ def create_geotiff(
                 if info.radiometry.declared:
                     dataset.scales, dataset.offsets = info.radiometry.scales, info.radiometry.offsets
                 dataset.update_tags(**(tags or {}))
-                yield RasterWriter(dataset, info)
+                writer = RasterWriter(dataset, info)
+                yield writer
+                writer.finish()
         except RasterioError as error:
             raise RasterError(f"{path} cannot be written: {error}.", "Is there space left?") from error
 
@@ -77,7 +105,7 @@ def create_geotiff(
 def write_geotiff(path: Path | str, raster: Raster, *, tags: Mapping[str, str] | None = None) -> None:
     """Write a raster in memory; see `create_geotiff`."""
     with create_geotiff(path, describe(raster), tags=tags) as writer:
-        writer.write_rows(0, raster.pixels, raster.valid_mask)
+        writer.write_rows(raster.pixels, raster.valid_mask)
 
 
 def describe(raster: Raster) -> RasterInfo:

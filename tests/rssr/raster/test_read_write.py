@@ -91,7 +91,7 @@ def test_rows_written_one_by_one_make_the_same_file(tmp_path: Path) -> None:
     write_geotiff(tmp_path / "whole.tif", raster)
     with create_geotiff(tmp_path / "rows.tif", describe(raster)) as writer:
         for row in range(0, 600, 130):
-            writer.write_rows(row, raster.pixels[:, row : row + 130], raster.valid_mask[row : row + 130])
+            writer.write_rows(raster.pixels[:, row : row + 130], raster.valid_mask[row : row + 130])
     whole, rows = read_raster(tmp_path / "whole.tif"), read_raster(tmp_path / "rows.tif")
     np.testing.assert_array_equal(whole.pixels, rows.pixels)
     np.testing.assert_array_equal(whole.valid_mask, rows.valid_mask)
@@ -111,10 +111,19 @@ def test_a_failure_leaves_no_file_and_keeps_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(b"old")
     with pytest.raises(ZeroDivisionError), create_geotiff(path, describe(sample())) as writer:
-        writer.write_rows(0, sample().pixels[:, :5], sample().valid_mask[:5])
+        writer.write_rows(sample().pixels[:, :5], sample().valid_mask[:5])
         raise ZeroDivisionError
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
     assert path.read_bytes() == b"old"
+
+
+def test_missing_rows_are_noticed_and_leave_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RasterError, match="5 of 37 rows"),
+        create_geotiff(tmp_path / "a.tif", describe(sample())) as writer,
+    ):
+        writer.write_rows(sample().pixels[:, :5], sample().valid_mask[:5])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:

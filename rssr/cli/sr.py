@@ -1,0 +1,72 @@
+"""`rssr sr`: super-resolve one picture or scene."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "sr"
+HELP = "Super-resolve a picture (PNG, JPEG ...) or a georeferenced scene (GeoTIFF, JPEG 2000)."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="GeoTIFF, JPEG 2000, VRT or picture")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="ends .tif, .tiff, .png, .jpg or .jpeg")
+    parser.add_argument("--model", required=True, help="name (see `rssr models`), model folder or URI")
+    parser.add_argument("--scale", type=float, default=4.0, help="enlargement of each side (default 4)")
+    parser.add_argument("--device", help="e.g. cpu or cuda (default: an accelerator if there is one)")
+    parser.add_argument("--tile-size", type=int, help="side of a tile in input pixels (default: the model's)")
+    parser.add_argument("--halo", type=int, help="context on each side of a tile, input pixels (default: the model's)")
+    parser.add_argument(
+        "--color-match",
+        choices=("none", "scene", "authors"),
+        help="match means and deviations to the input: not, once for the scene, or a tile at a time "
+        "(default: the model's)",
+    )
+    parser.add_argument("--batch-size", type=int, default=4, help="tiles at a time (default 4)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run it and say what came out."""
+    from rssr.inference import super_resolve_scene
+
+    started = time.monotonic()
+    with _progress_bar() as progress:
+        report = super_resolve_scene(
+            arguments.input,
+            arguments.output,
+            arguments.model,
+            arguments.scale,
+            device=arguments.device,
+            tile_size=arguments.tile_size,
+            halo=arguments.halo,
+            color_match=arguments.color_match,
+            batch_size=arguments.batch_size,
+            overwrite=arguments.overwrite,
+            progress=progress,
+        )
+    (height, width), (sr_height, sr_width) = report.lr_size, report.sr_size
+    holes = "" if report.valid_share == 1 else f", {1 - report.valid_share:.1%} without data"
+    sys.stdout.write(
+        f"{arguments.output}: {width}x{height} to {sr_width}x{sr_height} pixels, {report.num_tiles} tiles{holes}, "
+        f"{time.monotonic() - started:.1f} s\n"
+    )
+    return 0
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda finished, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("rows", total=None)
+        yield lambda finished, total: bar.update(task, completed=finished, total=total)

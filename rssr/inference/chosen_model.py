@@ -1,0 +1,62 @@
+"""The model of a run: loaded, placed on a device, and checked against what is asked of it."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from rssr.errors import ModelError
+from rssr.models.loaded import LoadedModel, load_model
+
+
+def resolve_model(model: "LoadedModel | str | Path", device: str | torch.device | None) -> LoadedModel:
+    """Load a model by name, path or URI, and put it where it shall run.
+
+    Args:
+        model: A loaded model, or what `load_model` takes.
+        device: E.g. `cpu`, `cuda`. None leaves a loaded model where it is, and otherwise takes an accelerator if
+            there is one.
+
+    Raises:
+        ModelError: No such model or device.
+    """
+    if not isinstance(model, LoadedModel):
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return load_model(model, checked_device(chosen))
+    if device is not None and model.network is not None:
+        model.network.to(checked_device(device))
+    return model
+
+
+def checked_device(device: str | torch.device) -> torch.device:
+    """A device that exists here.
+
+    Raises:
+        ModelError: It does not.
+    """
+    with suppress(RuntimeError):
+        chosen = torch.device(device)
+        if chosen.type == "cpu" or torch.zeros(1, device=chosen).device.type == chosen.type:
+            return chosen
+    available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    raise ModelError(f"There is no device '{device}' here.", f"Choose one of: {', '.join(available)}.")
+
+
+def model_device(model: LoadedModel) -> torch.device:
+    """Where a model's weights lie; the CPU for a model without."""
+    weights = next(model.network.parameters(), None) if model.network is not None else None
+    return weights.device if weights is not None else torch.device("cpu")
+
+
+def check_scale(model: LoadedModel, scale: float) -> None:
+    """Refuse scales below 1, and those the model was not trained for.
+
+    Raises:
+        ModelError: With the scales there are.
+    """
+    if not scale >= 1 or scale == float("inf"):
+        raise ModelError(f"A scale of {scale} is not an enlargement.", "Give 1 or more.")
+    if model.card is not None and not model.card.scale_range[0] <= scale <= model.card.scale_range[1]:
+        low, high = model.card.scale_range
+        known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        raise ModelError(f"{model.name} was trained for a scale of {known}, not {scale:g}.", "Choose another model.")

@@ -1,0 +1,229 @@
+"""From LR values, tile by tile through a model, to SR rows."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rssr.color import BandStatistics, ColorMatch, match_colors
+from rssr.errors import ConfigError, ModelError
+from rssr.inference.chosen_model import model_device
+from rssr.models.loaded import LoadedModel
+from rssr.tiling import Tile, TilePlan, blend
+
+if TYPE_CHECKING:
+    from rssr.card import ModelCard
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+ColorMatching = Literal["none", "scene", "authors"]
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_TILE_SIZE = 256  # LR pixels, for models without a card
+_DEFAULT_HALO = 16
+_SAMPLED_TILES = 64  # for the colour statistics of scenes too large to keep
+
+
+@dataclass(frozen=True)
+class TilingOptions:
+    """How a scene is run; None takes the model card's value.
+
+    Attributes:
+        tile_size: Largest side of a tile with its halos, LR pixels.
+        halo: Context on each side of a tile, LR pixels.
+        color_match: `none`; `scene`: once for the whole scene; `authors`: a tile at a time, as the authors of
+            SlimDiffSR do with whole images, which makes seams between tiles.
+        batch_size: Tiles at a time; halved as often as needed when the accelerator's memory is short.
+    """
+
+    tile_size: int | None = None
+    halo: int | None = None
+    color_match: ColorMatching | None = None
+    batch_size: int = 4
+
+    def completed(self, card: "ModelCard | None") -> "CompleteOptions":
+        """Fill what is open from the card."""
+        tile_size = self.tile_size or (card.tile_size if card else _DEFAULT_TILE_SIZE)
+        halo = self.halo if self.halo is not None else (card.halo if card else _DEFAULT_HALO)
+        if self.halo is None and tile_size <= 4 * halo:
+            halo = max(0, (tile_size - 1) // 4)  # a smaller tile was asked for, not a smaller share of it
+        matching = self.color_match or (card.color_match if card else "none")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}.", "Give at least 1.")
+        return CompleteOptions(tile_size, halo, matching, self.batch_size)
+
+
+class TilingArguments(TypedDict, total=False):
+    """The fields of `TilingOptions`, as keyword arguments."""
+
+    tile_size: int | None
+    halo: int | None
+    color_match: ColorMatching | None
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class CompleteOptions:
+    """`TilingOptions` with nothing left open."""
+
+    tile_size: int
+    halo: int
+    color_match: ColorMatching
+    batch_size: int
+
+
+class LrScene(Protocol):
+    """A scene that can be read a part at a time."""
+
+    def read(self, part: tuple[slice, slice]) -> tuple[FloatArray, Mask]:
+        """Values as networks see them, float32 [C, h, w], and which are real, bool [h, w]."""
+        ...
+
+
+@dataclass
+class Engine:
+    """Runs one model over scenes.
+
+    Attributes:
+        model: The model.
+        options: How to cut and match.
+        num_skipped_tiles: Tiles without a single valid pixel so far; the model did not see them.
+        num_tiles: Tiles so far.
+    """
+
+    model: LoadedModel
+    options: CompleteOptions
+    num_tiles: int = field(default=0, init=False)
+    num_skipped_tiles: int = field(default=0, init=False)
+
+    def run(self, scene: LrScene, plan: TilePlan, *, keep: bool) -> Iterator[tuple[int, FloatArray]]:
+        """Super-resolve a scene.
+
+        Args:
+            scene: Where LR values come from.
+            plan: How it is cut.
+            keep: Whether the whole result fits in memory. Scene-wide colour matching is then exact; otherwise its
+                statistics come from evenly spread tiles.
+
+        Yields:
+            First row and float32 [C, rows, W], about [-1, 1], from top to bottom.
+        """
+        strips = blend(plan, self._results(scene, plan.tiles))
+        if self.options.color_match != "scene":
+            yield from strips
+            return
+        if keep or len(plan) <= _SAMPLED_TILES:
+            kept = list(strips)
+            match = self._match_whole(scene, plan, kept)
+            yield from ((row, match.apply(strip)) for row, strip in kept)
+        else:
+            match = self._match_sample(scene, plan)
+            yield from ((row, match.apply(strip)) for row, strip in strips)
+
+    def _match_whole(self, scene: LrScene, plan: TilePlan, strips: list[tuple[int, FloatArray]]) -> ColorMatch:
+        lr, mask = scene.read((slice(0, plan.lr_size[0]), slice(0, plan.lr_size[1])))
+        lr_statistics, sr_statistics = BandStatistics(lr.shape[0]), BandStatistics(lr.shape[0])
+        lr_statistics.add(lr, mask)
+        sr_mask = enlarge_mask(mask, plan.sr_size)
+        for row, strip in strips:
+            sr_statistics.add(strip, sr_mask[row : row + strip.shape[1]])
+        return match_colors(sr_statistics, lr_statistics)
+
+    def _match_sample(self, scene: LrScene, plan: TilePlan) -> ColorMatch:
+        picked = [tile for index, tile in enumerate(plan.tiles) if index % -(-len(plan) // _SAMPLED_TILES) == 0]
+        num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0]
+        lr_statistics, sr_statistics = BandStatistics(num_bands), BandStatistics(num_bands)
+        for tile, sr in zip(picked, self._results(scene, iter(picked)), strict=True):
+            lr, mask = scene.read(tile.lr)
+            lr_statistics.add(lr, mask)
+            sr_statistics.add(sr, enlarge_mask(mask, tile.sr_size))
+        return match_colors(sr_statistics, lr_statistics)
+
+    def _results(self, scene: LrScene, tiles: Iterator[Tile]) -> Iterator[FloatArray]:
+        """SR values of each tile in order; tiles of one shape share a batch."""
+        waiting: list[tuple[Tile, FloatArray | None]] = []
+        for tile in tiles:
+            values, mask = scene.read(tile.lr)
+            lr = filled(values, mask) if mask.any() else None
+            self.num_tiles += 1
+            self.num_skipped_tiles += lr is None
+            if waiting and (len(waiting) >= self.options.batch_size or not _same_shape(waiting[0][0], tile)):
+                yield from self._run_batch(waiting, values.shape[0])
+                waiting = []
+            waiting.append((tile, lr))
+        if waiting:
+            yield from self._run_batch(waiting, values.shape[0])
+
+    def _run_batch(self, batch: list[tuple[Tile, FloatArray | None]], num_bands: int) -> Iterator[FloatArray]:
+        size = batch[0][0].sr_size
+        present = [lr for _, lr in batch if lr is not None]
+        results = iter(self._super_resolve(np.stack(present), size) if present else [])
+        for _, lr in batch:
+            yield np.zeros((num_bands, *size), np.float32) if lr is None else next(results)
+
+    def _super_resolve(self, lr: FloatArray, size: tuple[int, int]) -> list[FloatArray]:
+        """Run [B, C, h, w]; on short accelerator memory in halves."""
+        try:
+            return self._forward(lr, size)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        if len(lr) == 1:
+            raise ModelError(
+                f"The accelerator's memory is too small for one tile of {lr.shape[2]}x{lr.shape[3]} LR pixels.",
+                "Give a smaller tile size.",
+            )
+        half = (len(lr) + 1) // 2
+        self.options = replace(self.options, batch_size=half)
+        _log.warning("Accelerator memory is short: going on with %d tiles at a time.", half)
+        return self._super_resolve(lr[:half], size) + self._super_resolve(lr[half:], size)
+
+    def _forward(self, lr: FloatArray, size: tuple[int, int]) -> list[FloatArray]:
+        with torch.inference_mode():
+            tensor = torch.from_numpy(lr).to(model_device(self.model))
+            sr = self.model.resolver(tensor, size).to(torch.float32)
+            if tuple(sr.shape) != (*lr.shape[:2], *size):
+                raise ModelError(f"{self.model.name} returned {tuple(sr.shape)} for {lr.shape} at size {size}.")
+            if self.options.color_match == "authors":
+                deviation, mean = torch.std_mean(sr, dim=(2, 3), keepdim=True)
+                wanted_deviation, wanted_mean = torch.std_mean(tensor, dim=(2, 3), keepdim=True)
+                sr = (sr - mean) / deviation.clamp_min(1e-6) * wanted_deviation + wanted_mean
+            return list(sr.cpu().numpy())
+
+
+def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """The LR mask at SR size: each SR pixel takes the LR pixel that its centre lies in."""
+    rows, columns = (nearest_lr(lr, sr) for lr, sr in zip(mask.shape, size, strict=True))
+    enlarged: Mask = mask[rows[:, None], columns]
+    return enlarged
+
+
+def nearest_lr(lr_length: int, sr_length: int) -> NDArray[np.intp]:
+    """For each SR pixel along an axis, the LR pixel that its centre lies in."""
+    return np.minimum(((np.arange(sr_length) + 0.5) * lr_length / sr_length).astype(np.intp), lr_length - 1)
+
+
+def filled(values: FloatArray, mask: Mask) -> FloatArray:
+    """Holes take the value of the nearest valid pixel, so that the model sees no cliffs.
+
+    Args:
+        values: [C, h, w].
+        mask: Bool [h, w] with at least one valid pixel.
+    """
+    if mask.all():
+        return values
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    whole: FloatArray = values[:, nearest[0], nearest[1]]
+    return whole
+
+
+def _same_shape(one: Tile, other: Tile) -> bool:
+    return one.sr_size == other.sr_size and all(
+        first.stop - first.start == second.stop - second.start for first, second in zip(one.lr, other.lr, strict=True)
+    )

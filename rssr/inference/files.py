@@ -1,0 +1,124 @@
+"""The files of a scene run: what may be read and written, and rasters and pictures behind one face."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rssr.errors import DataError
+from rssr.images import decode_image, encode_jpeg, encode_png, is_raster
+from rssr.publish import write_aside
+from rssr.raster import Raster, RasterInfo, Window, describe, open_raster, window_transform
+
+RASTER_SUFFIXES = (".tif", ".tiff")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+_VIRTUAL_RASTER = b"<VRTDataset"
+
+
+class SceneReader(Protocol):
+    """A scene that knows itself and can be read by windows."""
+
+    @property
+    def info(self) -> RasterInfo:
+        """Size, type, place and bands."""
+        ...
+
+    def read(self, window: Window | None = None) -> Raster:
+        """Read a window, or everything."""
+        ...
+
+
+class MemoryReader:
+    """A raster in memory, read by windows as if it were a file."""
+
+    def __init__(self, raster: Raster) -> None:
+        self._raster = raster
+        self.info = describe(raster)
+
+    def read(self, window: Window | None = None) -> Raster:
+        """See `SceneReader`."""
+        whole = self._raster
+        window = window or Window(0, 0, *whole.size)
+        rows, columns = (
+            slice(window.row, window.row + window.height),
+            slice(window.column, window.column + window.width),
+        )
+        return Raster(
+            whole.pixels[:, rows, columns],
+            window_transform(whole.transform, window.row, window.column),
+            whole.crs,
+            whole.valid_mask[rows, columns],
+            whole.band_names,
+            whole.radiometry,
+            whole.nodata,
+        )
+
+
+@dataclass(frozen=True)
+class SceneFiles:
+    """Where a scene is read and written.
+
+    Attributes:
+        source: GeoTIFF, JPEG 2000, VRT, or a picture that `decode_image` takes.
+        target: Ends .tif, .tiff, .png, .jpg or .jpeg.
+        overwrite: Whether an existing target is replaced.
+    """
+
+    source: Path
+    target: Path
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Refuse what would destroy something or cannot work, before anything is computed.
+
+        Raises:
+            DataError: Naming the file.
+        """
+        if not self.source.is_file():
+            raise DataError(f"There is no file {self.source}.", "Check the path.")
+        if self.target.suffix.lower() not in (*RASTER_SUFFIXES, *PICTURE_SUFFIXES):
+            known = ", ".join((*RASTER_SUFFIXES, *PICTURE_SUFFIXES))
+            raise DataError(f"The kind of file {self.target} shall be is unknown.", f"Let it end in one of: {known}.")
+        if self.target.is_dir():
+            raise DataError(f"{self.target} is a folder.", "Name a file in it.")
+        if self.target.exists():
+            if self.target.samefile(self.source):
+                raise DataError(f"{self.target} is both input and output.", "Choose another output.")
+            if not self.overwrite:
+                raise DataError(f"{self.target} exists.", "Choose another output, or add --overwrite (overwrite=True).")
+
+    @property
+    def makes_raster(self) -> bool:
+        """Whether the target is a GeoTIFF."""
+        return self.target.suffix.lower() in RASTER_SUFFIXES
+
+
+@contextmanager
+def open_scene(path: Path) -> Iterator[SceneReader]:
+    """Open a raster or a picture, recognised by content.
+
+    Raises:
+        RasterError: A raster that cannot be used.
+        ImageError: Not a picture, or one that would need a guess.
+    """
+    with path.open("rb") as file:
+        head = file.read(32)
+    if is_raster(head) or head.lstrip().startswith(_VIRTUAL_RASTER):
+        with open_raster(path) as reader:
+            yield reader
+    else:
+        pixels = decode_image(path.read_bytes(), str(path)).pixels
+        yield MemoryReader(Raster(pixels.transpose(2, 0, 1), band_names=("red", "green", "blue")))
+
+
+def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write uint8 [C, H, W] with one or three bands as PNG or JPEG, by the path's ending."""
+    bands_last = np.ascontiguousarray(pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0))
+    data = encode_png(bands_last) if path.suffix.lower() == ".png" else encode_jpeg(bands_last)
+    with write_aside(path) as aside:
+        aside.write_bytes(data)

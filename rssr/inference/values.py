@@ -1,0 +1,98 @@
+"""Pixel values to network values and back, as the model's card defines them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rssr.errors import ModelError
+
+if TYPE_CHECKING:
+    from rssr.card import ModelCard
+
+FloatArray = NDArray[np.float32]
+
+_FRACTION_SLACK = 0.5  # reflectances a little below 0 or above 1 are real; 0 to 255 is a mistake
+
+
+@dataclass(frozen=True)
+class ValueScale:
+    """Linear map between stored values and what the network sees.
+
+    Attributes:
+        low: Value that becomes -1.
+        high: Value that becomes 1.
+        dtype: Type of the stored values.
+    """
+
+    low: float
+    high: float
+    dtype: np.dtype[Any]
+
+    def to_network(self, values: NDArray[Any]) -> FloatArray:
+        """Stored values to about [-1, 1], float32."""
+        half = (self.high - self.low) / 2
+        scaled: FloatArray = (values.astype(np.float32) - np.float32(self.low)) / np.float32(half) - np.float32(1)
+        return scaled
+
+    def from_network(self, values: FloatArray) -> NDArray[Any]:
+        """About [-1, 1] to stored values; whole numbers are rounded and clipped to what the type holds."""
+        half = (self.high - self.low) / 2
+        physical: NDArray[np.float64] = (values.astype(np.float64) + 1) * half + self.low
+        if np.issubdtype(self.dtype, np.integer):
+            limits = np.iinfo(self.dtype)
+            physical = np.clip(np.rint(physical), limits.min, limits.max)
+        stored: NDArray[Any] = physical.astype(self.dtype)
+        return stored
+
+
+def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> ValueScale:
+    """How values of a type are shown to a model.
+
+    Whole numbers must be of the type the model was trained on. Floating-point values are in the card's own units if
+    it was trained on such, else fractions: 0 and 1 stand for the ends of the card's range. A model without a card
+    (`bicubic`) takes any type.
+
+    Raises:
+        ModelError: The model was trained on another type.
+    """
+    floating = np.issubdtype(dtype, np.floating)
+    if card is None:
+        if floating or dtype.itemsize > 2:  # as they are: a range of 2**32 would leave nothing of small values
+            return ValueScale(-1.0, 1.0, dtype)
+        limits = np.iinfo(dtype)
+        return ValueScale(float(limits.min), float(limits.max), dtype)
+    if floating and card.dtype != "float32":
+        return ValueScale(0.0, 1.0, dtype)
+    if not floating and dtype.name != card.dtype:
+        raise ModelError(
+            f"The image is {dtype.name}, but {card.name} was trained on {card.dtype} values "
+            f"from {card.value_range[0]:g} to {card.value_range[1]:g}.",
+            f"Convert the image to {card.dtype}, or choose a model that was trained on {dtype.name}.",
+        )
+    return ValueScale(card.value_range[0], card.value_range[1], dtype)
+
+
+def check_values(values: NDArray[Any], card: "ModelCard | None") -> None:
+    """Refuse what is certainly not meant: NaN, and floating-point grey levels where fractions are expected.
+
+    Raises:
+        ModelError: With the number of bad values, or the range that was found.
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return
+    broken = int(np.count_nonzero(~np.isfinite(values)))
+    if broken:
+        raise ModelError(
+            f"{broken} of {values.size} values are NaN or infinite.",
+            "Fill them, or give a GeoTIFF, whose nodata mask is kept.",
+        )
+    if card is not None and card.dtype != "float32":
+        low, high = float(values.min()), float(values.max())
+        if low < -_FRACTION_SLACK or high > 1 + _FRACTION_SLACK:
+            raise ModelError(
+                f"Floating-point values are read as fractions of {card.name}'s range, 0 to 1, but these go from "
+                f"{low:g} to {high:g}.",
+                f"Convert them to {card.dtype}, or divide them by {card.value_range[1]:g}.",
+            )
