@@ -18,10 +18,10 @@ def bound_signal_share(logits: Tensor, schedule: NoiseSchedule) -> Tensor:
         schedule: Gives the range.
 
     Returns:
-        Signal shares (alpha-bar targets) within the table's smallest and largest entry.
+        Signal shares (alpha-bar targets) within the table's smallest and largest entry; float32 at least.
     """
     low, high = schedule.bounds
-    return low + (high - low) * torch.sigmoid(logits)
+    return low + (high - low) * torch.sigmoid(_precise(logits))
 
 
 def invert_schedule(signal_share: Tensor, schedule: NoiseSchedule) -> Tensor:
@@ -31,12 +31,13 @@ def invert_schedule(signal_share: Tensor, schedule: NoiseSchedule) -> Tensor:
     ends, where the gradient is zero.
 
     Args:
-        signal_share: Any shape, float32 or float64.
+        signal_share: Any shape; half precision is raised to float32, in which the table's entries still differ.
         schedule: Table to invert.
 
     Returns:
-        Timesteps in [0, num_train_timesteps - 1], like `signal_share`.
+        Timesteps in [0, num_train_timesteps - 1], shaped like `signal_share`.
     """
+    signal_share = _precise(signal_share)
     # The search needs an ascending table; entry i of it is timestep last - i.
     ascending = schedule.alphas_cumprod.to(signal_share).flip(0).contiguous()
     last = schedule.num_train_timesteps - 1
@@ -50,3 +51,7 @@ def invert_schedule(signal_share: Tensor, schedule: NoiseSchedule) -> Tensor:
 def uncertainty_signal_share(signal_variance: Tensor, variance: Tensor) -> Tensor:
     """The guideline of Eq. 9: signal variance over signal plus predicted variance."""
     return signal_variance / (signal_variance + variance)
+
+
+def _precise(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))

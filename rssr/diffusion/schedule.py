@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value
 class NoiseSchedule:
     """A fixed table of signal shares.
 
     Attributes:
-        alphas_cumprod: [num_train_timesteps], strictly descending within (0, 1), float64.
+        alphas_cumprod: [num_train_timesteps], strictly descending within (0, 1), float64, on the CPU.
     """
 
     alphas_cumprod: Tensor
@@ -40,8 +40,24 @@ def scaled_linear_schedule(
     beta_start: float = 0.00085, beta_end: float = 0.012, num_train_timesteps: int = 1000
 ) -> NoiseSchedule:
     """Betas spaced linearly in their square root; the defaults are Stable Diffusion's."""
-    roots = torch.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps, dtype=torch.float64)
+    # Named, because networks are counted under a default device that holds no values.
+    cpu = torch.device("cpu")
+    roots = torch.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps, dtype=torch.float64, device=cpu)
     return NoiseSchedule(torch.cumprod(1 - roots**2, dim=0))
+
+
+def signal_share_at(timestep: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """Signal share of continuous timesteps, linear between the table's entries; constant beyond its ends.
+
+    Args:
+        timestep: Any shape, floating point.
+        schedule: Table to read.
+    """
+    table = schedule.alphas_cumprod.to(timestep)
+    last = schedule.num_train_timesteps - 1
+    inside = timestep.clamp(0, last)
+    lower = inside.floor().long().clamp(max=last - 1)
+    return torch.lerp(table[lower], table[lower + 1], inside - lower)
 
 
 def add_noise(latent: Tensor, noise: Tensor, alpha_cumprod: Tensor) -> Tensor:

@@ -70,7 +70,9 @@ class LPIPS(nn.Module):
 
 
 def _unit(features: Tensor) -> Tensor:
-    # The epsilon stands outside the root, as in the published metric: its gradient at a zero vector is undefined
-    # there, so the root is guarded instead and the value changes by less than 1e-10.
+    # Half precision (autocast) would lose differences of under half a percent.
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    # The epsilon stands outside the root, as in the published metric, which leaves the gradient at a zero vector
+    # undefined. The root is therefore bounded from below, far under the epsilon.
     norm = features.square().sum(dim=1, keepdim=True).clamp_min(1e-30).sqrt()
     return features / (norm + _EPS)

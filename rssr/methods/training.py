@@ -1,10 +1,18 @@
 """Optimisation settings that every phase of every method has."""
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 from pydantic import Field
 
 from rssr.configuration import Config
+
+_BESIDE_THE_RESULT = {
+    "log_every_n_steps",
+    "validate_every_n_steps",
+    "checkpoint_every_n_steps",
+    "keep_checkpoints",
+}
 
 
 class TrainingConfig(Config):
@@ -25,9 +33,9 @@ class TrainingConfig(Config):
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay; used by adamw only."""
     warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the learning rate rises linearly from 0."""
+    """Steps over which the learning rate rises linearly; the last of them has it in full."""
     decay: Literal["none", "cosine"] = "none"
-    """How the learning rate falls after warm-up; cosine ends at a hundredth."""
+    """How the learning rate falls after warm-up; cosine reaches a hundredth at the last step."""
     micro_batches_per_step: int = Field(default=1, ge=1)
     """Gradient accumulation: micro-batches summed before one optimizer step."""
     max_gradient_norm: float = Field(default=1.0, ge=0)
@@ -45,11 +53,13 @@ class TrainingConfig(Config):
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step (0 is the first)."""
-        import math
-
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
         if self.decay == "none":
             return self.learning_rate
-        progress = (step - self.warmup_steps) / max(1, self.num_steps - self.warmup_steps)
+        progress = (step - self.warmup_steps) / max(1, self.num_steps - 1 - self.warmup_steps)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    def digest_values(self) -> dict[str, Any]:
+        """The settings that decide what a phase yields: all but what is only logged, checked or kept meanwhile."""
+        return self.model_dump(mode="json", exclude=_BESIDE_THE_RESULT)

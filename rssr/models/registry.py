@@ -70,8 +70,7 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
             summary="One-step Stable Diffusion teacher with a map of timesteps",
             method="slimdiffsr",
             builder=f"{_SLIMDIFFSR}.teacher:create_teacher",
-            unavailable="The teacher is Stable Diffusion with adapters: the training job builds it in the phase "
-            "`teacher` from a diffusers directory.",
+            unavailable="The teacher is Stable Diffusion with adapters: install diffusers, peft and pydantic.",
         ),
         "slimdiffsr-uncertainty": ModelEntry(
             summary="Mean and variance of the HR latent, given the LR latent",

@@ -21,11 +21,11 @@ _COMMANDS = {
     VGG_FILE: 'python -c "import torchvision, safetensors.torch as s; '
     "s.save_file(torchvision.models.vgg16(weights='IMAGENET1K_V1').state_dict(), '{path}')\"",
     LPIPS_FILE: 'python -c "import lpips, safetensors.torch as s; '
-    "s.save_file({{k: v for k, v in lpips.LPIPS(net='vgg').state_dict().items() if k.startswith('lin')}}, '{path}')\"",
+    "w = lpips.LPIPS(net='vgg', pnet_rand=True).state_dict(); "
+    "s.save_file({{k: w[k] for k in w if k[:3] == 'lin' and k[3].isdigit()}}, '{path}')\"",
     DINO_FILE: 'python -c "import timm, safetensors.torch as s; '
     "s.save_file(timm.create_model('vit_small_patch16_224.dino', pretrained=True).state_dict(), '{path}')\"",
 }
-# SHA-256 of the published files are not known offline, so every file is reported by its own digest.
 DINO_DEPTHS = (2, 5, 8, 11)
 DINO_WIDTH = 384
 
@@ -72,11 +72,19 @@ def load_discriminator(folder: str | None) -> Discriminator:
 
 
 def auxiliary_digests(folder: str | None) -> dict[str, str]:
-    """SHA-256 of each auxiliary file that is present, by file name; runs record which weights judged them."""
+    """SHA-256 of each auxiliary file that is present, by file name.
+
+    A run records these, so that results judged by other weights than the published ones can be told apart.
+    """
     if folder is None:
         return {}
     present = (Path(folder) / name for name in _COMMANDS)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in present if path.is_file()}
+    return {path.name: _sha256(path) for path in present if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(folder: str | None, name: str, key: str) -> dict[str, Tensor]:

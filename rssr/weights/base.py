@@ -4,11 +4,16 @@ A location is a local diffusers directory or a hub id. Where there is no network
 `base` writes such a directory with small networks.
 """
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from rssr.diffusion.schedule import NoiseSchedule, scaled_linear_schedule
@@ -20,6 +25,32 @@ Component = Any
 STABLE_DIFFUSION = "stabilityai/sd-turbo"
 TINY_AUTOENCODER = "madebyollin/taesd"
 PROMPT_FILE = "empty_prompt.safetensors"
+PROMPT_TOKENS = 77
+
+# Stable Diffusion 2.1's sizes, where networks are built without its directory.
+_UNET = MappingProxyType(
+    {
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": (320, 640, 1280, 1280),
+        "layers_per_block": 2,
+        "attention_head_dim": (5, 10, 20, 20),
+        "cross_attention_dim": 1024,
+        "use_linear_projection": True,
+    }
+)
+_AUTOENCODER = MappingProxyType(
+    {
+        "block_out_channels": (128, 256, 512, 512),
+        "layers_per_block": 2,
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "latent_channels": 4,
+    }
+)
+
+# diffusers imports this package where it happens to be installed; it then warns about kernels that nobody here calls.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -38,6 +69,20 @@ class BaseLocations:
     def in_folder(cls, folder: Path) -> "BaseLocations":
         """The layout that the phase `base` writes: TAESD in a subfolder."""
         return cls(str(folder), str(folder / "taesd"))
+
+
+def create_unet(**config: object) -> Component:
+    """UNet2DConditionModel with random weights; values replace Stable Diffusion 2.1's."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(**{**_UNET, **config}).eval()
+
+
+def create_autoencoder(**config: object) -> Component:
+    """AutoencoderKL with random weights; values replace Stable Diffusion 2.1's."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(**{**_AUTOENCODER, **config}).eval()
 
 
 def load_unet(locations: BaseLocations) -> Component:
@@ -65,15 +110,14 @@ def load_schedule(locations: BaseLocations) -> NoiseSchedule:
     """The noise schedule that the UNet was trained with."""
     from diffusers import DDPMScheduler
 
-    try:
-        config = DDPMScheduler.load_config(locations.stable_diffusion, subfolder="scheduler")
-    except (OSError, ValueError) as error:
-        raise _missing(locations.stable_diffusion, "scheduler", error) from None
-    if config.get("beta_schedule") != "scaled_linear":
-        raise WeightsError(
-            f"The scheduler in {locations.stable_diffusion} has the schedule '{config.get('beta_schedule')}'.",
-            "SlimDiffSR needs Stable Diffusion's 'scaled_linear'.",
-        )
+    source = locations.stable_diffusion
+    config = {"prediction_type": "epsilon", **_load_plain(DDPMScheduler.load_config, source, "scheduler")}
+    for key, needed in (("beta_schedule", "scaled_linear"), ("prediction_type", "epsilon")):
+        if config.get(key) != needed:
+            raise WeightsError(
+                f"The scheduler in {source} has {key} '{config.get(key)}'; SlimDiffSR needs '{needed}'.",
+                f"Use {STABLE_DIFFUSION} or stable-diffusion-2-1-base.",
+            )
     return scaled_linear_schedule(config["beta_start"], config["beta_end"], config["num_train_timesteps"])
 
 
@@ -84,10 +128,13 @@ def load_prompt_embedding(locations: BaseLocations) -> Tensor:
     """
     from safetensors.torch import load_file
 
-    stored = Path(locations.stable_diffusion) / PROMPT_FILE
-    if stored.is_file():
+    stored = Path(locations.stable_diffusion).expanduser() / PROMPT_FILE
+    if not stored.is_file():
+        return compute_prompt_embedding(locations)
+    try:
         return load_file(stored)["embedding"]
-    return compute_prompt_embedding(locations)
+    except (SafetensorError, KeyError) as error:
+        raise WeightsError(f"{stored} cannot be read ({error}).", "Delete it; it is computed again.") from None
 
 
 def compute_prompt_embedding(locations: BaseLocations) -> Tensor:
@@ -95,8 +142,8 @@ def compute_prompt_embedding(locations: BaseLocations) -> Tensor:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     source = locations.stable_diffusion
-    tokenizer = _load_plain(CLIPTokenizer, source, "tokenizer")
-    encoder = _load_plain(CLIPTextModel, source, "text_encoder").eval()
+    tokenizer = _load_plain(CLIPTokenizer.from_pretrained, source, "tokenizer")
+    encoder = _load(CLIPTextModel, source, "text_encoder").float()
     tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
     with torch.no_grad():
         embedding: Tensor = encoder(tokens.input_ids)[0]
@@ -108,33 +155,64 @@ def freeze(network: nn.Module) -> nn.Module:
     return network.requires_grad_(False).eval()
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Silence the progress bars and warnings of diffusers and transformers; errors still arrive.
+
+    For local files, which are read in a moment. The user's own settings are restored.
+    """
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    try:
+        for library in libraries:
+            library.set_verbosity_error()
+            library.disable_progress_bar()
+        yield
+    finally:
+        for library, (verbosity, has_bars) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if has_bars:
+                library.enable_progress_bar()
+
+
 def _load(kind: Component, location: str, subfolder: str | None) -> Component:
-    model = _load_plain(kind, location, subfolder, use_safetensors=True)
-    return model.eval()
+    return _load_plain(kind.from_pretrained, location, subfolder, use_safetensors=True).eval()
 
 
-def _load_plain(kind: Component, location: str, subfolder: str | None, **options: bool) -> Component:
+def _load_plain(load: Callable[..., Any], location: str, subfolder: str | None, **options: bool) -> Component:
+    """Call one of the libraries' loaders on a directory or hub id; every failure becomes a `WeightsError`."""
     arguments: dict[str, Any] = dict(options)
     if subfolder is not None:
         arguments["subfolder"] = subfolder
-    if Path(location).is_dir():
-        arguments["local_files_only"] = True
-        part = Path(location) / (subfolder or "")
-        if not any(part.glob("*.json")):
-            raise _missing(location, subfolder, FileNotFoundError(f"{part} holds no configuration"))
     try:
-        return kind.from_pretrained(location, **arguments)
-    except (OSError, ValueError) as error:
+        if not _is_path(location):
+            return load(location, **arguments)
+        folder = Path(location).expanduser()
+        part = folder / (subfolder or "")
+        if not any(part.glob("*.json")):
+            raise FileNotFoundError(f"{part} holds no configuration")
+        with quietly():
+            return load(folder, local_files_only=True, **arguments)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _missing(location, subfolder, error) from None
+
+
+def _is_path(location: str) -> bool:
+    """Whether a location is meant as a directory: it is one, or cannot be a hub id (`owner/name`)."""
+    path = Path(location).expanduser()
+    return path.is_dir() or path.is_absolute() or location.startswith(".") or location.count("/") != 1
 
 
 def _missing(location: str, subfolder: str | None, error: Exception) -> WeightsError:
     part = f" (part '{subfolder}')" if subfolder else ""
-    if Path(location).is_dir():
+    if _is_path(location):
         looked = f"the directory {location}"
         name = STABLE_DIFFUSION if subfolder else TINY_AUTOENCODER
         remedy = (
-            "Check that it was written by save_pretrained with safetensors, or fetch it again with "
+            f"Give a directory written by save_pretrained with safetensors, or fetch {name} into it: "
             f"`hf download {name} --local-dir {location}`."
         )
     else:
@@ -146,4 +224,4 @@ def _missing(location: str, subfolder: str | None, error: Exception) -> WeightsE
             "stand-ins trained on the spot leave base_weights.stable_diffusion unset."
         )
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return WeightsError(f"Base weights '{location}'{part} not found: looked in {looked} ({reason[:160]}).", remedy)
+    return WeightsError(f"Base weights '{location}'{part} not usable: looked in {looked} ({reason[:160]}).", remedy)

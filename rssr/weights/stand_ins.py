@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rssr.weights.base import PROMPT_FILE, Component
+from rssr.weights.base import PROMPT_FILE, Component, quietly
 
 _LATENT_CHANNELS = 4
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
@@ -110,13 +110,14 @@ def save_stand_ins(
     from safetensors.torch import save_file
 
     autoencoder.register_to_config(scaling_factor=scaling)
-    autoencoder.save_pretrained(folder / "vae")
-    tiny.save_pretrained(folder / "taesd")
-    unet.save_pretrained(folder / "unet")
     schedule: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    DDPMScheduler(num_train_timesteps=1000, **schedule).save_pretrained(folder / "scheduler")
-    text.encoder.save_pretrained(folder / "text_encoder")
-    _save_tokenizer(folder / "tokenizer", text.encoder.config.max_position_embeddings)
+    with quietly():
+        autoencoder.save_pretrained(folder / "vae")
+        tiny.save_pretrained(folder / "taesd")
+        unet.save_pretrained(folder / "unet")
+        DDPMScheduler(num_train_timesteps=1000, **schedule).save_pretrained(folder / "scheduler")
+        text.encoder.save_pretrained(folder / "text_encoder")
+        _save_tokenizer(folder / "tokenizer", text.encoder.config.max_position_embeddings)
     save_file({"embedding": text.embed_empty_prompt().contiguous()}, folder / PROMPT_FILE)
 
 

@@ -1,8 +1,8 @@
 """SlimDiffSR's configuration: one class a phase. Section, table and equation numbers are the paper's."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rssr.configuration import Config
 from rssr.methods.training import TrainingConfig
@@ -21,7 +21,14 @@ class BaseWeightsConfig(Config):
     lpips_vgg.safetensors, dino_vits16.safetensors); needed where a weight of those losses is above 0."""
 
 
-class BaseConfig(TrainingConfig):
+class LatentTrainingConfig(TrainingConfig):
+    """A phase that trains on latents at 1/8 of the image's size."""
+
+    patch_size: int = Field(ge=16, multiple_of=8)
+    """Side of the square HR training crop, pixels; a multiple of 8 (section 4.2: 512)."""
+
+
+class BaseConfig(LatentTrainingConfig):
     """Phase `base`: small stand-ins for the pretrained networks."""
 
     autoencoder_steps: int = Field(ge=1)
@@ -46,8 +53,18 @@ class BaseConfig(TrainingConfig):
     min_reconstruction_db: float = 24.0
     """Both autoencoders must reach this PSNR on held-out patches before `uncertainty` starts, dB."""
 
+    def digest_values(self) -> dict[str, Any]:
+        """As of any phase, but for the bound that is checked afterwards."""
+        return {name: value for name, value in super().digest_values().items() if name != "min_reconstruction_db"}
 
-class UncertaintyConfig(TrainingConfig):
+    @model_validator(mode="after")
+    def _leave_steps_for_the_rest(self) -> Self:
+        if self.autoencoder_steps >= self.num_steps:
+            raise ValueError("autoencoder_steps must be below num_steps, since TAESD and the UNet train after them")
+        return self
+
+
+class UncertaintyConfig(LatentTrainingConfig):
     """Phase `uncertainty`: latent mean and variance from the LR latent (section 3.2.1, Eq. 5)."""
 
     channels: int = 64
@@ -65,21 +82,17 @@ class ReconstructionConfig(Config):
     """Weight of the adversarial loss (section 4.2: 0.25); 0 leaves it out, above 0 needs DINO's weights."""
 
 
-class TeacherConfig(TrainingConfig):
-    """Phase `teacher`: adaptive one-step diffusion (sections 3.2.2 and 3.5.1, Eq. 6 to 11, 20 to 22)."""
+class TeacherNetworkConfig(Config):
+    """What the teacher is made of."""
 
-    reconstruction: ReconstructionConfig
-    """Reconstruction loss."""
     unet_lora_rank: int = Field(ge=1)
     """Rank of the adapters in the UNet (section 4.2: 32)."""
     decoder_lora_rank: int = Field(ge=1)
     """Rank of the adapters in the VAE decoder (section 4.2: 16)."""
-    tv_weight: float = 1e-3
-    """Weight of the total variation of the signal share (Eq. 22); our choice, the paper gives none."""
     timestep: Literal["map", "scalar", "fixed"] = "map"
     """Timestep per latent position, one per image (its mean), or one for all (Fig. 13 and 14)."""
-    fixed_timestep: float = 500.0
-    """Timestep where timestep=fixed."""
+    fixed_timestep: float = Field(default=500.0, ge=0, le=999)
+    """Timestep where timestep=fixed, 0 (no noise) to 999."""
     use_uncertainty: bool = True
     """Whether the predictor sees the variance of the uncertainty estimator (Fig. 13)."""
     predictor_channels: int = 64
@@ -88,16 +101,27 @@ class TeacherConfig(TrainingConfig):
     """Residual blocks of the noise-level predictor; our choice."""
 
 
+class TeacherConfig(LatentTrainingConfig, TeacherNetworkConfig):
+    """Phase `teacher`: adaptive one-step diffusion (sections 3.2.2 and 3.5.1, Eq. 6 to 11, 20 to 22)."""
+
+    reconstruction: ReconstructionConfig
+    """Reconstruction loss."""
+    tv_weight: float = Field(default=1e-3, ge=0)
+    """Weight of the total variation of the signal share (Eq. 22); our choice, the paper gives none."""
+
+
 class StudentConfig(TrainingConfig):
     """Phase `student`: distillation into the pruned network (sections 3.3, 3.4, 3.5.2, Eq. 12 to 19, 23)."""
 
+    patch_size: int = Field(ge=16, multiple_of=16)
+    """Side of the square HR training crop, pixels; a multiple of 16, the network's stride (section 4.2: 512)."""
     reconstruction: ReconstructionConfig
     """Reconstruction loss, as the teacher's."""
-    distillation_weight: float = 1.0
+    distillation_weight: float = Field(default=1.0, ge=0)
     """Weight of Eq. 19 in Eq. 23; 0 trains without the teacher (Table 7)."""
-    mmd_weight: float = 0.1
+    mmd_weight: float = Field(default=0.1, ge=0)
     """Lambda of Eq. 19; 0 leaves the point-wise distance alone (Table 7)."""
-    mmd_samples: int = 1024
+    mmd_samples: int = Field(default=1024, ge=2)
     """Spatial positions a level that enter the kernel matrix; our bound."""
     num_queries: int = 32
     """Learned queries of QGAM (authors' code)."""

@@ -6,12 +6,13 @@ from typing import Any
 
 from rssr.errors import ConfigError
 from rssr.methods.phase import Phase, PhaseInputs
-from rssr.methods.slimdiffsr.config import SlimDiffSRConfig
+from rssr.methods.slimdiffsr.config import BaseConfig, ReconstructionConfig, SlimDiffSRConfig
 from rssr.methods.slimdiffsr.objectives.base import BasePhase, check_reconstruction
 from rssr.methods.slimdiffsr.objectives.student import StudentPhase
 from rssr.methods.slimdiffsr.objectives.teacher import TeacherPhase
 from rssr.methods.slimdiffsr.objectives.uncertainty import UncertaintyPhase
 from rssr.methods.training import TrainingConfig
+from rssr.weights.auxiliary import DINO_FILE, LPIPS_FILE, VGG_FILE, auxiliary_digests
 from rssr.weights.base import BaseLocations
 
 _BUILDERS: Mapping[str, Callable[[SlimDiffSRConfig, BaseLocations, PhaseInputs], Phase]] = MappingProxyType(
@@ -70,9 +71,17 @@ class SlimDiffSRMethod:
         return config
 
     def digest_config(self, phase: str) -> dict[str, object]:
-        """The part of the configuration that decides what a phase yields, besides its input phases."""
-        weights = self.config.base_weights.model_dump(mode="json")
-        return {"phase": self.training_config(phase).model_dump(mode="json"), "base_weights": weights}
+        """The part of the configuration that decides what a phase yields, besides its input phases.
+
+        The networks of the losses count by their content and only where a loss uses them; the base weights, which
+        may be a hub id, count by name.
+        """
+        values: dict[str, object] = {"phase": self.training_config(phase).digest_values()}
+        if phase != "base":
+            values["base_weights"] = self.config.base_weights.model_dump(mode="json", exclude={"auxiliary"})
+        if phase in ("teacher", "student"):
+            values["auxiliary"] = self._auxiliary_digests(getattr(self.config, phase).reconstruction)
+        return values
 
     def check(self, phase: str, metrics: Mapping[str, float]) -> None:
         """Refuse stand-ins whose autoencoders lose too much."""
@@ -82,11 +91,16 @@ class SlimDiffSRMethod:
     def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
         """Build a phase inside the training process."""
         if phase == "base":
-            if self.config.base is None:
-                self.training_config("base")
-            assert self.config.base is not None  # training_config has raised otherwise
-            return BasePhase(self.config.base, inputs)
+            config = self.training_config("base")
+            assert isinstance(config, BaseConfig)  # training_config raises where there is none
+            return BasePhase(config, inputs)
         return _BUILDERS[phase](self.config, self._locations(inputs), inputs)
+
+    def _auxiliary_digests(self, reconstruction: ReconstructionConfig) -> dict[str, str]:
+        used = {VGG_FILE, LPIPS_FILE} if reconstruction.lpips_weight > 0 else set()
+        used |= {DINO_FILE} if reconstruction.gan_weight > 0 else set()
+        digests = auxiliary_digests(self.config.base_weights.auxiliary) if used else {}
+        return {name: digest for name, digest in digests.items() if name in used}
 
     def _locations(self, inputs: PhaseInputs) -> BaseLocations:
         weights = self.config.base_weights

@@ -130,7 +130,9 @@ class BasePhase(Phase):
 
     def __init__(self, config: BaseConfig, inputs: PhaseInputs) -> None:
         self.config: BaseConfig = config
-        self.autoencoder = build_autoencoder(config.autoencoder_channels, config.autoencoder_norm_groups).to(inputs.device)
+        self.autoencoder = build_autoencoder(config.autoencoder_channels, config.autoencoder_norm_groups).to(
+            inputs.device
+        )
         self.tiny = build_tiny_autoencoder(config.tiny_channels, config.tiny_blocks).to(inputs.device)
         self.unet = build_unet(config.unet_channels, config.norm_num_groups, config.prompt_width).to(inputs.device)
         self.text = build_text_encoder(config.prompt_width)

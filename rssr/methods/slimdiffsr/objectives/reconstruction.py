@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from rssr.losses.adversarial import Discriminator, discriminator_loss, generator_loss
@@ -15,14 +16,13 @@ from rssr.weights.auxiliary import load_discriminator, load_lpips
 class ReconstructionLoss(nn.Module):
     """L1 + lpips_weight * LPIPS + gan_weight * adversarial, of images in [-1, 1]."""
 
-    def __init__(self, config: ReconstructionConfig, auxiliary: str | None) -> None:
+    def __init__(self, config: ReconstructionConfig, lpips: LPIPS | None, discriminator: Discriminator | None) -> None:
         super().__init__()
         self.config = config
-        self.lpips: LPIPS | None = load_lpips(auxiliary) if config.lpips_weight > 0 else None
-        self._discriminator: list[Discriminator] = []
-        if config.gan_weight > 0:
-            # In a list, so that the discriminator's weights do not belong to the generator's objective.
-            self._discriminator.append(load_discriminator(auxiliary))
+        self.lpips = lpips
+        # In a list, so that the discriminator's weights do not belong to the generator's objective. It does not
+        # follow a change of device either, so it comes on its own.
+        self._discriminator = [discriminator] if discriminator is not None else []
 
     @property
     def discriminator(self) -> Discriminator | None:
@@ -42,6 +42,24 @@ class ReconstructionLoss(nn.Module):
             total = total + self.config.gan_weight * adversarial
             terms["gan"] = adversarial.detach()
         return total, terms
+
+
+def build_reconstruction(
+    config: ReconstructionConfig, auxiliary: str | None, device: torch.device
+) -> ReconstructionLoss:
+    """The loss with the networks that its weights ask for.
+
+    Args:
+        config: Weights of the terms; a weight of 0 needs no network.
+        auxiliary: Directory of those networks' weights.
+        device: Where they shall live.
+
+    Raises:
+        WeightsError: If a file is missing or damaged.
+    """
+    lpips = load_lpips(auxiliary).to(device) if config.lpips_weight > 0 else None
+    discriminator = load_discriminator(auxiliary).to(device) if config.gan_weight > 0 else None
+    return ReconstructionLoss(config, lpips, discriminator)
 
 
 class DiscriminatorObjective(Objective):

@@ -14,9 +14,13 @@ from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import SlimDiffSRConfig, StudentConfig
 from rssr.methods.slimdiffsr.inference import SlimDiffSRResolver
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
-from rssr.methods.slimdiffsr.objectives.reconstruction import ReconstructionLoss, adversarial_objectives
+from rssr.methods.slimdiffsr.objectives.reconstruction import (
+    ReconstructionLoss,
+    adversarial_objectives,
+    build_reconstruction,
+)
 from rssr.methods.slimdiffsr.objectives.teacher import load_teacher
-from rssr.methods.slimdiffsr.teacher import Teacher, TeacherOutput
+from rssr.methods.slimdiffsr.teacher import Teacher, merge_adapters
 from rssr.methods.slimdiffsr.weights import student_from_diffusers
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
@@ -54,7 +58,7 @@ class StudentObjective(Objective):
         teacher = self._teacher[0]
         if teacher is not None:
             with torch.no_grad():
-                taught: TeacherOutput = teacher(lr_upsampled, batch.hr)
+                taught = teacher.denoise(lr_upsampled, batch.hr)
             pointwise, distribution = self.distances(features.levels, taught.features)
             distance = pointwise + self.config.mmd_weight * distribution
             total = total + self.config.distillation_weight * distance
@@ -85,8 +89,10 @@ class StudentPhase(Phase):
         self.architecture, self.student = build_student(config.student, locations)
         self.student.to(inputs.device)
         distil = config.student.distillation_weight > 0
-        teacher = load_teacher(config, locations, inputs) if distil else None
-        reconstruction = ReconstructionLoss(config.student.reconstruction, config.base_weights.auxiliary)
+        teacher = merge_adapters(load_teacher(config, locations, inputs)) if distil else None
+        reconstruction = build_reconstruction(
+            config.student.reconstruction, config.base_weights.auxiliary, inputs.device
+        )
         self._objective = StudentObjective(self.student, teacher, reconstruction, config.student).to(inputs.device)
         self._objectives: dict[str, Objective] = {
             "student": self._objective,

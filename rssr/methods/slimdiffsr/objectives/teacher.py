@@ -7,16 +7,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rssr.errors import WeightsError
 from rssr.losses.reconstruction import total_variation
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import SlimDiffSRConfig
 from rssr.methods.slimdiffsr.networks import NoiseLevelPredictor
-from rssr.methods.slimdiffsr.objectives.reconstruction import ReconstructionLoss, adversarial_objectives
+from rssr.methods.slimdiffsr.objectives.reconstruction import (
+    ReconstructionLoss,
+    adversarial_objectives,
+    build_reconstruction,
+)
 from rssr.methods.slimdiffsr.objectives.uncertainty import load_estimator
 from rssr.methods.slimdiffsr.teacher import Teacher, TeacherOutput, TeacherParts, adapter_state
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
 from rssr.weights.base import BaseLocations, load_autoencoder, load_prompt_embedding, load_schedule, load_unet
+from rssr.weights.layout import compare_layouts, layout_of
 
 WEIGHTS = "teacher.safetensors"
 
@@ -24,10 +30,11 @@ WEIGHTS = "teacher.safetensors"
 class TeacherObjective(Objective):
     """Reconstruction plus smoothness of the signal share (Eq. 22)."""
 
-    def __init__(self, teacher: Teacher, reconstruction: ReconstructionLoss) -> None:
+    def __init__(self, teacher: Teacher, reconstruction: ReconstructionLoss, tv_weight: float) -> None:
         super().__init__()
         self.teacher = teacher
         self.reconstruction = reconstruction
+        self.tv_weight = tv_weight
 
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         """See `Objective.forward`."""
@@ -35,7 +42,7 @@ class TeacherObjective(Objective):
         total, terms = self.reconstruction(output.sr, batch.hr)
         variation = total_variation(output.signal_share)
         terms |= {"tv": variation.detach(), "timestep": output.timestep.mean().detach()}
-        return Loss(total + self.teacher.config.tv_weight * variation, terms, {"sr": output.sr.detach()})
+        return Loss(total + self.tv_weight * variation, terms, {"sr": output.sr.detach()})
 
     def run(self, batch: Batch) -> TeacherOutput:
         """One teacher pass that sees HR, as in training."""
@@ -51,9 +58,10 @@ class TeacherPhase(Phase):
     def __init__(self, config: SlimDiffSRConfig, locations: BaseLocations, inputs: PhaseInputs) -> None:
         self.config = config.teacher
         self.teacher = build_teacher(config, locations, inputs)
-        reconstruction = ReconstructionLoss(config.teacher.reconstruction, config.base_weights.auxiliary)
-        reconstruction.to(inputs.device)
-        self._objective = TeacherObjective(self.teacher, reconstruction)
+        reconstruction = build_reconstruction(
+            config.teacher.reconstruction, config.base_weights.auxiliary, inputs.device
+        )
+        self._objective = TeacherObjective(self.teacher, reconstruction, config.teacher.tv_weight)
         self._objectives: dict[str, Objective] = {
             "teacher": self._objective,
             **adversarial_objectives(reconstruction),
@@ -103,9 +111,12 @@ def build_teacher(config: SlimDiffSRConfig, locations: BaseLocations, inputs: Ph
 def load_teacher(config: SlimDiffSRConfig, locations: BaseLocations, inputs: PhaseInputs) -> Teacher:
     """The teacher that the phase exported, frozen."""
     teacher = build_teacher(config, locations, inputs)
-    trained = load_file(inputs.folder("teacher") / WEIGHTS, device=str(inputs.device))
-    parameters = dict(teacher.named_parameters())
+    path = inputs.folder("teacher") / WEIGHTS
+    trained, own = load_file(path), adapter_state(teacher)
+    difference = compare_layouts(layout_of(own), layout_of(trained))
+    if difference:
+        raise WeightsError(f"The weights in {path} do not fit this teacher: {difference}.", "Train the teacher again.")
     with torch.no_grad():
-        for name, value in trained.items():
-            parameters[name].copy_(value)
+        for name, value in own.items():
+            value.copy_(trained[name])
     return teacher.requires_grad_(False).eval()

@@ -14,6 +14,7 @@ from rssr.methods.slimdiffsr.networks import UncertaintyEstimator
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
 from rssr.weights.base import BaseLocations, Component, freeze, load_autoencoder
+from rssr.weights.layout import fill_network
 
 WEIGHTS = "uncertainty.safetensors"
 
@@ -87,5 +88,5 @@ def build_estimator(config: UncertaintyConfig, autoencoder: Component) -> Uncert
 def load_estimator(config: UncertaintyConfig, autoencoder: Component, folder: Path) -> UncertaintyEstimator:
     """The estimator that the phase exported."""
     estimator = build_estimator(config, autoencoder)
-    estimator.load_state_dict(load_file(folder / WEIGHTS))
+    fill_network(estimator, load_file(folder / WEIGHTS), str(folder / WEIGHTS))
     return estimator
