@@ -4,18 +4,22 @@ A config class lives beside what it configures and documents each field with a d
 the field's help text. Presets stand alone: they hold values only, never class paths, and inherit from nothing.
 """
 
+import difflib
 import hashlib
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticUndefined
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from rssr.errors import ConfigError
+from rssr.plain_yaml import read_yaml
 
 JsonValue = Any  # what YAML and JSON can hold; the validated models are typed
 
@@ -29,6 +33,7 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
         protected_namespaces=(),
+        coerce_numbers_to_str=True,  # a folder may be called 2024
     )
 
 
@@ -41,20 +46,19 @@ def load_config(config_class: type[ConfigT], preset: Path | None, overrides: Seq
     Args:
         config_class: Class to build.
         preset: YAML file; None starts from the class's defaults.
-        overrides: Items like `student.num_steps=200`; the value is read as YAML.
+        overrides: Items like `student.num_steps=200`; the value is read as YAML (`rssr.plain_yaml`). A mapping
+            replaces the preset's; a dotted name changes one key of it.
 
     Raises:
         ConfigError: Naming every unknown, missing or ill-typed key.
     """
     values = _read_preset(preset) if preset is not None else {}
     for override in overrides:
-        _apply_override(values, override)
+        _apply_override(values, override, config_class)
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(
-            _explain(error, config_class), "Run the job with --help to see every key."
-        ) from None
+        raise ConfigError(_explain(error, config_class), "Run the job with --help to see every key.") from None
 
 
 def to_yaml(config: Config) -> str:
@@ -70,11 +74,11 @@ def config_digest(*parts: Config | JsonValue) -> str:
 
 
 def describe(config_class: type[Config]) -> str:
-    """One line a key: dotted name, type, default and meaning, for `--help`."""
+    """Every key with its dotted name, type, default and meaning, for `--help`."""
     lines = []
-    for name, kind, default, meaning in _walk(config_class):
-        lines.append(f"  {name} ({kind}, {default})")
-        lines.append(f"      {meaning}")
+    for name, field in _walk(config_class):
+        lines.append(f"  {name} ({', '.join(filter(None, (_kind_of(field), _default_of(field))))})")
+        lines.append(f"      {' '.join((field.description or '').split())}")
     return "\n".join(lines)
 
 
@@ -92,82 +96,101 @@ def flatten(values: Mapping[str, JsonValue], prefix: str = "") -> dict[str, Json
 
 def _read_preset(path: Path) -> dict[str, JsonValue]:
     try:
-        text = path.read_text(encoding="utf-8")
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"Preset {path} cannot be read: {error.strerror}.", "Check the path.") from None
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError:
+        raise ConfigError(f"Preset {path} is not a text file.", "Give a YAML file.") from None
+    except ValueError as error:
         raise ConfigError(f"Preset {path} is not valid YAML: {error}.") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(
-            f"Preset {path} must hold a mapping of keys to values, found a {type(values).__name__}."
-        )
+        raise ConfigError(f"Preset {path} must hold a mapping of keys to values, found a {type(values).__name__}.")
     return values
 
 
-def _apply_override(values: dict[str, JsonValue], override: str) -> None:
+def _apply_override(values: dict[str, JsonValue], override: str, config_class: type[Config]) -> None:
     name, separator, text = override.partition("=")
     if not separator or not name or any(not part for part in name.split(".")):
-        raise ConfigError(f"Cannot read the override '{override}'.", "Write it as key.sub=value.")
+        raise ConfigError(f"Cannot read the override '{_masked(override)}'.", "Write it as key.sub=value.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = read_yaml(text)
+    except ValueError:
         value = text  # e.g. an unbalanced bracket inside a path; validation decides
     *parents, last = name.split(".")
     target = values
-    for parent in parents:
-        child = target.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(
-                f"'{name}' goes below '{parent}', which holds a single value.", "Check the key."
-            )
-        target = child
+    for depth, parent in enumerate(parents, 1):
+        child = target.get(parent)
+        if child is not None and not isinstance(child, dict):
+            child = _spelled_out(config_class, parents[:depth], child)
+        if child is None and target.get(parent) is not None:
+            held = f"{_masked(repr(target[parent])):.80}"
+            raise ConfigError(f"'{name}' goes below '{'.'.join(parents[:depth])}', which is {held}.", "Check the key.")
+        target[parent] = target = {} if child is None else child
     target[last] = value
 
 
-def _explain(error: ValidationError, config_class: type[Config]) -> str:
-    known = [name for name, *_ in _walk(config_class)]
-    reasons = []
-    for item in error.errors(include_url=False):
-        name = ".".join(str(part) for part in item["loc"]) or "configuration"
-        if item["type"] == "extra_forbidden":
-            reasons.append(f"'{name}' is not a key{_nearest(name, known)}")
-        elif item["type"] == "missing":
-            reasons.append(f"'{name}' is required")
-        else:
-            reasons.append(
-                f"'{name}': {item['msg'][:1].lower()}{item['msg'][1:]} (got {item['input']!r:.80})"
-            )
-    return "Bad configuration: " + "; ".join(reasons) + "."
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
-def _walk(config_class: type[Config], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    for name, field in config_class.model_fields.items():
-        nested = _config_classes(field.annotation)
-        if nested:
-            for child in nested:
-                yield from _walk(child, f"{prefix}{name}.")
+def _spelled_out(config_class: type[Config], path: Sequence[str], value: JsonValue) -> dict[str, JsonValue] | None:
+    """The mapping that a bare value stands for, where a class takes one: the single key that means the same."""
+    classes = [config_class]
+    for part in path:
+        fields = [found.model_fields[part] for found in classes if part in found.model_fields]
+        classes = [nested for field in fields for nested in _config_classes(field.annotation)]
+    for nested in classes:
+        try:
+            meant = nested.model_validate(value)
+            for name in nested.model_fields:
+                if getattr(meant, name) == value and nested.model_validate({name: value}) == meant:
+                    return {name: value}
+        except ValidationError:
             continue
-        if field.default_factory is not None:
-            default = f"default {field.get_default(call_default_factory=True)!r}"
-        else:
-            default = "required" if field.default is PydanticUndefined else f"default {field.default!r}"
-        yield (
-            f"{prefix}{name}",
-            _type_name(field.annotation),
-            default,
-            " ".join((field.description or "").split()),
-        )
+    return None
+
+
+def _explain(error: ValidationError, config_class: type[Config]) -> str:
+    known = [name for name, _ in _walk(config_class)]
+    reasons: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False):
+        name = _key_of(item["loc"], config_class)
+        reasons.setdefault(name, []).append(_reason(name, item, known))
+    return "Bad configuration: " + "; ".join(f"'{key}' {' or '.join(texts)}" for key, texts in reasons.items()) + "."
+
+
+def _reason(name: str, item: ErrorDetails, known: Sequence[str]) -> str:
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        return "is not a key" + (f" (did you mean '{close[0]}'?)" if close else "")
+    if item["type"] == "missing":
+        return "is required"
+    if item["type"] == "tuple_type" and isinstance(item["input"], str):
+        return f"needs a list, {name}=[{_masked(item['input']):.80}]"
+    message = " ".join(item["msg"].removeprefix("Value error, ").split())
+    return f"is refused: {message[:1].lower()}{message[1:]} (got {_masked(repr(item['input'])):.80})"
+
+
+def _key_of(location: Sequence[int | str], config_class: type[Config]) -> str:
+    """The dotted key of an error; list positions and members of unions inside its value are left out."""
+    names, classes = [], [config_class]
+    for part in location:
+        if not classes:
+            break
+        names.append(str(part))
+        fields = [found.model_fields[part] for found in classes if part in found.model_fields]
+        classes = [nested for field in fields for nested in _config_classes(field.annotation)]
+    return ".".join(names) or "configuration"
+
+
+def _masked(text: str) -> str:
+    """Without user names and passwords of URIs."""
+    return re.sub(r"(?<=//)[^/@\s]*@", "...@", text)
+
+
+def _walk(config_class: type[Config], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in config_class.model_fields.items():
+        yield f"{prefix}{name}", field
+        for nested in _config_classes(field.annotation):
+            yield from _walk(nested, f"{prefix}{name}.")
 
 
 def _config_classes(annotation: Any) -> list[type[Config]]:  # noqa: ANN401  # an annotation can be any object
@@ -178,7 +201,33 @@ def _config_classes(annotation: Any) -> list[type[Config]]:  # noqa: ANN401  # a
     return []
 
 
+def _kind_of(field: FieldInfo) -> str:
+    if not _config_classes(field.annotation):
+        return _type_name(field.annotation)
+    return "group or null" if types.NoneType in get_args(field.annotation) else "group"
+
+
+def _default_of(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, Config):
+        return ""  # its keys follow, each with its own
+    return f"default {value if value and isinstance(value, str) else json.dumps(to_jsonable_python(value))}"
+
+
 def _type_name(annotation: Any) -> str:  # noqa: ANN401  # an annotation can be any object
-    if isinstance(annotation, type) and not get_args(annotation):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("pathlib.", "")
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(parts[0])
+    if origin is Literal:
+        return " or ".join(str(part) for part in parts)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type_name(part) for part in parts))
+    if origin in (tuple, list):
+        kinds = list(dict.fromkeys(_type_name(part) for part in parts if part is not Ellipsis))
+        number = "" if origin is list or Ellipsis in parts else f"{len(parts)} "
+        return f"list of {number}{', '.join(kinds)}"
+    if annotation is types.NoneType:
+        return "null"
+    return annotation.__name__.lower() if isinstance(annotation, type) else str(annotation)

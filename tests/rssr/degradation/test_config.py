@@ -9,6 +9,7 @@ from rssr.errors import ConfigError
 
 class _Job(Config):
     degradation: DegradationConfig
+    """How LR images are made from HR images."""
 
 
 # The published tables, a second time. Round 1, round 2.
