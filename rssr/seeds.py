@@ -20,8 +20,8 @@ def derive_seed(*parts: int | str) -> int:
     """
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
-        kind = b"i" if isinstance(part, int) else b"s"
-        text = str(part).encode()
+        kind = b"i" if isinstance(part, int | np.integer) else b"s"  # counters may come back from arrays
+        text = str(part).encode(errors="surrogatepass")  # file names need not be valid UTF-8
         digest.update(kind + len(text).to_bytes(8, "little") + text)
     return int.from_bytes(digest.digest(), "little") >> (64 - _SEED_BITS)
 
