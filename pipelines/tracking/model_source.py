@@ -1,0 +1,93 @@
+"""`models:/NAME@ALIAS` and `models:/NAME/VERSION` as local model folders."""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.storage import redact
+from pipelines.tracking.connection import connect, prepare_mlflow
+from pipelines.tracking.errors import TrackingError, first_line
+from pipelines.tracking.location import ENVIRONMENT_VARIABLE
+from pipelines.tracking.registry import REQUIRED_FILE, ModelVersion, find_model_version, folder_digest
+from pipelines.tracking.secrecy import mask_secrets
+from rssr.errors import ModelError
+
+_URI = re.compile(r"models:/+([^/@]+)(?:@([\w.-]+)|/(\d+))")
+
+
+def fetch_registered_model(uri: str) -> Path:
+    """The local folder of a registered model; entry point of `rssr.load_model`.
+
+    The store is the one in MLFLOW_TRACKING_URI. Folders are cached by content, so an alias that has moved is
+    noticed and one that has not costs one request.
+
+    Args:
+        uri: `models:/slimdiffsr-x4@champion` or `models:/slimdiffsr-x4/3`.
+
+    Raises:
+        ModelError: The URI is malformed, or there is no such model.
+        TrackingError: No store is set, or it does not answer.
+    """
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise ModelError(f"'{uri}' is not a model URI.", "Write models:/NAME@ALIAS or models:/NAME/VERSION.")
+    tracking_uri = os.environ.get(ENVIRONMENT_VARIABLE)
+    if not tracking_uri:
+        raise TrackingError(
+            f"'{uri}' is looked up in MLflow, but no store is set.",
+            f"Set {ENVIRONMENT_VARIABLE}, e.g. to sqlite:////FOLDER/mlflow.db of the run that made the model.",
+        )
+    name, alias, number = match.groups()
+    return fetch_model_version(tracking_uri, find_model_version(tracking_uri, name, alias or number))
+
+
+def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
+    """The local folder of a version, from the cache or the store; its content is checked against its digest.
+
+    Raises:
+        ModelError: The version was registered by other means, or its content is damaged.
+        TrackingError: The store does not answer.
+    """
+    if not version.digest:
+        raise ModelError(f"{version.uri} was not registered by this project.", "Register its model folder with a job.")
+    target = _cache_folder() / version.digest
+    if target.is_dir():
+        return target
+    connect(tracking_uri, create=False)  # fails fast, and says why
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as temporary:
+        folder = _download(tracking_uri, version, Path(temporary))
+        if not (folder / REQUIRED_FILE).is_file() or folder_digest(folder) != version.digest:
+            raise ModelError(f"The files of {version.uri} are damaged.", "Register the model again.")
+        try:
+            folder.rename(target)
+        except OSError:
+            if not target.is_dir():  # another process was faster with the same content
+                raise
+    return target
+
+
+def _download(tracking_uri: str, version: ModelVersion, temporary: Path) -> Path:
+    prepare_mlflow()
+    import mlflow.artifacts
+
+    registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri
+    try:
+        packed = mlflow.artifacts.download_artifacts(
+            version.uri, dst_path=str(temporary), tracking_uri=tracking_uri, registry_uri=registry_uri
+        )
+    except Exception as error:
+        reason = mask_secrets(first_line(error))
+        store = redact(tracking_uri)
+        raise TrackingError(f"{version.uri} cannot be fetched from {store} ({reason}).", "Check the store.") from error
+    description: Any = yaml.safe_load((Path(packed) / "MLmodel").read_text(encoding="utf-8"))
+    return Path(packed) / str(description["flavors"]["python_function"]["artifacts"]["model"]["path"])
+
+
+def _cache_folder() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "rssr" / "models"
