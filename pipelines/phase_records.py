@@ -8,11 +8,12 @@ digests of the phases it builds on, so a changed setting starts a new folder and
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage import ObjectMissing, Store, is_local, local_path
+from pipelines.storage import ObjectMissing, Store, local_path
 
 _DONE = "done.json"
 _OUTPUT = "output"
@@ -43,7 +44,7 @@ class PhaseRecord:
     @property
     def output_digest(self) -> str:
         """One SHA-256 over the output files."""
-        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
+        return _sha256(json.dumps(self.files, sort_keys=True).encode())
 
 
 class PhaseFolder:
@@ -58,7 +59,9 @@ class PhaseFolder:
     def __init__(self, home: Store, phase: str, digest: str) -> None:
         self.phase = phase
         self.digest = digest
-        self.store = home.child(f"phases/{phase}-{digest[:16]}")
+        self._home = home
+        self._name = f"phases/{phase}-{digest[:16]}"
+        self.store = home.child(self._name)
 
     @property
     def checkpoints(self) -> Store:
@@ -68,37 +71,53 @@ class PhaseFolder:
     def record(self) -> PhaseRecord | None:
         """The record of a finished phase whose every file is present and unchanged, or None."""
         try:
-            values: dict[str, Any] = json.loads(self.store.read_bytes(_DONE))
-            record = PhaseRecord(**values)
-            for name, digest in record.files.items():
-                if hashlib.sha256(self.store.read_bytes(f"{_OUTPUT}/{name}")).hexdigest() != digest:
-                    return None
+            record = PhaseRecord(**json.loads(self.store.read_bytes(_DONE)))
         except (ObjectMissing, ValueError, TypeError):
             return None
-        return record if record.digest == self.digest else None
+        if record.digest != self.digest or not isinstance(record.files, dict):
+            return None
+        return record if self._is_whole(record.files) else None
 
     def commit(self, output: Path, **values: Any) -> PhaseRecord:  # noqa: ANN401  # the record's own fields
-        """Store a folder of output files, then the record that vouches for them."""
+        """Store a folder of output files, then the record that vouches for them; nothing older stays."""
         names = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
+        self.store.delete(_DONE)
+        for name in self._output_names().difference(names):
+            self.store.delete(f"{_OUTPUT}/{name}")
         files = {}
         for name in names:
             data = (output / name).read_bytes()
             self.store.write_bytes(f"{_OUTPUT}/{name}", data)
-            files[name] = hashlib.sha256(data).hexdigest()
+            files[name] = _sha256(data)
         record = PhaseRecord(phase=self.phase, digest=self.digest, files=files, **values)
         self.store.write_bytes(_DONE, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
         return record
 
     def fetch_output(self) -> Path:
         """The output files as a local folder; copied to a temporary one from an object store."""
-        uri = self.store.child(_OUTPUT).uri
-        if is_local(uri):
-            return local_path(uri)
+        local = local_path(self.store.child(_OUTPUT).uri)
+        if local is not None:
+            return local
         folder = Path(tempfile.mkdtemp(prefix=f"rssr-{self.phase}-"))
         self.store.download_folder(_OUTPUT, folder)
         return folder
 
     def forget(self) -> None:
         """Delete the phase's record, checkpoints and output."""
-        self.store.delete(_DONE)
-        self.store.delete_prefix("")
+        self.store.delete(_DONE)  # first: what is killed here leaves no record
+        self._home.delete_prefix(self._name)
+
+    def _is_whole(self, files: Mapping[str, str]) -> bool:
+        if not self._output_names().issuperset(files):
+            return False
+        try:
+            return all(_sha256(self.store.read_bytes(f"{_OUTPUT}/{name}")) == files[name] for name in files)
+        except ObjectMissing:
+            return False  # removed since it was listed
+
+    def _output_names(self) -> set[str]:
+        return {entry.key.removeprefix(f"{_OUTPUT}/") for entry in self.store.list(_OUTPUT)}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
