@@ -68,7 +68,7 @@ def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
                 num_cpus=num_cpus,
                 object_store_memory=config.object_store_bytes,
                 include_dashboard=False,
-                log_to_driver=True,
+                log_to_driver=False,  # workers report through the board, MLflow and their exceptions
                 logging_level=logging.ERROR,
             )
         else:

@@ -26,12 +26,13 @@ from pipelines.phase_records import PhaseFolder, PhaseRecord
 from pipelines.plan import StreamSpec
 from pipelines.progress import Progress
 from pipelines.storage import open_store
-from pipelines.stream import MakeBatch, StreamInputs, local_batches, ray_batches, ray_dataset
+from pipelines.stream import MakeBatch, StreamInputs, local_batches, ray_stream
 from pipelines.tracking.buffer import MetricBuffer
 from pipelines.train_progress import BoardHandle, board_listener, shown_board, step_listener
 from rssr.methods import build_method
 from rssr.methods.phase import Batch, Phase, PhaseInputs
 from rssr.seeds import derive_seed
+
 
 @dataclass(frozen=True)
 class TrainTask:
@@ -254,7 +255,7 @@ def _held_out(task: TrainTask, phase: Phase, data: DataConfig, manifest: Manifes
 def _batch_source(task: TrainTask, stream: StreamInputs, context: TrainContext) -> BatchSource:
     if task.num_workers == 0:
         return lambda start_step: local_batches(stream, start_step)
-    return lambda start_step: ray_batches(ray_dataset(stream, start_step, context.rank, context.world_size))
+    return lambda start_step: ray_stream(stream, start_step, context.rank, context.world_size)
 
 
 def _folder(task: TrainTask, phase: str) -> PhaseFolder:
