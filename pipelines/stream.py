@@ -1,35 +1,64 @@
 """Execute the plan: the same batches in the same order from plain functions or from Ray Data.
 
-A row of the Ray dataset is one whole micro-batch of one worker, so that batches of different scales (and so of
-different shapes) can follow one another and no block boundary ever splits one.
+A batch is one worker's share of a micro-batch: a dict with
+
+- `lr` uint8 [B, h, w, 3] and `hr` uint8 [B, H, W, 3], RGB,
+- `scale` (float), `step` and `micro_batch` (int),
+- `index` int64 [B], the samples' numbers in the run, and `key` (list of B), the images they come from.
+
+**Under Ray Train**, each training worker builds and executes the stream of its own rank, inside its training
+function: `ray_stream(inputs, start_step, rank, world_size)`. Tried with Ray 2.60 and Train v2 on two CPUs; three
+other ways were considered:
+
+- Datasets handed to the trainer (`datasets={"train_0": ...}`, `DataConfig(datasets_to_split=[])`, then
+  `get_dataset_shard(f"train_{rank}")` and `ray_batches`) give the same batches, but are built before the training
+  function knows from which step and with how many workers it goes on after a failure.
+- `streaming_split` gives blocks to whichever worker asks first: timing would decide who trains on what.
+- `ray.data.range` as the source needs a CPU of its own for its read tasks, which a machine of two CPUs with one
+  training worker and one data actor does not have. Blocks put by the consumer need none.
+
+Data actors reserve CPUs beside the training workers; where these hold all of the cluster's CPUs, the actors run
+without a reservation instead of waiting for ever.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from pipelines.plan import StreamSpec, plan_micro_batch
-from pipelines.stages import read
+from pipelines.plan import Plan, StreamSpec
+from pipelines.stages import degrade, read
 from pipelines.stages.degrade import Degrade
 from pipelines.stages.read import ReadPatches
+from pipelines.storage import StorageSettings
 from rssr.degradation import DegradationConfig
+from rssr.errors import RssrError
 
 if TYPE_CHECKING:
     import ray.data
 
     from pipelines.datasets.manifest import ImageRecord
 
-# Micro-batches computed by one Ray task: few enough that the first is delivered at once, many enough that the
-# cost of a task (milliseconds) vanishes.
-_MICRO_BATCHES_PER_TASK = 4
-_MAX_TASKS = 20_000
+Batch = dict[str, Any]
+Pixels = npt.NDArray[np.uint8]
+
+RESOURCES = read.RESOURCES.together(degrade.RESOURCES)
+
+# One dataset holds a block of a few bytes for each of its micro-batches, which costs about 1 ms and 4 KB each where
+# the dataset is built. A new one, every so many, costs seconds; the stream pauses once in minutes or hours.
+_MICRO_BATCHES_PER_DATASET = 2048
+_MAX_ACTORS = 16  # a worker; more than a GPU's worth of degradation
+_NUM_PREFETCHED = 2
+_ERROR = "error"
+_BATCH_ENTRIES = ("lr", "hr", "scale", "step", "micro_batch", "index", "key")
 
 
 @dataclass(frozen=True)
 class StreamInputs:
-    """What a worker needs to compute its share of the stream.
+    """What a worker needs to compute its share of the stream: plain values only.
 
     Attributes:
         images: Training images in the plan's order.
@@ -47,75 +76,201 @@ class StreamInputs:
 
 
 class MakeBatch:
-    """Plan, read and degrade one worker's share of a micro-batch, by its number."""
+    """Plan, read and degrade one worker's share of a micro-batch, by its number. Safe to run again.
 
-    def __init__(self, inputs: StreamInputs, rank: int, world_size: int) -> None:
-        self._inputs = inputs
+    Args:
+        inputs: The stream.
+        rank: This worker.
+        world_size: All workers.
+        settings: How to reach S3; None reads the environment of the process that reads.
+
+    Raises:
+        ConfigError: There is no image, or one is smaller than the crops.
+    """
+
+    def __init__(
+        self, inputs: StreamInputs, rank: int = 0, world_size: int = 1, settings: StorageSettings | None = None
+    ) -> None:
+        spec = inputs.spec
         self._rank = rank
         self._world_size = world_size
-        spec = inputs.spec
-        self._read = ReadPatches(inputs.images, inputs.sources, spec.patch_size, inputs.max_cached_bytes)
+        self._plan = Plan(inputs.images, spec)
+        self._read = ReadPatches(inputs.images, inputs.sources, spec.patch_size, inputs.max_cached_bytes, settings)
         self._degrade = Degrade(inputs.degradation)
 
-    def __call__(self, number: int) -> dict[str, Any]:
-        """Micro-batch `number` of the run; see `ReadPatches` and `Degrade` for its entries."""
-        inputs = self._inputs
-        planned = plan_micro_batch(inputs.images, inputs.spec, number, self._rank, self._world_size)
-        return self._degrade(self._read(planned))
+    def __call__(self, number: int) -> Batch:
+        """Micro-batch `number` of the run, counted from its start.
+
+        Raises:
+            ConfigError: The workers do not divide the global batch.
+            DataError: An image has changed or is damaged.
+            StorageError: An image cannot be read.
+        """
+        planned = vars(self._plan.micro_batch(number, self._rank, self._world_size))
+        batch = self._degrade(self._read(planned))
+        return {name: batch[name] for name in _BATCH_ENTRIES}
 
 
-class _MakeRow:
-    """`MakeBatch` in the form that Ray Data maps: row `id` is micro-batch `start + id`."""
+def local_batches(inputs: StreamInputs, start_step: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+    """The stream from a step on, computed in this process, without Ray.
 
-    def __init__(self, inputs: StreamInputs, rank: int, world_size: int, start: int) -> None:
-        self._make = MakeBatch(inputs, rank, world_size)
-        self._start = start
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row holding a micro-batch; lists become arrays, which Arrow stores without pickling."""
-        batch = self._make(self._start + int(row["id"]))
-        return {**batch, "key": "\n".join(batch["key"]), "seed": np.array(batch["seed"], dtype=np.int64)}
-
-
-def local_batches(inputs: StreamInputs, start_step: int, rank: int = 0, world_size: int = 1) -> Iterator[dict[str, Any]]:
-    """The stream from a step on, computed in this process."""
+    Args:
+        inputs: The stream.
+        start_step: First step to yield.
+        rank: This worker.
+        world_size: All workers.
+    """
     make = MakeBatch(inputs, rank, world_size)
-    start = start_step * inputs.spec.micro_batches_per_step
-    for number in range(start, inputs.spec.num_micro_batches):
+    for number in range(start_step * inputs.spec.micro_batches_per_step, inputs.spec.num_micro_batches):
         yield make(number)
 
 
-def ray_dataset(inputs: StreamInputs, start_step: int, rank: int = 0, world_size: int = 1) -> "ray.data.Dataset":
-    """The stream from a step on as a lazy Ray dataset, to be consumed by the worker of this rank.
+def ray_stream(inputs: StreamInputs, start_step: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+    """The stream from a step on, computed by data actors: the batches of `local_batches`.
 
-    Each training worker builds and executes its own dataset: Ray's `streaming_split` hands blocks to whichever
-    worker asks first, which would make the assignment depend on timing.
+    However long the run, a few micro-batches are in memory at any time.
+
+    Args:
+        inputs: The stream.
+        start_step: First step to yield.
+        rank: This worker.
+        world_size: All workers.
+    """
+    spec = inputs.spec
+    steps_each = max(1, _MICRO_BATCHES_PER_DATASET // spec.micro_batches_per_step)
+    for first in range(start_step, spec.num_steps, steps_each):
+        yield from ray_batches(ray_dataset(inputs, first, rank, world_size, stop_step=first + steps_each))
+
+
+def ray_dataset(
+    inputs: StreamInputs, start_step: int, rank: int = 0, world_size: int = 1, stop_step: int | None = None
+) -> "ray.data.Dataset":
+    """Some steps of the stream as a lazy Ray dataset; `ray_batches` reads it.
+
+    A row is one whole batch, so that batches of different scales (and so of different shapes) can follow one
+    another and no block boundary ever splits one. For thousands of steps and more, `ray_stream` starts sooner.
+
+    Args:
+        inputs: The stream.
+        start_step: First step.
+        rank: This worker.
+        world_size: All workers.
+        stop_step: Step to stop before; None goes to the end.
     """
     import ray.data
 
-    start = start_step * inputs.spec.micro_batches_per_step
-    count = max(inputs.spec.num_micro_batches - start, 0)
-    num_tasks = max(1, min(-(-count // _MICRO_BATCHES_PER_TASK), _MAX_TASKS))
-    ray.data.DataContext.get_current().execution_options.preserve_order = True
-    dataset = ray.data.range(count, override_num_blocks=num_tasks)
-    return dataset.map(
+    spec = inputs.spec
+    last = spec.num_steps if stop_step is None else min(stop_step, spec.num_steps)
+    numbers = range(start_step * spec.micro_batches_per_step, last * spec.micro_batches_per_step)
+    num_cpus, num_actors = _share_of_cluster(world_size)
+    if not numbers:
+        return ray.data.from_blocks([_table_of_numbers([])])
+    dataset = ray.data.from_blocks([_table_of_numbers([number]) for number in numbers]).map_batches(
         _MakeRow,
-        fn_constructor_args=(inputs, rank, world_size, start),
-        compute=ray.data.ActorPoolStrategy(size=1),
-        num_cpus=read.RESOURCES.num_cpus,
+        fn_constructor_args=(inputs, rank, world_size, StorageSettings.from_environment()),
+        batch_size=1,
+        batch_format="numpy",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=num_actors),
+        num_cpus=num_cpus,
     )
+    _set_options(dataset.context)
+    return dataset
 
 
-def ray_batches(dataset: "ray.data.Dataset") -> Iterator[dict[str, Any]]:
-    """Micro-batches of `ray_dataset`, in order and in the form of `local_batches`."""
-    for row in dataset.iter_batches(batch_size=1, prefetch_batches=2, batch_format="numpy"):
-        yield {
-            "lr": row["lr"][0],
-            "hr": row["hr"][0],
-            "key": str(row["key"][0]).split("\n"),
-            "seed": [int(seed) for seed in row["seed"][0]],
-            "index": row["index"][0],
-            "scale": float(row["scale"][0]),
-            "step": int(row["step"][0]),
-            "micro_batch": int(row["micro_batch"][0]),
-        }
+def ray_batches(dataset: "ray.data.Dataset | ray.data.DataIterator") -> Iterator[Batch]:
+    """The batches of a `ray_dataset`, or of an iterator over one, in order.
+
+    Raises:
+        RssrError: What a data actor raised, of the same class and text.
+    """
+    for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=_NUM_PREFETCHED):
+        _raise_packed_error(table)
+        yield unpack_batch(table)
+
+
+def pack_batch(batch: Mapping[str, Any]) -> pa.Table:
+    """A batch as a table of one row; pixels become bytes, which Arrow holds whatever their shape."""
+    columns: dict[str, Any] = {
+        "scale": pa.array([batch["scale"]], pa.float64()),
+        "step": pa.array([batch["step"]], pa.int64()),
+        "micro_batch": pa.array([batch["micro_batch"]], pa.int64()),
+        "index": pa.array([batch["index"]], pa.list_(pa.int64())),
+        "key": pa.array([batch["key"]], pa.list_(pa.string())),
+    }
+    for name in ("lr", "hr"):
+        columns[name] = pa.array([batch[name].tobytes()], pa.large_binary())
+        columns[f"{name}_shape"] = pa.array([batch[name].shape], pa.list_(pa.int64()))
+    return pa.table(columns)
+
+
+def unpack_batch(table: pa.Table) -> Batch:
+    """The batch in a table of one row. Its arrays are copies: they hold no shared memory and can be written to."""
+
+    def pixels(name: str) -> Pixels:
+        buffer = table.column(name).combine_chunks()[0].as_buffer()
+        return np.frombuffer(buffer, dtype=np.uint8).reshape(table[f"{name}_shape"][0].as_py()).copy()
+
+    return {
+        "lr": pixels("lr"),
+        "hr": pixels("hr"),
+        "scale": float(table["scale"][0].as_py()),
+        "step": int(table["step"][0].as_py()),
+        "micro_batch": int(table["micro_batch"][0].as_py()),
+        "index": np.array(table["index"][0].as_py(), dtype=np.int64),
+        "key": list(table["key"][0].as_py()),
+    }
+
+
+class _MakeRow(MakeBatch):
+    """`MakeBatch` in the form that Ray Data maps: a table of one number in, a table of one batch out.
+
+    Errors of ours travel as rows, in order: Ray would hand on their text, but not what they are.
+    """
+
+    def __call__(self, row: Mapping[str, Any]) -> pa.Table:  # type: ignore[override]  # a row, not a number
+        try:
+            return pack_batch(super().__call__(int(row["number"][0])))
+        except RssrError as error:
+            return pa.table({_ERROR: [[type(error).__name__, error.problem, error.remedy]]})
+
+
+def _raise_packed_error(table: pa.Table) -> None:
+    if _ERROR not in table.column_names:
+        return
+    name, problem, remedy = table[_ERROR][0].as_py()
+    raise next((kind for kind in _kinds(RssrError) if kind.__name__ == name), RssrError)(problem, remedy)
+
+
+def _kinds(kind: type[RssrError]) -> Iterator[type[RssrError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
+
+
+def _table_of_numbers(numbers: list[int]) -> pa.Table:
+    return pa.table({"number": pa.array(numbers, pa.int64())})
+
+
+def _share_of_cluster(world_size: int) -> tuple[float, int]:
+    """CPUs an actor reserves and the number of actors of one worker, so that all workers' actors find a place."""
+    import ray
+
+    total = ray.cluster_resources().get("CPU", 0.0)
+    here = ray.get_runtime_context()
+    in_worker = here.get_actor_id() is not None  # training workers are actors; a driver holds nothing
+    held = float(here.get_assigned_resources().get("CPU", 0.0)) if in_worker else 0.0
+    free = max(total / world_size - held, 0.0)
+    if free < RESOURCES.num_cpus:
+        return 0.0, 1
+    return RESOURCES.num_cpus, min(_MAX_ACTORS, int(free // RESOURCES.num_cpus))
+
+
+def _set_options(context: "ray.data.DataContext") -> None:
+    """Options of one dataset; those of other datasets in this process stay as they are."""
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    # Newer than the oldest Ray we run with: no lines at every start, and no failure while a long validation or a
+    # long step leaves the stream alone.
+    for name, value in (("print_on_execution_start", False), ("execution_no_progress_timeout_s", -1)):
+        if hasattr(context, name):
+            setattr(context, name, value)

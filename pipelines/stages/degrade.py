@@ -12,7 +12,7 @@ RESOURCES = StageResources(num_cpus=1, memory_bytes=200 * 2**20)
 
 
 class Degrade:
-    """Degrade every HR patch of a batch with its own draws. Stateless; safe to retry.
+    """Degrade every HR patch of a batch with its own draws. Stateless; safe to run again.
 
     Args:
         config: Ranges and probabilities of the degradation.
@@ -23,7 +23,14 @@ class Degrade:
         configure_worker_threads()
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Add `lr` uint8 [B, h, w, 3] to a batch that holds `hr`, `seed` and `scale`."""
+        """Add the LR images.
+
+        Args:
+            batch: Holds `hr` uint8 [B, H, W, 3], `seed` (B whole numbers) and `scale`.
+
+        Returns:
+            The batch with `lr` uint8 [B, h, w, 3].
+        """
+        scale = float(batch["scale"])
         pairs = zip(batch["hr"], batch["seed"], strict=True)
-        lr = np.stack([degrade(hr, batch["scale"], self._config, seed) for hr, seed in pairs])
-        return {**batch, "lr": lr}
+        return {**batch, "lr": np.stack([degrade(hr, scale, self._config, int(seed)) for hr, seed in pairs])}
