@@ -8,7 +8,7 @@ The weights of all tiles add to one at every SR pixel.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Span:
 
     lr: tuple[int, int]
     sr: tuple[int, int]
-    weight: FloatArray
+    weight: FloatArray = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)

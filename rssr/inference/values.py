@@ -39,10 +39,14 @@ class ValueScale:
     def from_network(self, values: FloatArray) -> NDArray[Any]:
         """About [-1, 1] to stored values; whole numbers are rounded and clipped to what the type holds."""
         half = (self.high - self.low) / 2
-        physical: NDArray[np.float64] = (values.astype(np.float64) + 1) * half + self.low
+        # Single precision resolves 16 bits, and strips of large scenes are worth no second copy.
+        physical: NDArray[Any] = values.astype(np.float32 if self.dtype.itemsize <= 2 else np.float64)
+        physical += 1
+        physical *= half
+        physical += self.low
         if np.issubdtype(self.dtype, np.integer):
             limits = np.iinfo(self.dtype)
-            physical = np.clip(np.rint(physical), limits.min, limits.max)
+            np.clip(np.rint(physical, out=physical), limits.min, limits.max, out=physical)
         stored: NDArray[Any] = physical.astype(self.dtype)
         return stored
 

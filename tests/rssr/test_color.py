@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rssr.color import BandStatistics, match_colors
@@ -12,6 +12,7 @@ def statistics(pixels: np.ndarray, mask: np.ndarray | None = None) -> BandStatis
     return gathered
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000), cuts=st.lists(st.integers(0, 40), max_size=5))
 def test_parts_give_the_statistics_of_the_whole(seed: int, cuts: list[int]) -> None:
     rng = np.random.default_rng(seed)
@@ -25,6 +26,7 @@ def test_parts_give_the_statistics_of_the_whole(seed: int, cuts: list[int]) -> N
     assert gathered.count == mask.sum()
 
 
+@settings(deadline=None)
 @given(gain=st.floats(0.2, 5), offset=st.floats(-2, 2))
 def test_matching_undoes_a_change_of_brightness_and_contrast(gain: float, offset: float) -> None:
     lr = np.random.default_rng(2).normal(0, 0.4, (3, 30, 20)).astype(np.float32)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from rasterio.enums import ColorInterp
@@ -210,6 +210,7 @@ SMALL = generate_scene(2, 12, 12)
 SEEDS = [saved(Image.fromarray(SMALL), kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")]
 
 
+@settings(deadline=None)
 @given(data=st.data(), seed=st.sampled_from(SEEDS))
 def test_damaged_bytes_never_raise_anything_else(data: st.DataObject, seed: bytes) -> None:
     damaged = bytearray(seed)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.color import rgb2ycbcr
@@ -35,6 +35,7 @@ def test_luma_spans_studio_range() -> None:
     np.testing.assert_allclose(ends, [[16, 235]])
 
 
+@settings(deadline=None)
 @given(pixels=arrays(np.uint8, (12, 13, 3)))
 def test_a_picture_is_perfectly_like_itself(pixels: np.ndarray) -> None:
     assert psnr_y(pixels, pixels) == psnr_rgb(pixels, pixels) == math.inf
@@ -42,6 +43,7 @@ def test_a_picture_is_perfectly_like_itself(pixels: np.ndarray) -> None:
     assert ssim_rgb(pixels, pixels) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(one=arrays(np.uint8, (12, 13, 3)), other=arrays(np.uint8, (12, 13, 3)), border=st.integers(0, 5))
 def test_measures_are_symmetric_and_within_range(one: np.ndarray, other: np.ndarray, border: int) -> None:
     assert psnr_y(one, other, border=border) == psnr_y(other, one, border=border) >= 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rssr.errors import RasterError
@@ -10,6 +10,7 @@ from rssr.raster import ground_sample_distance_m, scaled_transform, window_trans
 side = st.integers(1, 5000)
 
 
+@settings(deadline=None)
 @given(lr=st.tuples(side, side), sr=st.tuples(side, side), angle=st.floats(0, 360), pixel=st.floats(0.1, 100))
 def test_enlarging_keeps_the_corners_on_the_ground(
     lr: tuple[int, int], sr: tuple[int, int], angle: float, pixel: float

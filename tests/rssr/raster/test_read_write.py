@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
@@ -58,6 +58,7 @@ def test_nan_pixels_of_a_file_become_invalid(tmp_path: Path) -> None:
     assert np.argwhere(~back.valid_mask).tolist() == [[2, 3]]
 
 
+@settings(deadline=None)
 @given(
     nodata=st.sampled_from([0.0, 1.0, 254.0, 255.0]),
     pixels=st.lists(st.sampled_from([0, 1, 2, 253, 254, 255]), min_size=6, max_size=6),
