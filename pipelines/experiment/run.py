@@ -119,9 +119,10 @@ def _attempt(home: Store, key: str, fresh: bool) -> int:
 def _next_commands(config: JobConfig, where: dict[str, str]) -> list[str]:
     commands = []
     if "model" in where and "://" not in where["model"]:
-        commands.append(f"rssr sr YOUR_SCENE.tif OUT.tif --model {where['model']} --scale {config.data.scale_range[0]:g}")
+        commands.append(
+            f"rssr sr YOUR_SCENE.tif OUT.tif --model {where['model']} --scale {config.data.scale_range[0]:g}"
+        )
     commands.append(f"mlflow ui --backend-store-uri {where['MLflow']}")
     if not inside_ray_job():
         commands.append("python jobs/slimdiffsr.py quickstart/slimdiffsr data.uri=YOUR_FOLDER output.uri=runs/mine")
     return commands
-

@@ -1,0 +1,170 @@
+"""The report of a training run."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from pipelines.evaluate import EvaluatedImage, Evaluation
+from pipelines.experiment.training import Plan
+from pipelines.phase_records import PhaseRecord
+from pipelines.report import Column, Page, before_after, curve, facts, notice, panels, prose, table
+from rssr.configuration import flatten
+from rssr.images import RgbImage, decode_image
+from rssr.inference import super_resolve
+from rssr.models.loaded import load_model
+from rssr.raster import read_raster
+
+_MAX_SKIPPED = 50
+_VERSIONS = ("rssr", "torch", "diffusers", "peft", "ray", "mlflow")
+
+
+@dataclass
+class ReportInputs:
+    """What a run has to show; parts that were not run stay None."""
+
+    plan: Plan
+    records: Mapping[str, PhaseRecord]
+    tracking_uri: str
+    run_id: str
+    evaluation: Evaluation | None = None
+    model_uri: str | None = None
+    lr_scene: Path | None = None
+    product: Path | None = None
+
+
+def write_report(inputs: ReportInputs, path: Path) -> None:
+    """Write the report as one self-contained HTML file."""
+    method = inputs.plan.method
+    page = Page(f"{method.name}: training report", f"MLflow run {inputs.run_id}")
+    if inputs.evaluation is not None:
+        page.section("Result", *_result(inputs, inputs.evaluation))
+    if inputs.lr_scene is not None and inputs.product is not None:
+        page.section("Super-resolved scene", *_scene(inputs.lr_scene, inputs.product))
+    if inputs.evaluation is not None:
+        page.section("Held-out images", panels([_panel_row(image) for image in inputs.evaluation.examples]))
+    for phase, record in inputs.records.items():
+        page.section(f"Phase {phase}", *_phase(inputs.plan, phase, record))
+    page.section("Images", *_images(inputs.plan))
+    page.section("Configuration and versions", *_provenance(inputs))
+    page.write(path)
+
+
+def verdict(means: Mapping[str, Mapping[str, float]], model: str) -> str:
+    """Which of model and bicubic is better on held-out PSNR-Y, in words."""
+    own, bicubic = means[model]["psnr_y_db"], means["bicubic"]["psnr_y_db"]
+    difference = own - bicubic
+    if abs(difference) < 0.005:
+        return f"The trained {model} and bicubic are equal on held-out PSNR-Y ({own:.2f} dB)."
+    winner, loser = (f"The trained {model}", "bicubic") if difference > 0 else ("Bicubic", f"the trained {model}")
+    high, low = max(own, bicubic), min(own, bicubic)
+    return f"{winner} wins: {high:.2f} dB against {low:.2f} dB of {loser} on held-out PSNR-Y."
+
+
+def _result(inputs: ReportInputs, evaluation: Evaluation) -> Iterable[Markup]:
+    means = evaluation.means()
+    model = next(reversed(means))
+    better = means[model]["psnr_y_db"] > means["bicubic"]["psnr_y_db"]
+    yield notice(verdict(means, model), "good" if better else "warning")
+    num_images = len({row["key"] for row in evaluation.rows})
+    yield table(
+        [
+            Column("model", "Model"),
+            Column("psnr_y_db", "PSNR-Y, dB", "highest", 2),
+            Column("ssim_y", "SSIM-Y", "highest", 4),
+        ],
+        [{"model": name, **values} for name, values in means.items()],
+    )
+    config = inputs.plan.config
+    yield prose(
+        f"Means over {num_images} held-out images at scale {config.data.scale_range[0]:g}, "
+        f"degraded with '{config.data.degradation.kind}', border of {config.evaluation.border} pixels cut. "
+        "The untrained model has the trained one's architecture with random weights."
+    )
+    if inputs.model_uri is not None:
+        yield prose(f"Registered as {inputs.model_uri}.")
+
+
+def _scene(lr_scene: Path, product: Path) -> Iterable[Markup]:
+    lr, sr = _rgb(lr_scene), _rgb(product)
+    scale = sr.shape[0] / lr.shape[0]
+    bicubic = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), load_model("bicubic"), scale), 0, -1)
+    bicubic = bicubic[: sr.shape[0], : sr.shape[1]]
+    yield before_after(
+        np.ascontiguousarray(bicubic),
+        sr,
+        ("bicubic", "super-resolved"),
+        f"{product.name}: {lr.shape[1]}×{lr.shape[0]} to {sr.shape[1]}×{sr.shape[0]} pixels. "
+        "The detail is plausible, not measured.",
+    )
+
+
+def _panel_row(image: EvaluatedImage) -> tuple[str, dict[str, RgbImage]]:
+    model = next(reversed(image.sr))
+    shown = {"LR": image.lr, "bicubic": image.sr["bicubic"], "untrained": image.sr["untrained"]}
+    return image.key, {**shown, model: image.sr[model], "HR": image.hr}
+
+
+def _phase(plan: Plan, phase: str, record: PhaseRecord) -> Iterable[Markup]:
+    yield table(
+        [Column("metric", "Held-out metric"), Column("value", "Value", digits=4)],
+        [{"metric": name, "value": value} for name, value in record.validation.items()],
+    )
+    losses = sorted({name for row in record.losses for name in row if name.startswith("loss/")})
+    for name in losses:
+        steps, values = _series(record.losses, name)
+        title = f"{name.removeprefix('loss/')} loss"
+        yield curve({name: (steps, values)}, title, "step", "loss", log_scale=min(values, default=0.0) > 0)
+    metrics = [name for name in record.validation if name.endswith("_db")]
+    if metrics and len(record.validations) > 1:
+        series = {name.removesuffix("_db"): _series(record.validations, name) for name in metrics}
+        yield curve(series, "Held-out patches", "step", "PSNR, dB")
+    picture = decode_image(plan.folder(phase).store.read_bytes("panels.png"), "panels.png").pixels
+    yield panels([("Rows: held-out patches. Columns: bicubic LR, this phase, HR.", {"": picture})])
+
+
+def _series(rows: Iterable[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
+    points = [(row["step"], row[name]) for row in rows if name in row and math.isfinite(row[name])]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _images(plan: Plan) -> Iterable[Markup]:
+    manifest = plan.manifest
+    yield facts(
+        {
+            "sources": ", ".join(manifest.sources),
+            "training images": len(manifest.split("train")),
+            "held-out images": len(manifest.split("test")),
+            "skipped": len(manifest.skipped),
+            "manifest digest": manifest.digest,
+        }
+    )
+    if manifest.conversions:
+        yield facts({f"converted: {kind}": count for kind, count in sorted(manifest.conversions.items())})
+    if manifest.skipped:
+        yield notice(f"{len(manifest.skipped)} files were skipped.", "warning")
+        rows = [{"key": skipped.key, "reason": skipped.reason} for skipped in manifest.skipped[:_MAX_SKIPPED]]
+        yield table([Column("key", "File"), Column("reason", "Reason")], rows)
+
+
+def _provenance(inputs: ReportInputs) -> Iterable[Markup]:
+    values = flatten(inputs.plan.config.model_dump(mode="json"))
+    yield facts({name: version(name) for name in _VERSIONS})
+    yield facts({"MLflow store": inputs.tracking_uri, "MLflow run": inputs.run_id})
+    yield facts({name: "null" if value is None else str(value) for name, value in values.items()})
+
+
+def _rgb(path: Path) -> RgbImage:
+    """The first three bands (or one, three times) as uint8 [H, W, 3]."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return decode_image(path.read_bytes(), path.name).pixels
+    pixels = read_raster(path).pixels
+    bands = pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0)
+    if bands.dtype != np.uint8:
+        low, high = np.percentile(bands, (1, 99))
+        bands = np.clip((bands.astype(np.float32) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
