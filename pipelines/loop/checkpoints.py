@@ -1,13 +1,14 @@
 """Checkpoints that are whole or not there.
 
-A checkpoint is a folder of objects. Its index, written last, lists every file with its SHA-256; a folder without an
-index, or with a file that does not match it, is passed over.
+A checkpoint is a folder of objects. Its index, written last, lists every file with its SHA-256, and holds its own; a
+folder without an index, or with anything that does not match it, is passed over.
 """
 
 import hashlib
 import io
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from pipelines.storage import ObjectMissing, Store
 log = logging.getLogger(__name__)
 
 INDEX = "index.json"
-_PREFIX = "step-"
+_FOLDER = re.compile(r"step-(\d{8,})")
 
 
 @dataclass
@@ -56,13 +57,12 @@ class CheckpointStore:
 
     def save(self, checkpoint: Checkpoint) -> str:
         """Write a checkpoint and delete the oldest; returns its key."""
-        key = f"{_PREFIX}{checkpoint.step:08d}"
+        key = f"step-{checkpoint.step:08d}"
         files = _serialise(checkpoint)
         self._store.delete(f"{key}/{INDEX}")  # a damaged predecessor must not vouch for new files
         for name, data in files.items():
             self._store.write_bytes(f"{key}/{name}", data)
-        index = {"step": checkpoint.step, "files": {name: _digest(data) for name, data in files.items()}}
-        self._store.write_bytes(f"{key}/{INDEX}", json.dumps(index, indent=1, sort_keys=True).encode())
+        self._store.write_bytes(f"{key}/{INDEX}", _write_index({name: _digest(data) for name, data in files.items()}))
         for old in self._keys()[: -self._keep]:
             self._store.delete(f"{old}/{INDEX}")
             self._store.delete_prefix(old)
@@ -79,16 +79,30 @@ class CheckpointStore:
 
     def _keys(self) -> list[str]:
         folders = {entry.key.split("/", 1)[0] for entry in self._store.list("")}
-        return sorted(name for name in folders if name.startswith(_PREFIX))
+        steps = {int(match[1]): name for name in folders if (match := _FOLDER.fullmatch(name))}
+        return [steps[step] for step in sorted(steps)]
 
     def _read_whole(self, key: str) -> dict[str, bytes] | None:
         try:
-            index = json.loads(self._store.read_bytes(f"{key}/{INDEX}"))
-            files = {name: self._store.read_bytes(f"{key}/{name}") for name in index["files"]}
-        except (ObjectMissing, ValueError, KeyError):
+            digests = _read_index(self._store.read_bytes(f"{key}/{INDEX}"))
+            files = {name: self._store.read_bytes(f"{key}/{name}") for name in digests}
+        except (ObjectMissing, ValueError):
             return None
-        whole = all(_digest(data) == index["files"][name] for name, data in files.items())
-        return files if whole else None
+        return files if all(_digest(data) == digests[name] for name, data in files.items()) else None
+
+
+def _write_index(digests: Mapping[str, str]) -> bytes:
+    files = json.dumps(digests, sort_keys=True)
+    return json.dumps({"files": digests, "sha256": _digest(files.encode())}, indent=1, sort_keys=True).encode()
+
+
+def _read_index(data: bytes) -> dict[str, str]:
+    """Digests by file name; ValueError where the index was altered."""
+    index = json.loads(data)
+    digests: dict[str, str] = index.get("files", {}) if isinstance(index, dict) else {}
+    if not digests or _write_index(digests) != data:
+        raise ValueError("not an index")
+    return digests
 
 
 def _serialise(checkpoint: Checkpoint) -> dict[str, bytes]:
