@@ -24,10 +24,12 @@ def to_batch(arrays: Mapping[str, Any], device: torch.device) -> Batch:
 def group_by_step(
     stream: Iterable[Mapping[str, Any]], micro_batches_per_step: int
 ) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
-    """Collect the micro-batches of each optimizer step; an incomplete last group is an error of the stream."""
+    """Collect the micro-batches of each optimizer step; steps that lack some are an error of the stream."""
     group: list[Mapping[str, Any]] = []
     for arrays in stream:
         group.append(arrays)
+        if arrays["step"] != group[0]["step"]:
+            raise RuntimeError(f"the stream went on to step {arrays['step']} inside step {group[0]['step']}")
         if len(group) == micro_batches_per_step:
             yield int(group[0]["step"]), group
             group = []

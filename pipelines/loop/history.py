@@ -17,7 +17,7 @@ class History:
         self.validations: list[dict[str, float]] = []
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
-        self._num_steps = 0
+        self._num_steps = 0  # by this process since the last interval: for rates, not for means
         self._wait_s = 0.0
         self._since = time.perf_counter()
 
@@ -62,7 +62,6 @@ class History:
             "validations": self.validations,
             "sums": self._sums,
             "counts": self._counts,
-            "num_steps": self._num_steps,
         }
 
     @classmethod
@@ -73,5 +72,4 @@ class History:
         history.validations = list(values["validations"])
         history._sums = dict(values["sums"])
         history._counts = dict(values["counts"])
-        history._num_steps = int(values["num_steps"])
         return history

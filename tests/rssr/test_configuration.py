@@ -116,7 +116,7 @@ def test_text_fields_take_what_was_typed_though_it_looks_like_a_number(text: str
     assert load(preset=f"data: {{uri: {text}}}", folder=tmp_path).data.uri == text
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text())
 def test_any_override_is_taken_or_refused_with_a_reason(text: str) -> None:
     for name in ("data.uri", "student.learning_rate", "seed", "phases", "data.noise", "data"):
@@ -126,7 +126,7 @@ def test_any_override_is_taken_or_refused_with_a_reason(text: str) -> None:
             assert error.problem
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text())
 def test_any_preset_is_taken_or_refused_with_a_reason(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -260,7 +260,7 @@ def test_the_yaml_of_a_configuration_loads_as_a_preset(tmp_path: Path) -> None:
     assert load_config(Job, path) == job
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(PRINTABLE, st.floats(min_value=1e-300, max_value=1e300), st.integers(0, 2**63))
 def test_any_values_survive_yaml(text: str, number: float, seed: int) -> None:
     job = Job(name=text, seed=seed, student=Training(learning_rate=number), data=Data(uri=(text, text)))

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rssr.seeds import derive_seed, numpy_generator
@@ -15,6 +15,7 @@ def test_seeds_are_the_same_on_every_machine_and_in_every_version() -> None:
     assert derive_seed(0, "degradation", 3, 7) == 5559218949044358726
 
 
+@settings(deadline=None)
 @given(PARTS)
 def test_seeds_fit_a_signed_64_bit_integer_and_repeat(parts: list[int | str]) -> None:
     seed = derive_seed(*parts)
@@ -22,6 +23,7 @@ def test_seeds_fit_a_signed_64_bit_integer_and_repeat(parts: list[int | str]) ->
     assert seed == derive_seed(*parts)
 
 
+@settings(deadline=None)
 @given(PARTS, PARTS)
 def test_different_parts_give_different_seeds(one: list[int | str], other: list[int | str]) -> None:
     if one != other:

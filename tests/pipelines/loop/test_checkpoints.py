@@ -116,7 +116,7 @@ def two_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_file_that_is_damaged_in_any_way_lets_the_one_before_be_loaded(
     data: st.DataObject, two_checkpoints: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
