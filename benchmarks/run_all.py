@@ -1,0 +1,25 @@
+"""Run every benchmark in turn; each prints its hardware, versions and figures.
+
+Run: make bench
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = ("degradation.py", "quickstart.py")
+
+
+def main() -> int:
+    """Run them one after another; the exit status is that of the first that fails."""
+    folder = Path(__file__).resolve().parent
+    for name in BENCHMARKS:
+        print(f"== {name}", flush=True)
+        done = subprocess.run([sys.executable, str(folder / name)], check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
