@@ -1,57 +1,59 @@
-"""Pictures: before and after under one slider, and rows of labelled panels."""
+"""Pictures as text, so that a page needs no other files."""
 
 import base64
-from collections.abc import Mapping, Sequence
+import io
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
 
-from pipelines.report.page import render
-from rssr.images import encode_jpeg, encode_png
+Pixels = NDArray[np.uint8]
 
-Pixels = npt.NDArray[np.uint8]
+_LARGEST_SIDE = 2048
+_LARGEST_PNG_BYTES = 1_000_000
+_JPEG_QUALITY = 95
 
-_LOSSLESS_PIXELS = 128 * 128  # larger pictures are embedded as JPEG, so that a report stays a few megabytes
 
-
-def before_after(before: Pixels, after: Pixels, labels: tuple[str, str], caption: str) -> Markup:
-    """Two images of one size under a slider that mouse, touch and keyboard move.
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """A picture ready for a template.
 
     Args:
-        before: uint8 [H, W, 3], shown on the left.
-        after: Same shape, shown on the right.
-        labels: Names of both.
-        caption: What is compared.
+        uri: `data:` URI.
+        width: Of the picture as given, pixels.
+        height: Of the picture as given, pixels.
+    """
+
+    uri: str
+    width: int
+    height: int
+
+
+def embed_image(pixels: Pixels) -> EmbeddedImage:
+    """Encode a picture, losslessly where that is small enough.
+
+    Args:
+        pixels: uint8 [H, W, 3] or [H, W]. Sides beyond 2048 are reduced: a page is for looking, the product is
+            the file.
 
     Raises:
-        ValueError: The sizes differ.
+        ValueError: Another type or shape.
     """
-    if before.shape != after.shape:
-        raise ValueError(f"a slider needs two images of one size, got {before.shape} and {after.shape}")
-    return render(
-        "slider.html",
-        before=data_uri(before),
-        after=data_uri(after),
-        labels=labels,
-        caption=caption,
-        width=before.shape[1],
-        height=before.shape[0],
-    )
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise ValueError(f"expected uint8 [H, W, 3] or [H, W], got {pixels.dtype} {list(pixels.shape)}")
+    if 0 in pixels.shape:
+        raise ValueError(f"an image of shape {list(pixels.shape)} has no pixels")
+    height, width = pixels.shape[:2]
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
+    data, kind = _encode(picture, "PNG", optimize=True), "png"
+    if len(data) > _LARGEST_PNG_BYTES:
+        data, kind = _encode(picture, "JPEG", quality=_JPEG_QUALITY, subsampling=0), "jpeg"
+    return EmbeddedImage(f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}", width, height)
 
 
-def panels(rows: Sequence[tuple[str, Mapping[str, Pixels]]]) -> Markup:
-    """Rows of labelled images, e.g. LR, bicubic, SR and HR of one place.
-
-    Args:
-        rows: A caption and the images, uint8 [H, W, 3], by label. Small ones are shown enlarged without smoothing.
-    """
-    embedded = [(caption, [(label, data_uri(image)) for label, image in images.items()]) for caption, images in rows]
-    return render("panels.html", rows=embedded)
-
-
-def data_uri(image: Pixels) -> str:
-    """An image embedded in the page."""
-    if image.shape[0] * image.shape[1] <= _LOSSLESS_PIXELS:
-        return "data:image/png;base64," + base64.b64encode(encode_png(image)).decode()
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, quality=92)).decode()
+def _encode(picture: Image.Image, kind: str, **options: int | bool) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind, **options)
+    return buffer.getvalue()

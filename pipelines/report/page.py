@@ -1,58 +1,67 @@
-"""The page that parts are put on."""
+"""One page in one file: no network, no other files, readable on screen and paper, by day and by night."""
 
-from datetime import UTC, datetime
-from importlib import resources
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from jinja2 import Environment, StrictUndefined, select_autoescape
-from markupsafe import Markup
-
+from pipelines.report.templates import Part, render
 from rssr.publish import write_aside
 
-_TEMPLATES = "pipelines.report"
 
-
-def render(template: str, **values: object) -> Markup:
-    """Fill one of the package's templates; every value is escaped unless it is markup made by another part."""
-    environment = Environment(
-        autoescape=select_autoescape(default=True), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = resources.files(_TEMPLATES).joinpath("templates", template).read_text(encoding="utf-8")
-    return Markup(environment.from_string(source).render(**values))  # noqa: S704  # escaped by jinja2 just now
+@dataclass(frozen=True)
+class _Section:
+    title: str
+    anchor: str
+    parts: tuple[Part, ...]
 
 
 class Page:
-    """One report.
+    """A page of sections.
 
     Args:
-        title: Heading and window title.
-        subtitle: A line under it.
+        title: Heading.
+        subtitle: One line below it: what, when, with what.
+        footer: Last line, e.g. versions.
     """
 
-    def __init__(self, title: str, subtitle: str = "") -> None:
+    def __init__(self, title: str, subtitle: str = "", footer: str = "") -> None:
         self._title = title
         self._subtitle = subtitle
-        self._sections: list[tuple[str, list[Markup]]] = []
+        self._footer = footer
+        self._lead: list[Part] = []
+        self._sections: list[_Section] = []
 
-    def section(self, heading: str, *parts: Markup) -> None:
-        """Add a section of parts under a heading."""
-        self._sections.append((heading, list(parts)))
+    def lead(self, *parts: Part) -> Self:
+        """Add parts above the first section: what a hurried reader must see."""
+        self._lead += parts
+        return self
+
+    def section(self, heading: str, *parts: Part) -> Self:
+        """Add a section with its parts, in order."""
+        slug = re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+        self._sections.append(_Section(heading, f"s{len(self._sections) + 1}-{slug}".rstrip("-"), parts))
+        return self
 
     def to_html(self) -> str:
-        """The whole document."""
-        style = resources.files(_TEMPLATES).joinpath("templates", "style.css").read_text(encoding="utf-8")
-        script = resources.files(_TEMPLATES).joinpath("templates", "slider.js").read_text(encoding="utf-8")
-        return render(
-            "page.html",
-            title=self._title,
-            subtitle=self._subtitle,
-            sections=self._sections,
-            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            style=Markup(style),  # noqa: S704  # our own file
-            script=Markup(script),  # noqa: S704  # our own file
+        """The whole page."""
+        return str(
+            render(
+                "page",
+                title=self._title,
+                subtitle=self._subtitle,
+                footer=self._footer,
+                lead=self._lead,
+                sections=self._sections,
+            )
         )
 
     def write(self, path: Path) -> None:
-        """Write the document; an interrupted write leaves nothing at `path`."""
+        """Write the page; readers see the old file or the whole new one.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        html = self.to_html()
         with write_aside(path) as aside:
-            aside.write_text(self.to_html(), encoding="utf-8")
+            aside.write_text(html, encoding="utf-8")

@@ -1,0 +1,78 @@
+"""Tables of results with the best value of each column marked."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeGuard
+
+from pipelines.report.templates import Part, render
+
+Cell = str | int | float | None
+_MISSING = "–"  # noqa: RUF001  # a dash, as tables have it
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        name: Key of its cells.
+        title: Heading, with the unit.
+        best: Which value is marked best; None marks no value.
+        digits: Digits after the point of floating-point values.
+    """
+
+    name: str
+    title: str
+    best: Literal["highest", "lowest"] | None = None
+    digits: int = 2
+
+
+def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption: str = "") -> Part:
+    """A table whose first column names the rows.
+
+    Values that look equal are all marked best; missing ones (no key, None, NaN) are shown as a dash, and are never
+    best. A single value is not marked, as there is nothing that it is better than.
+
+    Args:
+        columns: The columns, in order.
+        rows: Cells by the columns' names; other keys are left out.
+        caption: What the table shows.
+    """
+    best = {column.name: _best(column, [row.get(column.name) for row in rows]) for column in columns}
+    numeric = {column.name: any(_is_number(row.get(column.name)) for row in rows) for column in columns}
+    body = [
+        [
+            {
+                "text": (text := cell_text(row.get(column.name), column.digits)),
+                "best": text == best[column.name],
+                "numeric": numeric[column.name],
+            }
+            for column in columns
+        ]
+        for row in rows
+    ]
+    return render("table", columns=columns, numeric=numeric, rows=body, caption=caption)
+
+
+def cell_text(cell: Cell, digits: int) -> str:
+    """A value as tables and facts show it."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return _MISSING
+    if isinstance(cell, bool | str):
+        return str(cell)
+    return f"{cell:,}" if isinstance(cell, int) else f"{cell:,.{digits}f}"
+
+
+def _best(column: Column, cells: Sequence[Cell]) -> str | None:
+    """The best value as shown; None where there is nothing to compare."""
+    if column.best is None:
+        return None
+    values = [cell for cell in cells if _is_number(cell)]
+    if len(values) < 2:
+        return None
+    return cell_text(max(values) if column.best == "highest" else min(values), column.digits)
+
+
+def _is_number(cell: Cell) -> TypeGuard[int | float]:
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and not math.isnan(cell)
