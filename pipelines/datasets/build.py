@@ -1,6 +1,5 @@
 """Make a manifest from images, or reuse the one that was made from the same images before."""
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from pipelines.datasets.split import Candidate, choose_test_digests
 from pipelines.storage import ObjectMissing, Store, open_store
 from rssr.configuration import config_digest
 from rssr.errors import DataError
-
-log = logging.getLogger(__name__)
 
 _SMALLEST_LR_SIDE = 8  # pixels; metrics and networks have nothing to say about less
 _NUM_NAMED = 5  # bad files quoted in an error
@@ -89,6 +86,8 @@ def _build(
     _check_corrupt(skipped, len(found), config)
     smallest = _SMALLEST_LR_SIDE * config.scale_range[1]
     usable = _drop_smaller(readable, smallest, f"less than {_SMALLEST_LR_SIDE} LR pixels at the largest scale", skipped)
+    if not any(item.found.source < len(data_uris) for item in usable):
+        raise _nothing_to_train_on(locations, skipped)
     splits = _split(usable, len(data_uris), config, seed)
     records = _records(usable, splits, config.patch_size or 1, skipped)
     if not any(record.split == "train" for record in records):
@@ -101,17 +100,14 @@ def _build(
 
 
 def _check_corrupt(skipped: list[Skipped], num_found: int, config: DataConfig) -> None:
-    if not skipped:
-        return
-    named = " ".join(item.reason for item in skipped[:_NUM_NAMED])
     share = len(skipped) / num_found
     if share > config.max_corrupt_fraction:
+        named = " ".join(item.reason for item in skipped[:_NUM_NAMED])
         raise DataError(
             f"{len(skipped)} of {num_found} images ({share:.1%}) cannot be used, more than "
             f"data.max_corrupt_fraction={config.max_corrupt_fraction:g} allows: {named}",
             "Mend or remove them, or raise data.max_corrupt_fraction to skip them.",
         )
-    log.warning("Skipping %d of %d images: %s", len(skipped), num_found, named)
 
 
 def _drop_smaller(images: list[_Usable], side: float, why: str, skipped: list[Skipped]) -> list[_Usable]:
@@ -121,7 +117,8 @@ def _drop_smaller(images: list[_Usable], side: float, why: str, skipped: list[Sk
         if min(width, height) >= side:
             kept.append(item)
         else:
-            skipped.append(Skipped(item.found.entry.key, f"{width}x{height} pixels: {why}.", item.found.source))
+            key = item.found.entry.key
+            skipped.append(Skipped(key, f"{key} measures {width}x{height} pixels: {why}.", item.found.source))
     return kept
 
 
@@ -152,19 +149,20 @@ def _records(
     for item, split in zip(images, splits, strict=True):
         found, image = item.found, item.image
         if split == "train" and min(image.width, image.height) < patch_size:
-            reason = f"{image.width}x{image.height} pixels: smaller than a training patch of {patch_size}."
+            size = f"{image.width}x{image.height}"
+            reason = f"{found.entry.key} measures {size} pixels: smaller than a training patch of {patch_size}."
             skipped.append(Skipped(found.entry.key, reason, found.source))
             continue
-        size = (image.width, image.height, image.num_bytes)
-        records.append(ImageRecord(found.entry.key, found.source, split, found.class_name, *size, image.sha256))
+        facts = (image.width, image.height, image.num_bytes, image.sha256)
+        records.append(ImageRecord(found.entry.key, found.source, split, found.class_name, *facts))
     return tuple(records)
 
 
 def _nothing_to_train_on(locations: Sequence[str], skipped: list[Skipped]) -> DataError:
-    reasons = " ".join(f"{item.key}: {item.reason}" for item in skipped[:_NUM_NAMED])
+    reasons = " ".join(item.reason for item in skipped[:_NUM_NAMED])
     return DataError(
         f"No image of {', '.join(locations)} can be trained on. {reasons}",
-        "Give larger images, or lower data.patch_size or data.scale.",
+        "Give other images; where they are too small, lower data.patch_size or data.scale.",
     )
 
 

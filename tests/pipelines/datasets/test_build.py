@@ -153,6 +153,13 @@ def test_nothing_large_enough_is_an_error(dataset: Path) -> None:
         build(dataset, scale=16, num_test=0)
 
 
+def test_nothing_readable_is_an_error_with_reasons(dataset: Path) -> None:
+    for path in dataset.glob("*/*.*"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"can be trained on.*farm_000"):
+        build(dataset, max_corrupt_fraction=1.0)
+
+
 def test_patches_larger_than_the_images_are_an_error(dataset: Path) -> None:
     manifest = build(dataset)
     assert len(manifest.training_images(40)) == len(manifest.split("train"))
