@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 import rssr
-from tests.jobs.conftest import Run, environment, job_command, run_job
+from tests.jobs.running import Run, environment, job_command, run_job
 
 
 def phase_digests(folder: Path) -> dict[str, str]:
@@ -33,7 +33,7 @@ def test_leaves_models_product_report_and_runs(undisturbed: Run) -> None:
     parser.feed(report.read_text())
     text = report.read_text()
     assert "bicubic" in text
-    assert "src=\"http" not in text
+    assert 'src="http' not in text
     assert str(report) in undisturbed.result.out
 
 
@@ -156,8 +156,14 @@ def test_no_secret_reaches_the_output(tmp_path: Path) -> None:
         ("output.uri=/proc/nothing", "/proc/nothing"),
     ],
 )
-def test_bad_input_is_one_paragraph_and_status_2(bad_folders: dict[str, Path], tmp_path: Path, override: str, expected: str) -> None:
-    env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "something"}
+def test_bad_input_is_one_paragraph_and_status_2(
+    bad_folders: dict[str, Path], tmp_path: Path, override: str, expected: str
+) -> None:
+    env = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": "something",
+    }
     result = run_job("num_workers=0", f"output.uri={tmp_path}", override.format(**bad_folders), env=env)
     assert result.status == 2, result.err
     assert "Traceback" not in result.err
