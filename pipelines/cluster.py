@@ -40,7 +40,7 @@ def require_durable_output(uri: str) -> None:
     Raises:
         ConfigError: Naming what to write instead.
     """
-    if inside_ray_job() and is_local(uri) and not uri.removeprefix("file://").startswith("/"):
+    if inside_ray_job() and is_local(uri) and not uri.removeprefix("file://").startswith(("/", "~")):
         raise ConfigError(
             f"output.uri={uri} is relative, but a submitted job runs in a temporary copy of its working directory, "
             "where everything it writes would be lost.",

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +29,8 @@ class Progress:
     def __init__(self, label: str, total: int | None = None) -> None:
         self._label = label
         self._total = total
-        self._start = time.monotonic()
-        self._last_line = self._start
+        self._start: tuple[float, int] | None = None  # when the first count came, and what it was: work may be resumed
+        self._last_line = time.monotonic()
         self._bar = _bar() if _CONSOLE.is_terminal else None
         self._task = self._bar.add_task(label, total=total, note="") if self._bar else None
 
@@ -44,14 +43,18 @@ class Progress:
             note: A few words, e.g. the current loss.
         """
         self._total = total or self._total
+        if self._start is None:
+            self._start = time.monotonic(), done
+            if self._bar is not None and self._task is not None:
+                self._bar.reset(self._task, completed=done, note=note)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=self._total, note=note)
         elif time.monotonic() - self._last_line >= _LINE_INTERVAL_S:
             self._last_line = time.monotonic()
-            log.info("%s", self._line(done, note))
+            log.info("%s", self._line(done, note, *self._start))
 
-    def _line(self, done: int, note: str) -> str:
-        rate = done / max(time.monotonic() - self._start, 1e-9)
+    def _line(self, done: int, note: str, start: float, first: int) -> str:
+        rate = (done - first) / max(time.monotonic() - start, 1e-9)
         parts = [f"{self._label}: {done}" + (f" of {self._total}" if self._total else ""), f"{rate:.2g}/s"]
         if self._total and rate > 0:
             parts.append(f"{(self._total - done) / rate:.0f} s left")
@@ -74,6 +77,7 @@ def configure_logging(debug: bool) -> None:
     handler: logging.Handler
     if _CONSOLE.is_terminal:
         handler = RichHandler(console=_CONSOLE, show_path=False, log_time_format="%H:%M:%S", markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))  # time and level have columns of their own
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
@@ -84,23 +88,21 @@ def configure_logging(debug: bool) -> None:
 
 def print_closing(where: Mapping[str, str], next_commands: Sequence[str]) -> None:
     """The last words of a job: where everything lies and what to type next."""
-    console = Console()
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    width = max((len(name) for name in where), default=0)
+    print("\nDone. Where everything lies:")  # plain: whoever copies a path or command gets it unbroken and unstyled
     for name, place in where.items():
-        table.add_row(name, place)
-    console.print("\nDone. Where everything lies:", highlight=False)
-    console.print(table, soft_wrap=True, highlight=False)
-    console.print("\nNext:", highlight=False)
+        print(f"  {name:<{width}}  {place}")
+    print("\nNext:")
     for command in next_commands:
-        console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
+        print(f"  {command}")
 
 
 def _bar() -> RichProgress:
     return RichProgress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=_CONSOLE,
     )
