@@ -2,9 +2,8 @@
 
 import sys
 
-from pipelines.experiment.slimdiffsr import SlimDiffSRJobConfig, run_slimdiffsr
-
 from pipelines.entry import run_job
+from pipelines.experiment.slimdiffsr import SlimDiffSRJobConfig, run_slimdiffsr
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ image and a repeated evaluation yields the same numbers.
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -91,8 +91,18 @@ def evaluate(
     upscalers: Mapping[str, Upscaler],
     spec: EvaluationSpec,
     num_examples: int = 4,
-) -> Iterator[Evaluation]:
-    """Measure every model on every image; yields the growing evaluation after each image."""
+    on_image: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Measure every model on every image.
+
+    Args:
+        images: Held-out images.
+        sources: Their data locations.
+        upscalers: Models by name.
+        spec: How images are prepared and measured.
+        num_examples: Images kept for panels.
+        on_image: Called with the number of images done.
+    """
     reader = ReadPatches(images, sources, patch_size=0, max_cached_bytes=0)
     measure = Measure(spec.border)
     evaluation = Evaluation()
@@ -105,7 +115,8 @@ def evaluate(
             image.sr[model] = sr
         if number < num_examples:
             evaluation.examples.append(image)
-        yield evaluation
+        on_image(number + 1)
+    return evaluation
 
 
 def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec) -> EvaluatedImage:

@@ -7,13 +7,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 
 from pipelines.evaluate import EvaluatedImage, Evaluation
 from pipelines.experiment.training import Plan
 from pipelines.phase_records import PhaseRecord
-from pipelines.report import Column, Page, before_after, curve, facts, notice, panels, prose, table
-from rssr.configuration import flatten
+from pipelines.report import (
+    Column,
+    KeyFigure,
+    Page,
+    Part,
+    before_after,
+    curve,
+    facts,
+    key_figures,
+    listing,
+    notice,
+    panels,
+    prose,
+    table,
+)
+from rssr.configuration import to_yaml
 from rssr.images import RgbImage, decode_image
 from rssr.inference import super_resolve
 from rssr.models.loaded import load_model
@@ -40,8 +53,9 @@ class ReportInputs:
 def write_report(inputs: ReportInputs, path: Path) -> None:
     """Write the report as one self-contained HTML file."""
     method = inputs.plan.method
-    page = Page(f"{method.name}: training report", f"MLflow run {inputs.run_id}")
+    page = Page(f"{method.name}: training report", f"{inputs.plan.config.registry.name}, MLflow run {inputs.run_id}")
     if inputs.evaluation is not None:
+        page.lead(*_lead(inputs, inputs.evaluation))
         page.section("Result", *_result(inputs, inputs.evaluation))
     if inputs.lr_scene is not None and inputs.product is not None:
         page.section("Super-resolved scene", *_scene(inputs.lr_scene, inputs.product))
@@ -65,7 +79,22 @@ def verdict(means: Mapping[str, Mapping[str, float]], model: str) -> str:
     return f"{winner} wins: {high:.2f} dB against {low:.2f} dB of {loser} on held-out PSNR-Y."
 
 
-def _result(inputs: ReportInputs, evaluation: Evaluation) -> Iterable[Markup]:
+def _lead(inputs: ReportInputs, evaluation: Evaluation) -> Iterable[Part]:
+    means = evaluation.means()
+    model = next(reversed(means))
+    own, bicubic = means[model], means["bicubic"]
+    num_steps = sum(record.num_steps for record in inputs.records.values())
+    yield key_figures(
+        [
+            KeyFigure(f"{own['psnr_y_db']:.2f} dB", "held-out PSNR-Y", f"bicubic {bicubic['psnr_y_db']:.2f} dB"),
+            KeyFigure(f"{own['ssim_y']:.4f}", "held-out SSIM-Y", f"bicubic {bicubic['ssim_y']:.4f}"),
+            KeyFigure(f"{num_steps:,}", "optimizer steps", f"in {len(inputs.records)} phases"),
+            KeyFigure(f"{len(inputs.plan.manifest.split('train')):,}", "training images"),
+        ]
+    )
+
+
+def _result(inputs: ReportInputs, evaluation: Evaluation) -> Iterable[Part]:
     means = evaluation.means()
     model = next(reversed(means))
     better = means[model]["psnr_y_db"] > means["bicubic"]["psnr_y_db"]
@@ -89,7 +118,7 @@ def _result(inputs: ReportInputs, evaluation: Evaluation) -> Iterable[Markup]:
         yield prose(f"Registered as {inputs.model_uri}.")
 
 
-def _scene(lr_scene: Path, product: Path) -> Iterable[Markup]:
+def _scene(lr_scene: Path, product: Path) -> Iterable[Part]:
     lr, sr = _rgb(lr_scene), _rgb(product)
     scale = sr.shape[0] / lr.shape[0]
     bicubic = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), load_model("bicubic"), scale), 0, -1)
@@ -98,7 +127,7 @@ def _scene(lr_scene: Path, product: Path) -> Iterable[Markup]:
         np.ascontiguousarray(bicubic),
         sr,
         ("bicubic", "super-resolved"),
-        f"{product.name}: {lr.shape[1]}×{lr.shape[0]} to {sr.shape[1]}×{sr.shape[0]} pixels. "
+        f"{product.name}: {lr.shape[1]} by {lr.shape[0]} to {sr.shape[1]} by {sr.shape[0]} pixels. "
         "The detail is plausible, not measured.",
     )
 
@@ -109,7 +138,7 @@ def _panel_row(image: EvaluatedImage) -> tuple[str, dict[str, RgbImage]]:
     return image.key, {**shown, model: image.sr[model], "HR": image.hr}
 
 
-def _phase(plan: Plan, phase: str, record: PhaseRecord) -> Iterable[Markup]:
+def _phase(plan: Plan, phase: str, record: PhaseRecord) -> Iterable[Part]:
     yield table(
         [Column("metric", "Held-out metric"), Column("value", "Value", digits=4)],
         [{"metric": name, "value": value} for name, value in record.validation.items()],
@@ -132,7 +161,7 @@ def _series(rows: Iterable[Mapping[str, float]], name: str) -> tuple[list[float]
     return [step for step, _ in points], [value for _, value in points]
 
 
-def _images(plan: Plan) -> Iterable[Markup]:
+def _images(plan: Plan) -> Iterable[Part]:
     manifest = plan.manifest
     yield facts(
         {
@@ -151,11 +180,10 @@ def _images(plan: Plan) -> Iterable[Markup]:
         yield table([Column("key", "File"), Column("reason", "Reason")], rows)
 
 
-def _provenance(inputs: ReportInputs) -> Iterable[Markup]:
-    values = flatten(inputs.plan.config.model_dump(mode="json"))
+def _provenance(inputs: ReportInputs) -> Iterable[Part]:
     yield facts({name: version(name) for name in _VERSIONS})
     yield facts({"MLflow store": inputs.tracking_uri, "MLflow run": inputs.run_id})
-    yield facts({name: "null" if value is None else str(value) for name, value in values.items()})
+    yield listing(to_yaml(inputs.plan.config), "Resolved configuration")
 
 
 def _rgb(path: Path) -> RgbImage:

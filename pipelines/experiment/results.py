@@ -59,11 +59,8 @@ def compare(plan: Plan, trained: Trained) -> Evaluation:
         "untrained": upscaler_of(_untrained(trained.model, config.seed), scale),
         trained.model.name: upscaler_of(trained.model, scale),
     }
-    evaluation = Evaluation()
     with Progress("evaluation", total=len(images)) as progress:
-        for number, evaluation in enumerate(evaluate(images, plan.manifest.sources, upscalers, spec), 1):
-            progress.update(number)
-    return evaluation
+        return evaluate(images, plan.manifest.sources, upscalers, spec, on_image=progress.update)
 
 
 def with_card(trained: Trained, plan: Plan, means: Mapping[str, Mapping[str, float]], target: Path) -> ModelCard:
@@ -94,7 +91,7 @@ def with_card(trained: Trained, plan: Plan, means: Mapping[str, Mapping[str, flo
         metrics={f"{model}/{name}": value for model, row in means.items() for name, value in row.items()},
         notes="Generative: the output shows plausible detail, not measured detail.",
     )
-    assert trained.model.network is not None  # noqa: S101  # a trained model has a network
+    assert trained.model.network is not None  # a trained model has a network
     digests = "".join(f"{digest}\n" for digest in sorted(record.sha256 for record in training))
     attachments = {_TRAINING_IMAGES: digests.encode()}
     save_model_folder(target, held.name, held.architecture, trained.model.network, card, attachments)

@@ -94,9 +94,9 @@ class TrainingLoop:
     def _train_step(self, step: int, micro_batches: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         for objective in self._objectives.values():
             objective.train()
-        active = [name for name, objective in self._objectives.items() if objective.is_active(step)]
+        active = [name for name in self._objectives if step in self._active_steps(name)]
         for name in active:
-            set_learning_rate(self._optimizers[name], self._config.learning_rate_at(step))
+            set_learning_rate(self._optimizers[name], self._learning_rate(name, step))
             self._optimizers[name].zero_grad(set_to_none=True)
         totals: dict[str, Tensor] = {}
         for number, arrays in enumerate(micro_batches):
@@ -138,7 +138,8 @@ class TrainingLoop:
         if (step + 1) % self._config.log_every_n_steps == 0 or self._step == self._config.num_steps:
             samples = self._config.batch_size * self._config.micro_batches_per_step * self._context.world_size
             metrics = self._history.log(self._step, samples)
-            metrics["learning_rate"] = self._config.learning_rate_at(step)
+            active = [name for name in self._objectives if step in self._active_steps(name)]
+            metrics |= {f"learning_rate/{name}": self._learning_rate(name, step) for name in active}
             self._context.report(metrics, self._step)
 
     @torch.no_grad()
@@ -177,6 +178,13 @@ class TrainingLoop:
         self._history = History.from_json(checkpoint.progress)
         self._step = checkpoint.step
         log.info("phase %s goes on after step %d", self._phase.name, self._step)
+
+    def _active_steps(self, name: str) -> range:
+        return self._objectives[name].active_steps(self._config.num_steps)
+
+    def _learning_rate(self, name: str, step: int) -> float:
+        steps = self._active_steps(name)
+        return self._config.learning_rate_at(step - steps.start, len(steps))
 
     def _is_due(self, interval: int) -> bool:
         return self._step % interval == 0 or self._step == self._config.num_steps

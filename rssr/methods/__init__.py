@@ -18,9 +18,17 @@ _METHODS = {
 class Method(Protocol):
     """A method as the training job sees it."""
 
-    name: str
-    phases: tuple[str, ...]
-    product_phase: str
+    @property
+    def name(self) -> str:
+        """Method name."""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Phases in order."""
+
+    @property
+    def product_phase(self) -> str:
+        """The phase that exports the model users run."""
 
     def is_needed(self, phase: str) -> bool:
         """Whether a phase runs at all under this configuration."""

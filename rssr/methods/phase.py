@@ -54,9 +54,13 @@ class Loss:
 class Objective(nn.Module, ABC):
     """One optimizer's loss. Its trained parameters are those that require gradients."""
 
-    def is_active(self, step: int) -> bool:
-        """Whether this objective is trained at this step (discriminators may start late)."""
-        return True
+    def active_steps(self, num_steps: int) -> range:
+        """Steps at which this objective is trained; its learning rate follows its own schedule over them.
+
+        Args:
+            num_steps: Steps of the whole phase.
+        """
+        return range(num_steps)
 
     @abstractmethod
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:

@@ -51,13 +51,13 @@ class TrainingConfig(Config):
     keep_checkpoints: int = Field(default=2, ge=1)
     """Newest checkpoints that are kept."""
 
-    def learning_rate_at(self, step: int) -> float:
-        """Learning rate of a step (0 is the first)."""
+    def learning_rate_at(self, step: int, num_steps: int | None = None) -> float:
+        """Learning rate of a step (0 is the first) of a schedule over `num_steps`, by default the phase's."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
         if self.decay == "none":
             return self.learning_rate
-        progress = (step - self.warmup_steps) / max(1, self.num_steps - 1 - self.warmup_steps)
+        progress = (step - self.warmup_steps) / max(1, (num_steps or self.num_steps) - 1 - self.warmup_steps)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def digest_values(self) -> dict[str, Any]:

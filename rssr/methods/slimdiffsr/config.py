@@ -32,7 +32,8 @@ class BaseConfig(LatentTrainingConfig):
     """Phase `base`: small stand-ins for the pretrained networks."""
 
     autoencoder_steps: int = Field(ge=1)
-    """First steps, which train the AutoencoderKL; the rest train TAESD and the UNet on its latents."""
+    """First steps, which train the AutoencoderKL, and TAESD on images alone; the rest train TAESD and the UNet on
+    its latents."""
     autoencoder_channels: tuple[int, int, int, int] = (8, 16, 32, 64)
     """Widths of the AutoencoderKL's four levels."""
     autoencoder_norm_groups: int = 2
@@ -48,6 +49,8 @@ class BaseConfig(LatentTrainingConfig):
     """Groups of the UNet's GroupNorms, and of the student's (Stable Diffusion: 32)."""
     prompt_width: int = 32
     """Width of the text embedding (Stable Diffusion 2.1: 1024)."""
+    tiny_latent_weight: float = 0.1
+    """Weight of TAESD's squared distance to the autoencoder's latents beside its pixel losses."""
     kl_weight: float = 1e-6
     """Weight of the KL term per latent element, as in Stable Diffusion's autoencoder."""
     min_reconstruction_db: float = 24.0

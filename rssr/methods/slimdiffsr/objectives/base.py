@@ -38,9 +38,9 @@ class AutoencoderObjective(Objective):
         self.autoencoder = autoencoder
         self.config = config
 
-    def is_active(self, step: int) -> bool:
+    def active_steps(self, num_steps: int) -> range:
         """The first part of the phase."""
-        return step < self.config.autoencoder_steps
+        return range(min(self.config.autoencoder_steps, num_steps))
 
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         """See `Objective.forward`."""
@@ -53,7 +53,7 @@ class AutoencoderObjective(Objective):
 
 
 class TinyAutoencoderObjective(Objective):
-    """TAESD: its encoder learns the scaled latents, its decoder the images, of the frozen autoencoder."""
+    """TAESD: images from the start; then also the scaled latents of the finished autoencoder, both ways."""
 
     def __init__(self, tiny: Component, latents: "Latents", config: BaseConfig) -> None:
         super().__init__()
@@ -61,17 +61,18 @@ class TinyAutoencoderObjective(Objective):
         self.config = config
         self._latents = [latents]  # in a list: owned by the denoiser's objective
 
-    def is_active(self, step: int) -> bool:
-        """The second part of the phase."""
-        return step >= self.config.autoencoder_steps
-
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         """See `Objective.forward`."""
-        latent = self._latents[0].encode(batch.hr)
         own = self.tiny.encoder(batch.hr)
+        image = self.tiny.decoder(own)
+        pixel = l1_loss(image, batch.hr) + F.mse_loss(image, batch.hr)
+        if step < self.config.autoencoder_steps:
+            return Loss(pixel, {"tiny_pixel": pixel.detach()})
+        latent = self._latents[0].encode(batch.hr)
         match = F.mse_loss(own, latent)
-        pixel = l1_loss(self.tiny.decoder(own), batch.hr) + l1_loss(self.tiny.decoder(latent), batch.hr)
-        return Loss(match + pixel, {"tiny_latent": match.detach(), "tiny_pixel": pixel.detach()}, {"latent": latent})
+        crossed = l1_loss(self.tiny.decoder(latent), batch.hr)
+        terms = {"tiny_pixel": pixel.detach(), "tiny_latent": match.detach()}
+        return Loss(pixel + crossed + self.config.tiny_latent_weight * match, terms, {"latent": latent})
 
 
 class DenoiserObjective(Objective):
@@ -85,9 +86,9 @@ class DenoiserObjective(Objective):
         self.schedule = scaled_linear_schedule()
         self.register_buffer("prompt_embedding", prompt_embedding, persistent=False)
 
-    def is_active(self, step: int) -> bool:
+    def active_steps(self, num_steps: int) -> range:
         """The second part of the phase."""
-        return step >= self.config.autoencoder_steps
+        return range(min(self.config.autoencoder_steps, num_steps), num_steps)
 
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         """See `Objective.forward`."""
