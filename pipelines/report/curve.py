@@ -16,7 +16,7 @@ Series = tuple[ArrayLike, ArrayLike]
 
 NUM_COLOURS = 6
 _MOST_POINTS = 800
-_SIZE_INCHES = (7.2, 2.9)
+_SIZE_INCHES = (10.0, 3.5)
 # Matplotlib draws in colours that nothing else has; they become the page's own, for light and dark.
 _INK = "#00fe01"
 _GRID = "#00fe02"

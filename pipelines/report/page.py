@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+import rssr
 from pipelines.report.templates import Part, render
 from rssr.publish import write_aside
 
@@ -22,13 +24,13 @@ class Page:
     Args:
         title: Heading.
         subtitle: One line below it: what, when, with what.
-        footer: Last line, e.g. versions.
+        footer: Last line; None tells when and with what the page was written.
     """
 
-    def __init__(self, title: str, subtitle: str = "", footer: str = "") -> None:
+    def __init__(self, title: str, subtitle: str = "", footer: str | None = None) -> None:
         self._title = title
         self._subtitle = subtitle
-        self._footer = footer
+        self._footer = _written() if footer is None else footer
         self._lead: list[Part] = []
         self._sections: list[_Section] = []
 
@@ -65,3 +67,7 @@ class Page:
         html = self.to_html()
         with write_aside(path) as aside:
             aside.write_text(html, encoding="utf-8")
+
+
+def _written() -> str:
+    return f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by rssr {rssr.__version__}."

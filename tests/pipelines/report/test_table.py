@@ -1,0 +1,53 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipelines.report import Column, table
+
+MODEL = Column("model", "Model")
+
+
+def best(read: Callable[[str], Any], column: Column, values: list[float]) -> list[str]:
+    rows = [{"model": str(index), column.name: value} for index, value in enumerate(values)]
+    return read(table([MODEL, column], rows)).texts("strong")
+
+
+def test_best_value_follows_the_direction(read: Callable[[str], Any]) -> None:
+    assert best(read, Column("psnr", "PSNR", "highest"), [20.0, 31.5, 30.0]) == ["31.50"]
+    assert best(read, Column("lpips", "LPIPS", "lowest"), [0.5, 0.25, 0.75]) == ["0.25"]
+
+
+def test_values_that_look_equal_are_all_best(read: Callable[[str], Any]) -> None:
+    assert best(read, Column("psnr", "PSNR", "highest", 2), [31.501, 31.4999, 1.0]) == ["31.50", "31.50"]
+
+
+def test_missing_values_are_dashes_and_never_best(read: Callable[[str], Any]) -> None:
+    column = Column("lpips", "LPIPS", "lowest")
+    page = read(
+        table([MODEL, column], [{"model": "a", "lpips": math.nan}, {"model": "b"}, {"model": "c", "lpips": 2.0}])
+    )
+    assert page.texts("td") == ["–", "–", "2.00"]  # noqa: RUF001  # the dash of tables
+    assert page.texts("strong") == []
+
+
+@pytest.mark.parametrize("values", [[], [3.0]])
+def test_nothing_is_best_without_comparison(read: Callable[[str], Any], values: list[float]) -> None:
+    assert best(read, Column("psnr", "PSNR", "highest"), values) == []
+
+
+def test_no_direction_marks_nothing(read: Callable[[str], Any]) -> None:
+    assert best(read, Column("seconds", "Time, s"), [1.0, 2.0]) == []
+
+
+def test_headings_name_columns_and_rows(read: Callable[[str], Any]) -> None:
+    page = read(table([MODEL, Column("n", "Images")], [{"model": "bicubic", "n": 12000}], caption="Results"))
+    scopes = [attributes["scope"] for attributes in page.attributes("th")]
+    assert (page.texts("th"), scopes) == (["Model", "Images", "bicubic"], ["col", "col", "row"])
+    assert (page.texts("td"), page.texts("caption")) == (["12,000"], ["Results"])
+
+
+def test_direction_is_said_in_words(read: Callable[[str], Any]) -> None:
+    page = read(table([MODEL, Column("lpips", "LPIPS", "lowest")], []))
+    assert "lowest is best" in [attributes.get("aria-label") for attributes in page.attributes("span")]
