@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rssr.diffusion.schedule import (
+    NoiseSchedule,
+    add_noise,
+    denoise_in_one_step,
+    scaled_linear_schedule,
+    signal_share_at,
+)
+
+
+def test_stable_diffusions_table_has_1000_entries_and_its_ends() -> None:
+    schedule = scaled_linear_schedule()
+    assert schedule.num_train_timesteps == len(schedule.alphas_cumprod) == 1000
+    low, high = schedule.bounds
+    assert high == pytest.approx(1 - 0.00085, rel=1e-12)
+    assert low == pytest.approx(0.004660095, rel=1e-6)
+
+
+def test_table_equals_the_library_that_trained_the_unet() -> None:
+    from diffusers import DDPMScheduler
+
+    library = DDPMScheduler(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    torch.testing.assert_close(
+        scaled_linear_schedule().alphas_cumprod, library.alphas_cumprod.double(), rtol=2e-5, atol=0
+    )
+
+
+def test_table_holds_values_whatever_the_default_device_is() -> None:
+    with torch.device("meta"):
+        schedule = scaled_linear_schedule()
+    assert schedule.bounds == scaled_linear_schedule().bounds
+
+
+@pytest.mark.parametrize("table", [[0.5, 0.9], [0.9, 0.5, 0.5], [[0.9, 0.5]], [0.9, float("nan")]])
+def test_tables_that_do_not_descend_are_refused(table: list[float]) -> None:
+    with pytest.raises(ValueError, match="strictly descending"):
+        NoiseSchedule(torch.tensor(table))
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-50, 1100), min_size=1, max_size=20))
+def test_shares_are_linear_between_entries_and_constant_beyond_the_ends(timesteps: list[float]) -> None:
+    schedule = scaled_linear_schedule()
+    shares = signal_share_at(torch.tensor(timesteps, dtype=torch.float64), schedule)
+    expected = np.interp(timesteps, np.arange(1000), schedule.alphas_cumprod.numpy())
+    np.testing.assert_allclose(shares.numpy(), expected, rtol=1e-12)
+
+
+def random_map(generator: torch.Generator) -> Tensor:
+    low, high = scaled_linear_schedule().bounds
+    return low + (high - low) * torch.rand(2, 1, 5, 7, generator=generator, dtype=torch.float64)
+
+
+def test_one_step_denoising_inverts_noising_where_the_noise_is_known(generator: torch.Generator) -> None:
+    latent, noise = torch.randn(2, 2, 4, 5, 7, generator=generator, dtype=torch.float64)
+    share = random_map(generator)
+    noisy = add_noise(latent, noise, share)
+    torch.testing.assert_close(denoise_in_one_step(noisy, noise, share), latent, rtol=0, atol=1e-12)
+    assert not torch.allclose(denoise_in_one_step(noisy, -noise, share), latent, atol=1e-2)
+
+
+def test_noising_keeps_unit_variance(generator: torch.Generator) -> None:
+    latent, noise = torch.randn(2, 8, 4, 50, 70, generator=generator, dtype=torch.float64)
+    for share in (0.01, 0.5, 0.99):
+        noisy = add_noise(latent, noise, torch.tensor(share, dtype=torch.float64))
+        assert float(noisy.var()) == pytest.approx(1, abs=0.03)
+
+
+def test_a_map_acts_position_by_position(generator: torch.Generator) -> None:
+    latent, noise = torch.randn(2, 2, 4, 5, 7, generator=generator, dtype=torch.float64)
+    share = random_map(generator)
+    noisy = add_noise(latent, noise, share)
+    for row, column in ((0, 0), (4, 6), (2, 3)):
+        at = (slice(None), slice(None), slice(row, row + 1), slice(column, column + 1))
+        torch.testing.assert_close(noisy[at], add_noise(latent[at], noise[at], share[at]), rtol=0, atol=0)

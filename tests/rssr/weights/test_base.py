@@ -1,0 +1,198 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rssr.errors import WeightsError
+from rssr.weights.base import (
+    PROMPT_FILE,
+    STABLE_DIFFUSION,
+    TINY_AUTOENCODER,
+    BaseLocations,
+    create_autoencoder,
+    create_unet,
+    freeze,
+    load_autoencoder,
+    load_prompt_embedding,
+    load_schedule,
+    load_tiny_autoencoder,
+    load_unet,
+    quietly,
+)
+from rssr.weights.stand_ins import (
+    build_autoencoder,
+    build_text_encoder,
+    build_tiny_autoencoder,
+    build_unet,
+    save_stand_ins,
+)
+
+LOADERS: dict[str, Callable[[BaseLocations], Any]] = {
+    "unet": load_unet,
+    "vae": load_autoencoder,
+    "scheduler": load_schedule,
+    "taesd": load_tiny_autoencoder,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "stable-diffusion"
+    folder.mkdir()
+    nets = build_autoencoder((4, 4, 8, 8), 2), build_tiny_autoencoder(8, 1), build_unet((8, 16, 16, 16), 4, 8)
+    save_stand_ins(folder, *nets, build_text_encoder(8), scaling=1.0)
+    return folder
+
+
+def set_scheduler(folder: Path, **values: object) -> BaseLocations:
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return BaseLocations.in_folder(folder)
+
+
+def test_stable_diffusion_has_its_published_sizes() -> None:
+    with torch.device("meta"):
+        unet, autoencoder = create_unet(), create_autoencoder()
+    assert sum(p.numel() for p in unet.parameters()) == 865_910_724
+    assert sum(p.numel() for p in autoencoder.parameters()) == 83_653_863
+
+
+def test_values_replace_the_published_sizes() -> None:
+    unet = create_unet(block_out_channels=(32, 32, 64, 64), attention_head_dim=8, cross_attention_dim=16)
+    assert unet.config.cross_attention_dim == 16
+    assert unet(torch.rand(1, 4, 8, 8), 1, torch.rand(1, 3, 16)).sample.shape == (1, 4, 8, 8)
+
+
+def test_loaded_networks_can_be_frozen(folder: Path) -> None:
+    network = freeze(load_autoencoder(BaseLocations.in_folder(folder)).train())
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+@pytest.mark.parametrize("part", LOADERS)
+def test_a_missing_directory_names_id_directory_and_command(tmp_path: Path, part: str) -> None:
+    absent = tmp_path / "nowhere"
+    with pytest.raises(WeightsError) as raised:
+        LOADERS[part](BaseLocations(str(absent), str(absent)))
+    name = TINY_AUTOENCODER if part == "taesd" else STABLE_DIFFUSION
+    assert str(absent) in raised.value.problem
+    assert f"`hf download {name} --local-dir {absent}`" in raised.value.remedy
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("part", LOADERS)
+def test_a_missing_part_is_named(folder: Path, part: str) -> None:
+    (folder / part).rename(folder / "elsewhere")
+    with pytest.raises(WeightsError, match=part):
+        LOADERS[part](BaseLocations.in_folder(folder))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "taesd"])
+@pytest.mark.parametrize("damage", ["no weights", "half the weights", "garbled configuration"])
+def test_a_damaged_part_is_refused(folder: Path, part: str, damage: str) -> None:
+    weights = folder / part / "diffusion_pytorch_model.safetensors"
+    if damage == "no weights":
+        weights.unlink()
+    elif damage == "half the weights":
+        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    else:
+        (folder / part / "config.json").write_text("{not json")
+    with pytest.raises(WeightsError, match=str(folder)):
+        LOADERS[part](BaseLocations.in_folder(folder))
+
+
+def test_pickled_weights_are_not_read(folder: Path) -> None:
+    unet = load_unet(BaseLocations.in_folder(folder))
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    torch.save(unet.state_dict(), weights.with_suffix(".bin"))
+    with pytest.raises(WeightsError, match="safetensors"):
+        load_unet(BaseLocations.in_folder(folder))
+
+
+def test_a_damaged_prompt_file_is_refused(folder: Path) -> None:
+    (folder / PROMPT_FILE).write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match=PROMPT_FILE):
+        load_prompt_embedding(BaseLocations.in_folder(folder))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [("beta_schedule", "linear", "scaled_linear"), ("prediction_type", "v_prediction", "epsilon")],
+)
+def test_schedules_and_predictions_of_other_models_are_refused(folder: Path, key: str, value: str, named: str) -> None:
+    with pytest.raises(WeightsError, match=f"{key} '{value}'.*{named}"):
+        load_schedule(set_scheduler(folder, **{key: value}))
+
+
+def test_schedule_follows_the_directory(folder: Path) -> None:
+    schedule = load_schedule(set_scheduler(folder, num_train_timesteps=20, beta_start=0.01, beta_end=0.1))
+    assert schedule.num_train_timesteps == 20
+    assert schedule.bounds[1] == pytest.approx(0.99)
+
+
+def test_home_directories_are_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    locations = BaseLocations("~/stable-diffusion", "~/stable-diffusion/taesd")
+    assert load_schedule(locations).num_train_timesteps == 1000
+    assert load_prompt_embedding(locations).shape == (1, 8, 8)
+
+
+def test_the_users_settings_are_restored() -> None:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    before = [library.get_verbosity() for library in libraries]
+    diffusers_logging.set_verbosity_info()
+    transformers_logging.disable_progress_bar()
+    try:
+        with quietly():
+            assert all(library.get_verbosity() > 30 for library in libraries)
+            assert not any(library.is_progress_bar_enabled() for library in libraries)
+        assert diffusers_logging.get_verbosity() == 20
+        assert diffusers_logging.is_progress_bar_enabled()
+        assert not transformers_logging.is_progress_bar_enabled()
+    finally:
+        transformers_logging.enable_progress_bar()
+        for library, verbosity in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+
+
+def test_loading_is_silent_and_an_unknown_hub_id_is_explained(folder: Path, tmp_path: Path) -> None:
+    """In a process of its own: the libraries speak when they are first imported."""
+    script = textwrap.dedent(
+        """
+        import sys, warnings
+        from rssr.errors import WeightsError
+        from rssr.methods.slimdiffsr.teacher import create_teacher  # imports peft when it builds
+        from rssr.weights import base
+
+        locations = base.BaseLocations(sys.argv[1], sys.argv[1] + "/taesd")
+        for load in (base.load_unet, base.load_autoencoder, base.load_tiny_autoencoder, base.load_schedule):
+            load(locations)
+        base.compute_prompt_embedding(locations)
+        widths = dict(block_out_channels=(8, 8, 8, 8), norm_num_groups=2)
+        create_teacher({**widths, "attention_head_dim": 2, "cross_attention_dim": 8}, widths)
+        warnings.simplefilter("ignore")  # the hub's own, on the way to a download
+        try:
+            base.load_unet(base.BaseLocations("nobody/nothing", "nobody/nothing"))
+        except WeightsError as error:
+            print(error)
+        """
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", script, str(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
+    assert ran.stderr == ""
+    assert ran.stdout.count("\n") == 1
+    assert "nobody/nothing" in ran.stdout
+    assert str(tmp_path / "hub") in ran.stdout
+    assert "hf download nobody/nothing --local-dir DIR" in ran.stdout
