@@ -16,7 +16,6 @@ import torch
 
 from pipelines.datasets.config import DataConfig
 from pipelines.datasets.manifest import Manifest, read_manifest
-
 from pipelines.loop.batches import BatchSource, to_batch
 from pipelines.loop.checkpoints import CheckpointStore
 from pipelines.loop.context import LocalContext, TrainContext, average_gradients_over_workers
@@ -158,12 +157,13 @@ class RayTrainContext:
             average_gradients_over_workers(parameters, self.world_size)
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
-        """To MLflow (rank 0) and to Ray Train (all: its report is a barrier)."""
+        """To MLflow from rank 0; validations also to Ray Train, whose report is a barrier for all workers."""
         import ray.train
 
         if self._sink is not None:
             self._sink.put(dict(metrics), step)
-        ray.train.report({**metrics, "step": step})
+        if any(name.startswith("validation/") for name in metrics):
+            ray.train.report({**metrics, "step": step})
 
     def agree(self, value: int) -> int:
         """Rank 0's value."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from rssr.models.loaded import load_model
 from rssr.raster import read_raster
 
 _MAX_SKIPPED = 50
+_MAX_POINTS = 150  # of a curve
 _VERSIONS = ("rssr", "torch", "diffusers", "peft", "ray", "mlflow")
 
 
@@ -157,8 +159,11 @@ def _phase(plan: Plan, phase: str, record: PhaseRecord) -> Iterable[Part]:
 
 
 def _series(rows: Iterable[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
+    """Steps and values of one metric; long series as means of equal stretches."""
     points = [(row["step"], row[name]) for row in rows if name in row and math.isfinite(row[name])]
-    return [step for step, _ in points], [value for _, value in points]
+    length = -(-len(points) // _MAX_POINTS) or 1
+    stretches = [points[start : start + length] for start in range(0, len(points), length)]
+    return [stretch[-1][0] for stretch in stretches], [fmean(value for _, value in stretch) for stretch in stretches]
 
 
 def _images(plan: Plan) -> Iterable[Part]:

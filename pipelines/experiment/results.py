@@ -11,7 +11,7 @@ from pipelines.evaluate import Evaluation, EvaluationSpec, constant_colour, eval
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.training import Plan
 from pipelines.progress import Progress
-from pipelines.storage import is_local, local_path, open_store
+from pipelines.storage import local_path, open_store
 from rssr.card import ModelCard, TrainingManifest
 from rssr.inference import super_resolve_scene
 from rssr.models.loaded import LoadedModel, load_model
@@ -122,8 +122,8 @@ def _scene(config: JobConfig, work: Path) -> Path:
         sample = product.sample
         write_scene_geotiff(path, derive_seed(config.seed, "scene"), sample.height, sample.width, gsd_m=sample.gsd_m)
         return path
-    if is_local(product.scene):
-        return local_path(product.scene)
+    if (local := local_path(product.scene)) is not None:
+        return local
     parent, _, name = product.scene.rpartition("/")
     path = work / name
     open_store(parent).download_file(name, path)
