@@ -22,7 +22,7 @@ from rssr.errors import ImageError, RasterError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rssr.raster import Raster
+    from rssr.raster import Raster, RasterInfo
 
 RgbImage = NDArray[np.uint8]  # [H, W, 3]
 
@@ -250,54 +250,54 @@ def _check_opaque(picture: Image.Image, name: str) -> None:
 
 
 def _decode_raster(data: bytes, name: str, max_pixels: int) -> DecodedImage:
-    from rssr.raster import read_raster
+    from rssr.raster import open_raster
 
     try:
-        raster = read_raster(data, name=name, max_pixels=max_pixels)
+        with open_raster(data, name=name, max_pixels=max_pixels) as reader:
+            bands, conversions = _choose_bands(reader.info, name)
+            raster = reader.read()
     except RasterError as error:
         raise ImageError(error.problem, error.remedy) from None
-    return _raster_to_rgb(raster, name)
-
-
-def _raster_to_rgb(raster: "Raster", name: str) -> DecodedImage:
-    """Three bands of 8 bits, or a refusal that says why not."""
-    dtype, conversions = raster.pixels.dtype, []
-    pixels = raster.pixels
     holes = float(np.mean(~raster.valid_mask))
     if holes > (0 if raster.nodata is None else _TOLERATED_NODATA):
         raise ImageError(
             f"{name} has no data in {holes:.1%} of its pixels: there is no picture there.", "Crop it or fill the holes."
         )
-    if dtype == np.uint16 and raster.radiometry.declared:
-        scales, offsets = (
-            np.array(values)[:, None, None] for values in (raster.radiometry.scales, raster.radiometry.offsets)
-        )
-        pixels = np.clip(np.round((pixels * scales + offsets) * 255), 0, 255).astype(np.uint8)
-        conversions.append("reflectance-to-8-bit")
-    elif dtype != np.uint8:
-        raise ImageError(
-            f"{name} holds {dtype} numbers that the file does not scale, so how bright they are is unknown.",
-            "Convert it to 8-bit RGB, or declare scale and offset in the GeoTIFF.",
-        )
     if holes > 0:
         conversions.append("nodata-pixels-kept")
-    if raster.num_bands == 1:
-        pixels = np.repeat(pixels, 3, axis=0)
-        conversions.append("gray-to-rgb")
-    elif raster.num_bands == 4 and _could_be_rgb(raster.band_names):
-        pixels = pixels[:3]
-        conversions.append("first-three-of-four-bands")
-    elif raster.num_bands != 3:
+    levels = raster.pixels if raster.pixels.dtype == np.uint8 else _reflectance_levels(raster)
+    pixels = np.ascontiguousarray(levels[bands].transpose(1, 2, 0)).astype(np.uint8)
+    return DecodedImage(pixels, tuple(conversions))
+
+
+def _choose_bands(info: "RasterInfo", name: str) -> tuple[list[int], list[str]]:
+    """Indices of red, green, blue, and what that does to the numbers; or a refusal before a pixel is read."""
+    if info.dtype != "uint8" and not (info.dtype == "uint16" and info.radiometry.declared):
         raise ImageError(
-            f"{name} has {raster.num_bands} bands ({', '.join(raster.band_names)}), which are not red, green, blue.",
-            "Give three bands, or red, green, blue, near infrared.",
+            f"{name} holds {info.dtype} numbers that the file does not scale, so how bright they are is unknown.",
+            "Convert it to 8-bit RGB, or declare scale and offset in the GeoTIFF.",
         )
-    return DecodedImage(np.ascontiguousarray(pixels.transpose(1, 2, 0)).astype(np.uint8), tuple(conversions))
+    conversions = ["reflectance-to-8-bit"] if info.dtype == "uint16" else []
+    names = [band.lower() for band in info.band_names]
+    if info.num_bands == 1:
+        return [0, 0, 0], [*conversions, "gray-to-rgb"]
+    nameless = not set(names) & {"red", "green", "blue", "nir"}
+    if info.num_bands in (3, 4) and (nameless or {"red", "green", "blue"} <= set(names)):
+        bands = [0, 1, 2] if nameless else [names.index(colour) for colour in ("red", "green", "blue")]
+        dropped = ["first-three-of-four-bands"] if info.num_bands == 4 else []
+        return bands, conversions + dropped
+    raise ImageError(
+        f"{name} has {info.num_bands} bands ({', '.join(info.band_names[:12])}), which are not red, green, blue.",
+        "Give three bands, or red, green, blue, near infrared.",
+    )
 
 
-def _could_be_rgb(band_names: tuple[str, ...]) -> bool:
-    unnamed = all(name.startswith("band_") for name in band_names)
-    return unnamed or tuple(name.lower() for name in band_names[:3]) == ("red", "green", "blue")
+def _reflectance_levels(raster: "Raster") -> NDArray[np.uint8]:
+    """Reflectance 0 to 1 as grey levels 0 to 255."""
+    declared = raster.radiometry
+    scales, offsets = (np.array(values)[:, None, None] for values in (declared.scales, declared.offsets))
+    levels: NDArray[np.uint8] = np.clip(np.round((raster.pixels * scales + offsets) * 255), 0, 255).astype(np.uint8)
+    return levels
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rssr.raster.raster import REAL_DTYPES, Radiometry, Raster
 UPLOAD_DRIVERS = ("GTiff", "JP2OpenJPEG")
 """Drivers for bytes from anywhere: formats that hold their own pixels. A VRT names other files and addresses."""
 
+_MOST_BANDS = 1024  # hyperspectral sensors have a few hundred; damaged headers claim tens of thousands
 _ALPHA_THRESHOLD = 128  # half-covered pixels count as data
 
 # Pictures without coordinates are ordinary input here. The filter is set once: swapping filters around each call
@@ -116,9 +117,9 @@ class RasterReader:
         )
 
     def _describe(self) -> RasterInfo:
-        dataset, indices = self._dataset, self._bands
-        scales = tuple(float(dataset.scales[index - 1]) for index in indices)
-        offsets = tuple(float(dataset.offsets[index - 1]) for index in indices)
+        dataset, (all_scales, all_offsets) = self._dataset, (self._dataset.scales, self._dataset.offsets)
+        scales = tuple(float(all_scales[index - 1]) for index in self._bands)
+        offsets = tuple(float(all_offsets[index - 1]) for index in self._bands)
         declared = any(scale != 1.0 for scale in scales) or any(offset != 0.0 for offset in offsets)
         names = ("red", "green", "blue") if self._palette is not None else self._band_names()
         if self._palette is not None:
@@ -137,8 +138,9 @@ class RasterReader:
 
     def _band_names(self) -> tuple[str, ...]:
         names = []
+        descriptions, meanings = self._dataset.descriptions, self._dataset.colorinterp
         for index in self._bands:
-            description, meaning = self._dataset.descriptions[index - 1], self._dataset.colorinterp[index - 1]
+            description, meaning = descriptions[index - 1], meanings[index - 1]
             named_by_colour = meaning in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
             names.append(description or (meaning.name if named_by_colour else f"band_{index}"))
         return tuple(names)
@@ -157,9 +159,20 @@ def open_raster(source: Path | str | bytes, *, name: str = "", max_pixels: int |
         RasterError: Not a raster, complex numbers (radar), no bands, bands of different types, or too large.
     """
     name = name or ("the data" if isinstance(source, bytes) else str(source))
-    with _open_dataset(source, name) as dataset:
-        _check_readable(dataset, name, max_pixels)
-        yield RasterReader(dataset, name)
+    if source == b"":
+        raise RasterError(f"{name} is empty (0 bytes).", "Was it written completely?")
+    with ExitStack() as opened:
+        try:
+            dataset = _open_dataset(source, opened)
+            _check_readable(dataset, name, max_pixels)
+            reader = RasterReader(dataset, name)
+        except RasterError:
+            raise
+        except Exception as error:  # damaged headers raise RasterioError, UnicodeDecodeError, ValueError ...
+            raise RasterError(
+                f"{name} cannot be opened as a raster: {_first_line(error)}.", "Give a GeoTIFF or JPEG 2000 file."
+            ) from None
+        yield reader
 
 
 def read_raster(
@@ -177,26 +190,18 @@ def read_raster(
         return reader.read(window)
 
 
-@contextmanager
-def _open_dataset(source: Path | str | bytes, name: str) -> Iterator[Any]:
-    if source == b"":
-        raise RasterError(f"{name} is empty (0 bytes).", "Was it written completely?")
-    try:
-        if isinstance(source, bytes):
-            with MemoryFile(source) as memory, memory.open(driver=list(UPLOAD_DRIVERS)) as dataset:
-                yield dataset
-        else:
-            with rasterio.open(Path(source)) as dataset:
-                yield dataset
-    except RasterioError as error:
-        raise RasterError(
-            f"{name} cannot be opened as a raster: {_first_line(error)}.", "Give a GeoTIFF or JPEG 2000 file."
-        ) from None
+def _open_dataset(source: Path | str | bytes, opened: ExitStack) -> Any:  # noqa: ANN401  # rasterio ships no types
+    if not isinstance(source, bytes):
+        return opened.enter_context(rasterio.open(Path(source)))
+    memory = opened.enter_context(MemoryFile(source))
+    return opened.enter_context(memory.open(driver=list(UPLOAD_DRIVERS)))
 
 
 def _check_readable(dataset: Any, name: str, max_pixels: int | None) -> None:  # noqa: ANN401  # rasterio ships no types
     if dataset.count == 0:
         raise RasterError(f"{name} holds no bands of its own.", "Give one of its subdatasets as a GeoTIFF.")
+    if dataset.count > _MOST_BANDS:
+        raise RasterError(f"{name} claims {dataset.count} bands.", f"At most {_MOST_BANDS} are read.")
     kinds = set(dataset.dtypes)
     if any(kind.startswith("complex") for kind in kinds):
         raise RasterError(

@@ -125,6 +125,24 @@ def test_declared_reflectance_becomes_grey_levels() -> None:
     assert decoded.conversions == ("reflectance-to-8-bit",)
 
 
+def named_bands(names: tuple[str, ...], planes: np.ndarray) -> bytes:
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", height=40, width=56, count=len(names), dtype="uint8") as file:
+            file.write(planes)
+            file.descriptions = names
+        return bytes(memory.read())
+
+
+def test_named_bands_are_put_in_order() -> None:
+    data = named_bands(("Blue", "Green", "Red"), PLANES[::-1])
+    np.testing.assert_array_equal(decode_image(data, "a").pixels, SCENE)
+
+
+def test_false_colours_are_refused() -> None:
+    with pytest.raises(ImageError, match="not red, green, blue"):
+        decode_image(named_bands(("nir", "red", "green"), PLANES), "a")
+
+
 def transparent(mode: str) -> Image.Image:
     alpha = np.full((40, 56), 255, np.uint8)
     alpha[:4] = 0

@@ -183,6 +183,11 @@ def test_pixels_are_counted_before_they_are_read() -> None:
     assert read_raster(data, max_pixels=600).size == (20, 30)
 
 
+def test_absurd_numbers_of_bands_are_refused_at_once() -> None:
+    with pytest.raises(RasterError, match="1500 bands"):
+        read_raster(tiff_bytes(np.zeros((1500, 1, 1), np.uint8)))
+
+
 def test_bytes_cannot_name_other_files(tmp_path: Path) -> None:
     write_geotiff(tmp_path / "secret.tif", sample())
     virtual = (
