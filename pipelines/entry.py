@@ -1,6 +1,5 @@
 """The command line of every job: a preset, overrides, help, and exit codes."""
 
-import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -52,17 +51,13 @@ def run_job(
         configure_logging(debug)
         preset = invocation.preset or find_preset(default_preset)
         return run(load_config(config_class, preset, invocation.overrides))
-    except RssrError as error:
-        return _explain(error, debug)
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
         return ExitCode.OUR_FAULT
     except Exception as error:
         if debug:
             traceback.print_exc()
-        logging.getLogger(__name__).debug("failed", exc_info=True)
-        print(f"Unexpected {type(error).__name__}: {error}\nRun again with --debug for details.", file=sys.stderr)
-        return ExitCode.OUR_FAULT
+        return _explain(error)
 
 
 def parse(arguments: Sequence[str]) -> Invocation:
@@ -74,7 +69,7 @@ def parse(arguments: Sequence[str]) -> Invocation:
             continue
         if argument.startswith("-"):
             raise ConfigError(f"Unknown option '{argument}'.", "Use key=value, --help or --debug.")
-        if "=" in argument:
+        if "=" in argument and not _is_file(Path(argument)):
             overrides.append(argument)
         elif preset is None:
             preset = find_preset(argument)
@@ -87,7 +82,7 @@ def parse(arguments: Sequence[str]) -> Invocation:
 def find_preset(name: str) -> Path:
     """A preset by path, or by its name below `jobs/presets`, with or without `.yaml`."""
     for candidate in (Path(name), PRESETS / name, PRESETS / f"{name}.yaml"):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     known = sorted(path.relative_to(PRESETS).as_posix() for path in PRESETS.rglob("*.yaml"))
     raise ConfigError(f"There is no preset '{name}'.", f"Give a path or one of: {', '.join(known)}.")
@@ -102,8 +97,26 @@ def help_text(config_class: type[Config], default_preset: str, about: str) -> st
     return usage + describe(config_class)
 
 
-def _explain(error: RssrError, debug: bool) -> ExitCode:
-    if debug:
-        traceback.print_exc()
-    print(f"Error: {error}", file=sys.stderr)
-    return error.exit_code
+def _explain(error: Exception) -> ExitCode:
+    intended = _raised_on_purpose(error)
+    if intended is not None:
+        print(f"Error: {intended}", file=sys.stderr)
+        return intended.exit_code
+    print(f"Unexpected {type(error).__name__}: {error}\nRun again with --debug for details.", file=sys.stderr)
+    return ExitCode.OUR_FAULT
+
+
+def _raised_on_purpose(error: BaseException) -> RssrError | None:
+    """The project's own error, also inside those that Ray wraps around what a task or training worker raised."""
+    for inner in (getattr(error, "cause", None), *getattr(error, "worker_failures", {}).values()):
+        intended = _raised_on_purpose(inner) if isinstance(inner, BaseException) else None
+        if intended is not None:
+            return intended
+    return error if isinstance(error, RssrError) else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # e.g. longer than any name can be
+        return False
