@@ -45,7 +45,7 @@ class DatabaseBackup:
             self._keep_aside()
         with write_aside(self.database) as path:
             path.write_bytes(data)
-        self._remember(_digest(data))
+        self._remember([_digest(data)])
         _log.info("Restored the MLflow database from %s.", self.store.describe(self.key))
 
     def backup(self) -> None:
@@ -53,19 +53,20 @@ class DatabaseBackup:
         if not self.database.exists():
             return
         data = _snapshot(self.database)
-        if _digest(data) in self._known_copies()[-1:] and self.store.exists(self.key):
+        digest = _digest(data)
+        if self._known_copies() == [digest] and self.store.exists(self.key):
             return
-        # Remembered before the put: a kill between the two must not make our own copy look foreign.
-        self._remember(_digest(data))
+        # Remembered before the put: a kill between the two must not make our own copy look foreign. Until a put
+        # has succeeded, the store may hold any of those that were tried.
+        self._remember([*self._known_copies(), digest])
         self.store.write_bytes(self.key, data)
+        self._remember([digest])
 
     def _known_copies(self) -> list[str]:
         path = self._record()
         return [str(digest) for digest in json.loads(path.read_text())] if path.exists() else []
 
-    def _remember(self, digest: str) -> None:
-        # Two are kept: the copy that lies in the store now, and the one that is on its way.
-        digests = [*self._known_copies(), digest][-2:]
+    def _remember(self, digests: list[str]) -> None:
         with write_aside(self._record()) as path:
             path.write_text(json.dumps(digests))
 
