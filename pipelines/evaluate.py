@@ -5,6 +5,8 @@ image and a repeated evaluation yields the same numbers.
 """
 
 import io
+import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -15,13 +17,20 @@ import numpy.typing as npt
 from pipelines.datasets.manifest import ImageRecord
 from pipelines.stages.measure import Measure
 from pipelines.stages.read import ReadPatches
-from rssr.degradation import DegradationConfig, degrade
+from rssr.degradation import DegradationConfig, degrade, lr_size
+from rssr.errors import DataError
 from rssr.inference import super_resolve
+from rssr.metrics.fidelity import SSIM_WINDOW
 from rssr.models.loaded import LoadedModel
 from rssr.seeds import derive_seed
+from rssr.tiling import output_size
+
+log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 Upscaler = Callable[[Pixels, tuple[int, int]], Pixels]
+
+_LOSSLESS_DB = 100.0  # what an infinite PSNR (an image without any error) counts in means
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Evaluation:
     examples: list[EvaluatedImage] = field(default_factory=list)
 
     def means(self) -> dict[str, dict[str, float]]:
-        """Mean of each metric by model, in order of first appearance."""
+        """Mean of each metric by model, in order of first appearance; an infinite PSNR counts as 100 dB."""
         models = list(dict.fromkeys(str(row["model"]) for row in self.rows))
         return {model: self._means_of(model) for model in models}
 
@@ -82,7 +91,7 @@ class Evaluation:
     def _means_of(self, model: str) -> dict[str, float]:
         rows = [row for row in self.rows if row["model"] == model]
         names = [name for name in rows[0] if name not in ("key", "model")]
-        return {name: fmean(float(row[name]) for row in rows) for name in names}
+        return {name: fmean(_finite(float(row[name])) for row in rows) for name in names}
 
 
 def evaluate(
@@ -93,7 +102,7 @@ def evaluate(
     num_examples: int = 4,
     on_image: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
-    """Measure every model on every image.
+    """Measure every model on every image; those too small for it are left out with a warning.
 
     Args:
         images: Held-out images.
@@ -102,25 +111,44 @@ def evaluate(
         spec: How images are prepared and measured.
         num_examples: Images kept for panels.
         on_image: Called with the number of images done.
+
+    Raises:
+        DataError: No image is large enough, or one has changed since the manifest was written.
     """
     reader = ReadPatches(images, sources, patch_size=0, max_cached_bytes=0)
-    measure = Measure(spec.border)
     evaluation = Evaluation()
     for number, record in enumerate(images):
-        image = prepare_pair(record.key, reader.read_image(number), spec)
-        size = (image.hr.shape[0], image.hr.shape[1])
-        for model, upscale in upscalers.items():
-            sr = upscale(image.lr, size)
-            evaluation.rows.append({"key": record.key, "model": model, **measure({"sr": sr, "hr": image.hr})})
-            image.sr[model] = sr
-        if number < num_examples:
-            evaluation.examples.append(image)
+        pixels = reader.read_image(number)
+        if _is_measurable(pixels, spec):
+            image = prepare_pair(record.key, pixels, spec)
+            evaluation.rows += _measure(image, upscalers, spec)
+            if len(evaluation.examples) < num_examples:
+                evaluation.examples.append(image)
+        else:
+            log.warning("%s is too small to be measured: %d x %d pixels", record.key, *pixels.shape[:2])
         on_image(number + 1)
+    if not evaluation.rows:
+        raise DataError(
+            f"None of the {len(images)} held-out images is large enough to be measured.",
+            "Hold out larger images, or lower evaluation.border.",
+        )
     return evaluation
 
 
+def _measure(
+    image: EvaluatedImage, upscalers: Mapping[str, Upscaler], spec: EvaluationSpec
+) -> list[dict[str, float | str]]:
+    measure = Measure(spec.border)
+    rows: list[dict[str, float | str]] = []
+    for model, upscale in upscalers.items():
+        sr = upscale(image.lr.copy(), (image.hr.shape[0], image.hr.shape[1]))
+        rows.append({"key": image.key, "model": model, **measure({"sr": sr, "hr": image.hr})})
+        image.sr[model] = sr
+    return rows
+
+
 def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec) -> EvaluatedImage:
-    """Crop an image so that the scale divides it, and make its LR image."""
+    """Crop an image to a size that models return exactly, and make its LR image."""
     height, width = (_cropped_side(side, spec) for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     hr = np.ascontiguousarray(pixels[top : top + height, left : left + width])
@@ -146,8 +174,17 @@ def upscaler_of(model: LoadedModel, scale: float) -> Upscaler:
     return upscale
 
 
+def _is_measurable(pixels: Pixels, spec: EvaluationSpec) -> bool:
+    return min(_cropped_side(side, spec) for side in pixels.shape[:2]) >= SSIM_WINDOW + 2 * spec.border
+
+
 def _cropped_side(side: int, spec: EvaluationSpec) -> int:
-    side = min(side, spec.max_side)
-    # The largest LR side n with round(n * scale) <= side; the HR crop is then exactly what the model returns.
-    lr_side = int(side / spec.scale)
-    return round(lr_side * spec.scale)
+    """The largest side that comes back from its LR side; 0 where there is none (a scale need not be whole)."""
+    for kept in range(min(side, spec.max_side), math.ceil(spec.scale) - 1, -1):
+        if output_size(lr_size((kept, kept), spec.scale), spec.scale) == (kept, kept):
+            return kept
+    return 0
+
+
+def _finite(value: float) -> float:
+    return _LOSSLESS_DB if value == math.inf else value
