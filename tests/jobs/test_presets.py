@@ -1,0 +1,184 @@
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.entry import PRESETS
+from rssr.configuration import Config, config_digest, describe, flatten, load_config, to_yaml
+
+JOBS = PRESETS.parent
+PRESET_FILES = sorted(PRESETS.rglob("*.yaml"))
+JOB_FILES = sorted(JOBS.glob("*.py"))
+
+# The published hyperparameters, a second time; by job, and by preset where one differs on purpose.
+# SlimDiffSR, section 4.2: optimizers, learning rates, iterations, batch and crop sizes, loss weights, LoRA ranks.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "slimdiffsr": {
+        "uncertainty.patch_size": 512,
+        "teacher.optimizer": "adamw",
+        "teacher.learning_rate": 2e-4,
+        "teacher.num_steps": 25_000,
+        "teacher.batch_size": 2,
+        "teacher.patch_size": 512,
+        "teacher.unet_lora_rank": 32,
+        "teacher.decoder_lora_rank": 16,
+        "teacher.timestep": "map",
+        "teacher.use_uncertainty": True,
+        "teacher.reconstruction.lpips_weight": 2.5,
+        "teacher.reconstruction.gan_weight": 0.25,
+        "student.optimizer": "adam",
+        "student.learning_rate": 5e-5,
+        "student.num_steps": 100_000,
+        "student.batch_size": 16,
+        "student.patch_size": 512,
+        "student.distillation_weight": 1.0,
+        "student.mmd_weight": 0.1,
+        "student.num_queries": 32,
+        "student.query_channels": 64,
+        "student.reconstruction.lpips_weight": 2.5,
+        "student.reconstruction.gan_weight": 0.25,
+        "data.degradation.kind": "slimdiffsr",
+        "data.degradation.first.resize_range": (0.3, 1.5),
+        "data.degradation.second.jpeg_quality_range": (60.0, 100.0),
+    },
+}
+VARIED: dict[str, set[str]] = {}
+
+
+def job_config(job: str) -> type[Config]:
+    """The configuration class that a job file hands to the command line."""
+    tree = ast.parse((JOBS / f"{job}.py").read_text(encoding="utf-8"))
+    [call] = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "run_job"
+    ]
+    assert isinstance(call.args[0], ast.Name)
+    name = call.args[0].id
+    [module] = [
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}
+    ]
+    found: type[Config] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def job_of(preset: Path) -> str:
+    """A preset is called after its job: `lcmsr.yaml`, `lcmsr_x4.yaml`."""
+    return re.split(r"[_.-]", preset.name)[0]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(JOBS).as_posix()
+
+
+@pytest.mark.parametrize("preset", PRESET_FILES, ids=name_of)
+def test_every_preset_loads_with_its_job_and_survives_being_resolved(preset: Path, tmp_path: Path) -> None:
+    config = load_config(job_config(job_of(preset)), preset)
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(to_yaml(config), encoding="utf-8")
+    again = load_config(type(config), resolved)
+    assert again == config
+    assert config_digest(again) == config_digest(config)
+
+
+@pytest.mark.parametrize("preset", PRESET_FILES, ids=name_of)
+def test_presets_stand_alone_and_hold_values_only(preset: Path) -> None:
+    text = preset.read_text(encoding="utf-8")
+    assert text.startswith("# "), "a preset says first what it is for"
+    assert not re.search(r"[&*!]\w+|<<:|rssr\.\w|pipelines\.\w", re.sub(r"#.*", "", text))
+    assert not [
+        key for key in flatten(yaml.safe_load(text)) if key.split(".")[0] in ("output", "ray", "mlflow", "fresh")
+    ]
+
+
+@pytest.mark.parametrize("preset", PRESET_FILES, ids=name_of)
+def test_presets_of_papers_hold_the_published_values_and_others_say_that_they_are_reduced(preset: Path) -> None:
+    job = job_of(preset)
+    held = flatten(load_config(job_config(job), preset).model_dump())
+    name = str(held["registry.name"])
+    if preset.parent.name != "paper":
+        assert "-quickstart" in name
+        return
+    assert "-quickstart" not in name
+    varied = VARIED.get(preset.stem, set())
+    assert varied <= PUBLISHED[job].keys()
+    assert {key: held[key] for key in PUBLISHED[job] if key not in varied} == {
+        key: value for key, value in PUBLISHED[job].items() if key not in varied
+    }
+
+
+def test_every_job_has_the_preset_that_it_starts_with() -> None:
+    for job in JOB_FILES:
+        defaults = re.findall(r'"([\w/]+\.yaml)"', job.read_text(encoding="utf-8"))
+        assert defaults
+        assert all((PRESETS / name).is_file() for name in defaults)
+
+
+@pytest.mark.parametrize("job", [path.stem for path in JOB_FILES])
+def test_every_key_of_a_job_has_a_meaning(job: str) -> None:
+    lines = describe(job_config(job)).splitlines()
+    for key, meaning in zip(lines[::2], lines[1::2], strict=True):
+        assert meaning.strip().endswith("."), f"{job}: {key.strip()} has no docstring"
+        assert "FieldInfo" not in key
+
+
+@pytest.mark.parametrize("job", [path.stem for path in JOB_FILES])
+def test_keys_say_their_unit(job: str) -> None:
+    """Seconds, bytes, metres and counts are recognised by name; pixels and decibels are told."""
+    lines = describe(job_config(job)).splitlines()
+    for key, meaning in zip(lines[::2], lines[1::2], strict=True):
+        name = key.split()[0].rsplit(".", 1)[-1]
+        if name.endswith("_bytes"):
+            assert "bytes" in meaning.lower(), key
+        if name in ("size", "patch_size", "tile_size", "halo", "border", "max_side", "height", "width"):
+            assert re.search("pixels", meaning), key
+        if name.endswith("_m"):
+            assert "metres" in meaning, key
+        if name.endswith("_db"):
+            assert "dB" in meaning, key
+
+
+@pytest.mark.parametrize("job", [path.stem for path in JOB_FILES])
+def test_no_key_of_a_job_takes_a_secret(job: str) -> None:
+    keys = [line.split()[0] for line in describe(job_config(job)).splitlines()[::2]]
+    assert keys
+    secrets = re.compile(r"secret|password|token|credential|access_key|api_key")
+    assert [key for key in keys if secrets.search(key)] == []
+
+
+@pytest.mark.parametrize("job", ["slimdiffsr"])
+def test_training_jobs_share_their_keys(job: str) -> None:
+    keys = {line.split()[0] for line in describe(job_config(job)).splitlines()[::2]}
+    assert keys >= {
+        "output.uri",
+        "data.uri",
+        "phases",
+        "seed",
+        "fresh",
+        "ray.address",
+        "mlflow.tracking_uri",
+        "num_workers",
+    }
+
+
+def test_a_dotted_override_reaches_below_a_degradation_that_is_named_only() -> None:
+    config = load_config(
+        job_config("slimdiffsr"),
+        PRESETS / "quickstart" / "slimdiffsr.yaml",
+        ["data.degradation.second.gray_probability=0.2", "student.learning_rate=3e-4", "data.sample.num_images=9"],
+    )
+    held = flatten(config.model_dump())
+    assert held["data.degradation.second.gray_probability"] == 0.2
+    assert held["data.degradation.first.gray_probability"] == 0.4
+    assert held["student.learning_rate"] == 3e-4
+    assert held["data.sample.num_images"] == 9
+    assert (
+        held["data.sample.size"]
+        == yaml.safe_load((PRESETS / "quickstart" / "slimdiffsr.yaml").read_text())["data"]["sample"]["size"]
+    )
