@@ -1,0 +1,133 @@
+"""What files and things are called, and what no file may hold."""
+
+import ast
+import re
+import tomllib
+from pathlib import PurePath
+
+from tests.house.project_files import ROOT, Source
+
+VAGUE = re.compile(
+    r"^(?:utils?|helpers?|commons?|misc|tools?|stuff|core|base_?classes)$|_(?:utils?|helpers?|v\d|new|old)$"
+)
+
+# Addresses of package registries and their options; written in two parts so that this file holds none.
+REGISTRIES = [
+    "".join(parts)
+    for parts in (
+        ("pypi", ".org"),
+        ("pythonhosted", ".org"),
+        ("conda.anaconda", ".org"),
+        ("registry.npmjs", ".org"),
+        ("download.pytorch", ".org"),
+        ("--index", "-url"),
+        ("--extra-index", "-url"),
+        ("--find", "-links"),
+        ("--trusted", "-host"),
+    )
+]
+
+# Tests of what several modules do together.
+TESTS_OF_SEVERAL = {
+    "tests/pipelines/storage/test_stores.py": "all stores keep one contract",
+    "tests/rssr/raster/test_read_write.py": "what is written is read back",
+}
+
+
+def test_no_file_has_a_name_that_says_nothing(tracked: list[str]) -> None:
+    wrong = [name for name in tracked for part in PurePath(name).with_suffix("").parts if VAGUE.search(part.lower())]
+    assert wrong == []
+
+
+def test_no_class_is_called_my(sources: list[Source]) -> None:
+    wrong = [
+        f"{source.name}: {node.name}"
+        for source in sources
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef) and re.match(r"My[A-Z]|.*(?:Util|Helper)s?$", node.name)
+    ]
+    assert wrong == []
+
+
+def test_learning_rates_are_never_called_lr(sources: list[Source]) -> None:
+    """`lr` is the low-resolution image; PyTorch's own argument is the only exception."""
+    wrong = []
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node).startswith("lr: float"):
+                wrong.append(f"{source.name}:{node.lineno} lr")
+            if isinstance(node, ast.arg) and re.fullmatch(r"base_lr|lq|gt|img", node.arg):
+                wrong.append(f"{source.name}:{node.lineno} {node.arg}")
+    assert wrong == []
+
+
+def test_no_file_holds_the_address_of_a_package_registry(tracked: list[str]) -> None:
+    wrong = []
+    for name in tracked:
+        data = (ROOT / name).read_bytes()
+        wrong += [f"{name}: {address}" for address in REGISTRIES if address.encode() in data]
+    assert wrong == []
+
+
+def test_constraints_are_exact_versions_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 50
+    wrong = [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+", line)]
+    assert wrong == []
+
+
+def test_constraints_pin_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(item for extra in project["optional-dependencies"].values() for item in extra),
+    ]
+    names = {re.split(r"[\[<>=!~; ]", item)[0] for item in wanted}
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()}
+    assert {canonical(name) for name in names} <= {canonical(name) for name in pinned}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_dependency_has_a_bound_and_a_reason() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = text.split("\ndependencies = [\n", 1)[1].split("\n]\n", 1)[0]
+    assert block.count("\n") > 15
+    wrong = [line for line in block.splitlines() if not re.fullmatch(r'    "[a-z0-9,\[\]-]+[<>=].*", +# .{10,}', line)]
+    assert wrong == []
+
+
+def test_tests_lie_where_their_sources_do(sources_of_tests: list[Source]) -> None:
+    wrong = []
+    for source in sources_of_tests:
+        path = PurePath(source.name)
+        if not path.name.startswith("test_") or path.parts[1] not in ("rssr", "pipelines"):
+            continue
+        module = ROOT.joinpath(*path.parts[1:-1], path.name.removeprefix("test_"))
+        if not module.is_file() and not module.with_suffix("").is_dir() and source.name not in TESTS_OF_SEVERAL:
+            wrong.append(source.name)
+    assert wrong == []
+
+
+def test_no_test_is_left_out(sources_of_tests: list[Source]) -> None:
+    pattern = re.compile(r"pytest\.(?:skip|xfail|importorskip)|mark\.(?:skip|skipif|xfail)\b")
+    wrong = [source.name for source in sources_of_tests if pattern.search(source.text) and "house" not in source.name]
+    assert wrong == []
+
+
+def test_nothing_is_unpickled(sources: list[Source]) -> None:
+    """Weights and checkpoints come from others: safetensors, or PyTorch's restricted reader."""
+    wrong = []
+    for source in sources:
+        for node in ast.walk(source.tree):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            restricted = isinstance(node, ast.Call) and any(
+                ast.unparse(k) == "weights_only=True" for k in node.keywords
+            )
+            if re.fullmatch(r"(?:pickle|dill|joblib|cloudpickle)\.\w*(?:load|Unpickler)\w*", name):
+                wrong.append(f"{source.name}:{node.lineno} {name}")  # type: ignore[attr-defined]  # calls have a line
+            if name == "torch.load" and not restricted:
+                wrong.append(f"{source.name}:{node.lineno} {name}")  # type: ignore[attr-defined]  # calls have a line
+    assert wrong == []
