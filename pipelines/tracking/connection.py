@@ -1,12 +1,14 @@
 """Opening MLflow: quietly, without network surprises, and with an answer within seconds."""
 
+import fcntl
 import logging
 import os
 import sqlite3
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,13 +61,19 @@ def connect(tracking_uri: str, create: bool = True) -> MlflowClient:
         TrackingError: The server does not answer, or the database cannot be opened.
     """
     prepare_mlflow()
-    from mlflow import MlflowClient as Client
-
     database = sqlite_path(tracking_uri)
     if database is not None:
         _require_database(database, create)
+        with _one_at_a_time(database):
+            return _open(tracking_uri)
     if tracking_uri.startswith(("http://", "https://")):
         _require_answer(tracking_uri)
+    return _open(tracking_uri)
+
+
+def _open(tracking_uri: str) -> MlflowClient:
+    from mlflow import MlflowClient as Client
+
     registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri
     try:
         client = Client(tracking_uri=tracking_uri, registry_uri=registry_uri)
@@ -97,6 +105,14 @@ def _require_database(path: Path, create: bool) -> None:
             f"The MLflow database {path} cannot be opened ({reason}).",
             "Check the folder and its rights, or set mlflow.tracking_uri to another place.",
         ) from None
+
+
+@contextmanager
+def _one_at_a_time(database: Path) -> Iterator[None]:
+    """MLflow may find the tables half made where two processes open a fresh file at the same moment."""
+    with database.with_name(f".{database.name}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _require_answer(uri: str) -> None:

@@ -22,7 +22,8 @@ class TrackingError(UserError):
 
 def is_permanent(error: Exception) -> bool:
     """Whether asking MLflow again cannot help."""
-    return getattr(error, "error_code", None) in _PERMANENT_CODES
+    # The client checks some arguments itself. Subclasses are left out: broken JSON of a server in distress is one.
+    return getattr(error, "error_code", None) in _PERMANENT_CODES or type(error) in (ValueError, TypeError)
 
 
 def is_missing(error: Exception) -> bool:

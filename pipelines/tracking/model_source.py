@@ -62,7 +62,7 @@ def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as temporary:
         folder = _download(tracking_uri, version, Path(temporary))
         if not (folder / REQUIRED_FILE).is_file() or folder_digest(folder) != version.digest:
-            raise ModelError(f"The files of {version.uri} are damaged.", "Register the model again.")
+            raise _damaged(version)
         try:
             folder.rename(target)
         except OSError:
@@ -84,8 +84,20 @@ def _download(tracking_uri: str, version: ModelVersion, temporary: Path) -> Path
         reason = mask_secrets(first_line(error))
         store = redact(tracking_uri)
         raise TrackingError(f"{version.uri} cannot be fetched from {store} ({reason}).", "Check the store.") from error
-    description: Any = yaml.safe_load((Path(packed) / "MLmodel").read_text(encoding="utf-8"))
-    return Path(packed) / str(description["flavors"]["python_function"]["artifacts"]["model"]["path"])
+    return Path(packed) / _path_of_folder(Path(packed), version)
+
+
+def _path_of_folder(packed: Path, version: ModelVersion) -> str:
+    """Where MLflow's layout keeps the model folder, as its description says."""
+    try:
+        description: Any = yaml.safe_load((packed / "MLmodel").read_text(encoding="utf-8"))
+        return str(description["flavors"]["python_function"]["artifacts"]["model"]["path"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        raise _damaged(version) from None
+
+
+def _damaged(version: ModelVersion) -> ModelError:
+    return ModelError(f"The files of {version.uri} are damaged or incomplete.", "Register the model again.")
 
 
 def _cache_folder() -> Path:

@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -111,11 +112,12 @@ def test_backup_is_consistent_while_others_write(machine: Callable[[str], Databa
         while not stop.is_set():
             number += 1
             write(backup, f"{number:04}")
+            time.sleep(0.002)
 
     writer = threading.Thread(target=keep_writing)
     writer.start()
     try:
-        for number in range(5):
+        for number in range(3):
             backup.backup()
             copy = machine(f"copy{number}")
             copy.restore()
