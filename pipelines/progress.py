@@ -57,7 +57,7 @@ class Progress:
         rate = (done - first) / max(time.monotonic() - start, 1e-9)
         parts = [f"{self._label}: {done}" + (f" of {self._total}" if self._total else ""), f"{rate:.2g}/s"]
         if self._total and rate > 0:
-            parts.append(f"{(self._total - done) / rate:.0f} s left")
+            parts.append(f"{_in_words((self._total - done) / rate)} left")
         return ", ".join(parts + ([note] if note else []))
 
     def __enter__(self) -> Self:
@@ -95,6 +95,14 @@ def print_closing(where: Mapping[str, str], next_commands: Sequence[str]) -> Non
     print("\nNext:")
     for command in next_commands:
         print(f"  {command}")
+
+
+def _in_words(seconds: float) -> str:
+    """A duration in the units that matter."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _bar() -> RichProgress:

@@ -99,6 +99,20 @@ def test_resumed_work_estimates_from_what_it_did_itself(
     assert lines()[-1] == "phase student: 511 of 1000, 1/s, 489 s left"
 
 
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [(599, "599 s"), (600, "10 min"), (3569, "59 min"), (3571, "1 h 0 min"), (200_000, "55 h 33 min")],
+)
+def test_long_times_are_told_in_minutes_and_hours(
+    left: int, words: str, clock: Callable[[float], None], lines: Callable[[], list[str]]
+) -> None:
+    with Progress("phase student", total=left + 20) as progress:
+        progress.update(0)
+        clock(20)
+        progress.update(20)
+    assert lines() == [f"phase student: 20 of {left + 20}, 1/s, {words} left"]
+
+
 def test_on_a_terminal_a_bar_is_drawn_and_log_lines_stay_whole() -> None:
     shown = on_terminal(
         """
