@@ -7,6 +7,7 @@ under the output location, where a restarted worker, or the same command typed a
 
 import dataclasses
 import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,10 +25,18 @@ from pipelines.loop.panels import panel_row
 from pipelines.phase_records import PhaseFolder, PhaseRecord
 from pipelines.plan import StreamSpec
 from pipelines.progress import Progress
-from pipelines.storage import open_store
+from pipelines.storage import join_uri, open_store, pyarrow_filesystem
 from pipelines.stream import MakeBatch, StreamInputs, local_batches, ray_stream
 from pipelines.tracking.buffer import MetricBuffer
-from pipelines.train_progress import BoardHandle, board_listener, shown_board, step_listener
+from pipelines.train_progress import (
+    BoardHandle,
+    board_listener,
+    raise_failure,
+    report_failure,
+    shown_board,
+    step_listener,
+)
+from rssr.errors import UserError
 from rssr.methods import build_method
 from rssr.methods.phase import Batch, Phase, PhaseInputs
 from rssr.seeds import derive_seed
@@ -111,29 +120,38 @@ def _train_under_ray(task: TrainTask, resources: WorkerResources, board: BoardHa
         resources_per_worker={"CPU": resources.num_cpus}
         | ({"GPU": resources.num_gpus} if resources.num_gpus > 0 else {}),
     )
-    folder = _folder(task, task.phase)
-    # Ray's own bookkeeping; our checkpoints are what a run goes on from.
-    storage = tempfile.mkdtemp(prefix="rssr-ray-train-")
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={"task": asdict(task), "board": board},
-        scaling_config=scaling,
-        run_config=RunConfig(
-            name=folder.store.uri.rsplit("/", 1)[-1],
-            storage_path=storage,
-            failure_config=FailureConfig(max_failures=resources.max_failures),
-        ),
+    # Ray's own bookkeeping, on storage that all nodes reach; our checkpoints are what a run goes on from.
+    home = open_store(task.home_uri)
+    name = f"ray-train/{task.phase}-{uuid.uuid4().hex[:12]}"
+    filesystem, path = pyarrow_filesystem(join_uri(home.uri, name))
+    parent, _, leaf = path.rpartition("/")
+    run_config = RunConfig(
+        name=leaf,
+        storage_path=parent,
+        storage_filesystem=filesystem,
+        failure_config=FailureConfig(max_failures=resources.max_failures),
     )
-    trainer.fit()
+    values = {"task": asdict(task), "board": board}
+    try:
+        TorchTrainer(train_worker, train_loop_config=values, scaling_config=scaling, run_config=run_config).fit()
+    finally:
+        home.delete_prefix(name)
+    raise_failure(board)
 
 
 def train_worker(values: dict[str, Any]) -> None:
-    """The function that Ray Train runs in every worker."""
+    """The function that Ray Train runs in every worker.
+
+    What the user can mend is told to the driver through the board instead of raised: Ray would start the workers
+    again, to no avail.
+    """
     task = TrainTask(**values["task"])
     context = RayTrainContext(task)
     listener = board_listener(values["board"]) if context.rank == 0 else None
     try:
         _run(task, context, listener)
+    except UserError as error:
+        report_failure(values["board"], error)
     finally:
         context.close()
 

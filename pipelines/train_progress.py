@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipelines.progress import Progress
+from rssr.errors import UserError
 
 _INTERVAL_S = 1.0
 
@@ -19,6 +20,15 @@ class _Board:
 
     def __init__(self) -> None:
         self._newest: tuple[int, str] = (0, "")
+        self._failure: UserError | None = None
+
+    def fail(self, error: UserError) -> None:
+        """Take what ended a worker; the first one counts."""
+        self._failure = self._failure or error
+
+    def failure(self) -> UserError | None:
+        """What ended a worker, if anything did."""
+        return self._failure
 
     def put(self, done: int, note: str) -> None:
         """Take the newest state."""
@@ -51,6 +61,22 @@ def board_listener(board: BoardHandle) -> Callable[[int, Mapping[str, float]], N
             board.put.remote(step + 1, in_words(terms))
 
     return listen
+
+
+def report_failure(board: BoardHandle, error: UserError) -> None:
+    """Tell the driver what ended this worker."""
+    import ray
+
+    ray.get(board.fail.remote(error))
+
+
+def raise_failure(board: BoardHandle) -> None:
+    """Raise in the driver what ended a worker, if anything did."""
+    import ray
+
+    error: UserError | None = ray.get(board.failure.remote())
+    if error is not None:
+        raise error
 
 
 @contextmanager

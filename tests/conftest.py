@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import hypothesis
 import pytest
 
 from pipelines.storage import StorageSettings
@@ -24,6 +25,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 _STARTUP_S = 30.0
+
+hypothesis.settings.register_profile("patient", deadline=None)  # machines of continuous integration are slow at times
+hypothesis.settings.load_profile("patient")
 
 
 @dataclass(frozen=True)
