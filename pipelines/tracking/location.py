@@ -1,6 +1,7 @@
 """Where a job's MLflow store lies: the one decision that every job makes alike."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from pipelines.storage import is_local, join_uri, local_path, open_store, redact
 from pipelines.tracking.backup import DatabaseBackup
 from pipelines.tracking.config import TrackingConfig
 from pipelines.tracking.errors import TrackingError
+from rssr.errors import StorageError
+
+_log = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
 _DATABASE_NAME = "mlflow.db"
@@ -43,10 +47,22 @@ class TrackingLocation:
         if self.copies is not None:
             self.copies.restore()
 
-    def backup(self) -> None:
-        """Put a consistent copy of the SQLite file into object storage; nothing to do for other stores."""
-        if self.copies is not None:
+    def backup(self) -> bool:
+        """Put a consistent copy of the SQLite file into object storage; nothing to do for other stores.
+
+        A store that does not take it is warned of, and must not end a job in the middle: the next backup has all.
+
+        Returns:
+            Whether everything that is recorded so far is durable.
+        """
+        if self.copies is None:
+            return True
+        try:
             self.copies.backup()
+        except StorageError as error:
+            _log.warning("The MLflow database is not backed up: %s It remains at %s.", error, self.copies.database)
+            return False
+        return True
 
 
 def resolve_tracking(

@@ -68,25 +68,26 @@ class Tracker:
             raise ValueError(f"'{run_key}' is not a run key")
         try:
             run_id, reopened = self._find_or_create(run_key, name, parent)
+            code_tags = self._code_tags(run_id, reopened)
         except Exception as error:
             reason = mask_secrets(first_line(error))
             raise TrackingError(f"The MLflow run '{name}' cannot be opened ({reason}).", "Check the store.") from error
         run = Run(self.client, self.tracking_uri, run_id, reopened)
-        run.set_tags({**_process_tags(), **self._code_tags(run), **(tags or {})})
+        run.set_tags({**_process_tags(), **code_tags, **(tags or {})})
         if parent is None and self._config.system_metrics:
             run.start_system_metrics(self._config.system_metrics_interval_s)
         return run
 
-    def backup(self) -> None:
-        """Make the store durable where it is a local file of a remote output."""
-        self.location.backup()
+    def backup(self) -> bool:
+        """Make the store durable where it is a local file of a remote output; see `TrackingLocation.backup`."""
+        return self.location.backup()
 
-    def _code_tags(self, run: Run) -> dict[str, str]:
+    def _code_tags(self, run_id: str, reopened: bool) -> dict[str, str]:
         """The code's version, and that it differs from the one that began the run."""
         now = code_version_tags()
-        if not run.reopened:
+        if not reopened:
             return now
-        before = dict(self.client.get_run(run.run_id).data.tags)
+        before = dict(self.client.get_run(run_id).data.tags)
         changes = {
             name: f"{before[name]} -> {value}" for name, value in now.items() if before.get(name, value) != value
         }

@@ -1,8 +1,11 @@
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from pipelines.tracking import TrackingConfig, TrackingError, resolve_tracking
+from pipelines.storage import open_store
+from pipelines.tracking import TrackingConfig, TrackingError, TrackingLocation, resolve_tracking
+from pipelines.tracking.backup import DatabaseBackup
 
 NO_VARIABLES: dict[str, str] = {}
 SERVER = "http://mlflow.example:5000"
@@ -40,6 +43,19 @@ def test_object_store_gets_artifacts_and_a_backup_of_a_local_database(tmp_path: 
     assert location.copies.store.describe(location.copies.key) == "s3://bucket/runs/mlflow/mlflow.db"
     assert location.tracking_uri == f"sqlite:///{location.copies.database}"
     assert location.copies.database.is_relative_to(tmp_path)
+
+
+def test_a_backup_that_fails_is_told_and_does_not_end_the_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "store").write_text("a file where a folder should be")
+    database = tmp_path / "mlflow.db"
+    sqlite3.connect(database).close()
+    copies = DatabaseBackup(database, open_store(str(tmp_path / "store")), "mlflow.db")
+    location = TrackingLocation(f"sqlite:///{database}", None, copies)
+    assert location.backup() is False
+    assert "is not backed up" in caplog.text and str(database) in caplog.text
+    (tmp_path / "store").unlink()
+    assert location.backup() is True
+    assert (tmp_path / "store" / "mlflow.db").is_file()
 
 
 def test_each_output_has_its_own_local_database(tmp_path: Path) -> None:
