@@ -27,6 +27,7 @@ from pipelines.report import (
     prose,
     table,
 )
+from pipelines.tracking.secrecy import mask_secrets
 from rssr.configuration import to_yaml
 from rssr.images import RgbImage, decode_image
 from rssr.inference import super_resolve
@@ -188,7 +189,7 @@ def _images(plan: Plan) -> Iterable[Part]:
 def _provenance(inputs: ReportInputs) -> Iterable[Part]:
     yield facts({name: version(name) for name in _VERSIONS})
     yield facts({"MLflow store": inputs.tracking_uri, "MLflow run": inputs.run_id})
-    yield listing(to_yaml(inputs.plan.config), "Resolved configuration")
+    yield listing(mask_secrets(to_yaml(inputs.plan.config)), "Resolved configuration")
 
 
 def _rgb(path: Path) -> RgbImage:

@@ -16,6 +16,7 @@ from pipelines.progress import print_closing
 from pipelines.storage import Store, open_store
 from pipelines.tracking.registry import register_model
 from pipelines.tracking.run import Run
+from pipelines.tracking.secrecy import mask_secrets
 from pipelines.tracking.tracker import Tracker, open_tracker
 from rssr.configuration import config_digest
 from rssr.errors import ExitCode
@@ -40,14 +41,15 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
             _log_inputs(run, plan)
             records = run_phases(plan, tracker, run)
             outcome = _finish(plan, tracker, run, records)
-        tracker.backup()
+        durable = tracker.backup()
     print_closing(outcome, _next_commands(config, outcome))
-    return ExitCode.DONE
+    return ExitCode.DONE if durable else ExitCode.COMPLETED_WITH_FAILURES
 
 
 def _finish(plan: Plan, tracker: Tracker, run: Run, records: dict[str, PhaseRecord]) -> dict[str, str]:
-    where = {"runs": plan.home.uri, "MLflow": tracker.tracking_uri}
-    inputs = ReportInputs(plan=plan, records=records, tracking_uri=tracker.tracking_uri, run_id=run.run_id)
+    shown_uri = mask_secrets(tracker.tracking_uri)
+    where = {"runs": plan.home.uri, "MLflow": shown_uri}
+    inputs = ReportInputs(plan=plan, records=records, tracking_uri=shown_uri, run_id=run.run_id)
     if plan.method.product_phase in records:
         trained = open_trained(plan)
         inputs.evaluation = evaluation = compare(plan, trained)
