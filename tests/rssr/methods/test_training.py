@@ -37,6 +37,14 @@ def test_cosine_starts_after_warmup() -> None:
     assert both.learning_rate_at(29) == pytest.approx(0.002)
 
 
+def test_a_shorter_schedule_within_a_phase_ends_with_it() -> None:
+    """Objectives that are trained in a part of a phase only have their own schedule over that part."""
+    falling = config(num_steps=100, warmup_steps=2, decay="cosine")
+    rates = [falling.learning_rate_at(step, num_steps=21) for step in range(21)]
+    assert rates == [config(num_steps=21, warmup_steps=2, decay="cosine").learning_rate_at(step) for step in range(21)]
+    assert rates[20] == pytest.approx(0.002)
+
+
 @settings(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 70), st.sampled_from(["none", "cosine"]))
 def test_rates_are_positive_bounded_and_rise_then_fall(num_steps: int, warmup_steps: int, decay: str) -> None:

@@ -70,10 +70,12 @@ def make_method() -> Callable[..., SlimDiffSRMethod]:
 def train() -> Callable[..., TrainingRecord]:
     """Optimise a phase on one fixed batch, objective by objective, as the training loop does."""
 
-    def train(phase: Phase, batch: Batch, num_steps: int = 15, first_step: int = 0) -> TrainingRecord:
+    def train(
+        phase: Phase, batch: Batch, num_steps: int = 15, first_step: int = 0, learning_rate: float = 3e-3
+    ) -> TrainingRecord:
         objectives = phase.objectives()
         optimizers = {
-            name: torch.optim.Adam(objective.trained_parameters().values(), 3e-3)
+            name: torch.optim.Adam(objective.trained_parameters().values(), learning_rate)
             for name, objective in objectives.items()
         }
         record = TrainingRecord({name: [] for name in objectives})
@@ -108,10 +110,11 @@ def train() -> Callable[..., TrainingRecord]:
 
 @pytest.fixture(scope="session")
 def batch() -> Batch:
-    """Two pairs of smooth images, ×4, 64 pixels."""
+    """Two pairs of smooth images with fine stripes that LR cannot show, ×4, 64 pixels."""
     rows, columns = torch.meshgrid(torch.linspace(0, 6, 64), torch.linspace(0, 6, 64), indexing="ij")
     waves = [torch.sin(rows * a + columns * b) for a, b in ((1, 0), (0, 1), (1, 1), (2, -1), (0.5, 2), (3, 1))]
-    hr = 0.8 * torch.stack(waves).reshape(2, 3, 64, 64)
+    stripes = torch.sin(rows * 20) * torch.sin(columns * 23)
+    hr = 0.5 * torch.stack(waves).reshape(2, 3, 64, 64) + 0.4 * stripes
     return Batch(torch.nn.functional.avg_pool2d(hr, 4), hr, 4.0)
 
 
