@@ -7,7 +7,6 @@ digests of the phases it builds on, so a changed setting starts a new folder and
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,12 +92,12 @@ class PhaseFolder:
         self.store.write_bytes(_DONE, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
         return record
 
-    def fetch_output(self) -> Path:
-        """The output files as a local folder; copied to a temporary one from an object store."""
+    def fetch_output(self, work: Path) -> Path:
+        """The output files as a local folder; from an object store they are copied to a new one below `work`."""
         local = local_path(self.store.child(_OUTPUT).uri)
         if local is not None:
             return local
-        folder = Path(tempfile.mkdtemp(prefix=f"rssr-{self.phase}-"))
+        folder = work / f"{self.phase}-{self.digest[:16]}"
         self.store.download_folder(_OUTPUT, folder)
         return folder
 

@@ -198,11 +198,16 @@ class RayTrainContext:
 
 
 def _run(task: TrainTask, context: TrainContext, on_step: StepListener | None) -> None:
+    with tempfile.TemporaryDirectory(prefix="rssr-train-") as name:
+        _run_in(Path(name), task, context, on_step)
+
+
+def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepListener | None) -> None:
     torch.set_num_threads(task.num_threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     home = open_store(task.home_uri)
     method = build_method(task.method, task.method_values)
-    folders = {name: _folder(task, name).fetch_output() for name in method.needed_phases(task.phase)}
+    folders = {name: _folder(task, name).fetch_output(work) for name in method.needed_phases(task.phase)}
     torch.manual_seed(derive_seed(task.seed, task.phase, "initial weights"))
     phase = method.build_phase(task.phase, PhaseInputs(folders, context.device))
     data = DataConfig.model_validate(task.data_values)
@@ -220,19 +225,17 @@ def _run(task: TrainTask, context: TrainContext, on_step: StepListener | None) -
     result = TrainingLoop(inputs, context).run()
     if context.rank != 0:
         return
-    with tempfile.TemporaryDirectory(prefix="rssr-output-") as name:
-        output = Path(name) / "output"
-        output.mkdir()
-        phase.export(output)
-        folder.store.write_bytes("panels.png", panel_row(phase, held_out, context.device))
-        history = result.history
-        folder.commit(
-            output,
-            num_steps=result.num_steps,
-            validation=result.validation,
-            losses=history.losses,
-            validations=history.validations,
-        )
+    output = work / "output"
+    output.mkdir()
+    phase.export(output)
+    folder.store.write_bytes("panels.png", panel_row(phase, held_out, context.device))
+    folder.commit(
+        output,
+        num_steps=result.num_steps,
+        validation=result.validation,
+        losses=result.history.losses,
+        validations=result.history.validations,
+    )
 
 
 def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: Manifest) -> StreamInputs:

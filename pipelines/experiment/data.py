@@ -1,6 +1,7 @@
 """The images of an experiment: the procedural sample where asked for, and the split manifest."""
 
 import logging
+from collections.abc import Iterable
 
 from pipelines.datasets.build import load_or_build_manifest
 from pipelines.datasets.manifest import Manifest
@@ -9,8 +10,21 @@ from pipelines.experiment.config import JobConfig
 from pipelines.progress import Progress
 from pipelines.storage import Store, is_local, local_path
 from rssr.configuration import config_digest
+from rssr.methods import Method
 
 log = logging.getLogger(__name__)
+
+
+def check_patches(method: Method, phases: Iterable[str], manifest: Manifest) -> None:
+    """Find out before the first phase whether each phase has images that hold its patches.
+
+    Raises:
+        DataError: Naming the images' and the patches' size.
+    """
+    for phase in phases:
+        patch_size = method.training_config(phase).patch_size
+        manifest.training_images(patch_size)
+        manifest.test_images(patch_size)
 
 
 def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:

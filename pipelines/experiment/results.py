@@ -1,11 +1,11 @@
 """After training: compare with baselines, register the model, super-resolve a scene."""
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from pipelines.evaluate import Evaluation, EvaluationSpec, constant_colour, evaluate, upscaler_of
 from pipelines.experiment.config import JobConfig
@@ -13,7 +13,11 @@ from pipelines.experiment.training import Plan
 from pipelines.progress import Progress
 from pipelines.storage import local_path, open_store
 from rssr.card import ModelCard, TrainingManifest
+from rssr.errors import DataError
 from rssr.inference import super_resolve_scene
+from rssr.inference.bands import select_bands
+from rssr.inference.files import open_scene
+from rssr.inference.values import value_scale
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver, create_model
 from rssr.scenes import write_scene_geotiff
@@ -24,6 +28,7 @@ log = logging.getLogger(__name__)
 
 BASELINES = ("constant colour", "bicubic", "untrained")
 _TRAINING_IMAGES = "training_images.txt"
+_SAMPLE = "sample"
 _RGB = ["red", "green", "blue"]
 
 
@@ -35,9 +40,9 @@ class Trained:
     model: LoadedModel
 
 
-def open_trained(plan: Plan) -> Trained:
-    """The model that the method's last phase exported."""
-    folder = plan.folder(plan.method.product_phase).fetch_output()
+def open_trained(plan: Plan, work: Path) -> Trained:
+    """The model that the method's last phase exported; `work` is a place for copies."""
+    folder = plan.folder(plan.method.product_phase).fetch_output(work)
     return Trained(folder, load_model(folder))
 
 
@@ -67,29 +72,21 @@ def with_card(trained: Trained, plan: Plan, means: Mapping[str, Mapping[str, flo
     """Copy the model into a new folder with its card; returns the card."""
     config = plan.config
     held = load_model_folder(trained.folder)
-    low, high = config.data.scale_range
     training = plan.manifest.split("train")
     num_parameters = sum(value.numel() for value in held.state.values())
-    card = ModelCard(
-        name=config.registry.name,
-        method=plan.method.name,
-        architecture=f"{held.name}, {num_parameters:,} parameters",
-        bands=_RGB,
-        scale_range=(low, high),
-        tile_size=config.product.tile_size,
-        halo=config.product.halo,
-        licence=config.registry.licence,
-        training_manifests=(
-            TrainingManifest(
-                uri=f"{plan.home.uri}/{plan.manifest_key}",
-                digest=plan.manifest.digest,
-                split="train",
-                num_images=len(training),
-            ),
-        ),
-        training_images_sha256=_TRAINING_IMAGES,
-        metrics={f"{model}/{name}": value for model, row in means.items() for name, value in row.items()},
-        notes="Generative: the output shows plausible detail, not measured detail.",
+    manifest = TrainingManifest(
+        uri=f"{plan.home.uri}/{plan.manifest_key}",
+        digest=plan.manifest.digest,
+        split="train",
+        num_images=len(training),
+    )
+    card = _promised_card(config, plan.method.name).model_copy(
+        update={
+            "architecture": f"{held.name}, {num_parameters:,} parameters",
+            "training_manifests": (manifest,),
+            "training_images_sha256": _TRAINING_IMAGES,
+            "metrics": {f"{model}/{name}": value for model, row in means.items() for name, value in row.items()},
+        }
     )
     assert trained.model.network is not None  # a trained model has a network
     digests = "".join(f"{digest}\n" for digest in sorted(record.sha256 for record in training))
@@ -98,15 +95,40 @@ def with_card(trained: Trained, plan: Plan, means: Mapping[str, Mapping[str, flo
     return card
 
 
-def make_product(plan: Plan, model: LoadedModel) -> tuple[str, Path, Path]:
+def check_scene(config: JobConfig, method: str) -> None:
+    """Find out before training whether the scene can be super-resolved after it; a remote one is only looked up.
+
+    Raises:
+        UserError: There is no scene, or its bands or values are not what the model will take.
+    """
+    scene = config.product.scene
+    if scene == _SAMPLE:
+        return
+    path = local_path(scene)
+    if not (path.is_file() if path is not None else _exists(scene)):
+        raise DataError(f"There is no scene {scene}.", "Correct product.scene, or leave it out for a procedural scene.")
+    if path is None:
+        return
+    card = _promised_card(config, method)
+    stand_in = replace(load_model("bicubic"), name=card.name, card=card)
+    with open_scene(path) as reader:
+        select_bands(stand_in, reader.info.band_names, str(path))
+        value_scale(card, np.dtype(reader.info.dtype))
+
+
+def make_product(plan: Plan, model: LoadedModel, work: Path) -> tuple[str, Path, Path]:
     """Super-resolve the configured scene.
+
+    Args:
+        plan: Names the scene.
+        model: With its card, which says how to tile.
+        work: Where local copies go.
 
     Returns:
         URI of the product, and local copies of the LR scene and of the product for the report.
     """
     config = plan.config
     scale = config.data.scale_range[0]
-    work = Path(tempfile.mkdtemp(prefix="rssr-product-"))
     scene = _scene(config, work)
     product = work / f"{scene.stem}_x{scale:g}.tif"
     super_resolve_scene(scene, product, model, scale)
@@ -117,7 +139,7 @@ def make_product(plan: Plan, model: LoadedModel) -> tuple[str, Path, Path]:
 
 def _scene(config: JobConfig, work: Path) -> Path:
     product = config.product
-    if product.scene == "sample":
+    if product.scene == _SAMPLE:
         path = work / "sample_scene.tif"
         sample = product.sample
         write_scene_geotiff(path, derive_seed(config.seed, "scene"), sample.height, sample.width, gsd_m=sample.gsd_m)
@@ -130,6 +152,25 @@ def _scene(config: JobConfig, work: Path) -> Path:
     return path
 
 
+def _exists(uri: str) -> bool:
+    parent, _, name = uri.rpartition("/")
+    return open_store(parent).exists(name)
+
+
+def _promised_card(config: JobConfig, method: str) -> ModelCard:
+    """What is known of a model before it is trained."""
+    return ModelCard(
+        name=config.registry.name,
+        method=method,
+        bands=_RGB,
+        scale_range=config.data.scale_range,
+        tile_size=config.product.tile_size,
+        halo=config.product.halo,
+        licence=config.registry.licence,
+        notes="Generative: the output shows plausible detail, not measured detail.",
+    )
+
+
 def _untrained(model: LoadedModel, seed: int) -> LoadedModel:
     import torch
 
@@ -137,8 +178,3 @@ def _untrained(model: LoadedModel, seed: int) -> LoadedModel:
         torch.manual_seed(derive_seed(seed, "untrained"))
         network = create_model(model.name, **model.architecture).eval()
     return LoadedModel(model.name, build_resolver(model.name, network), network, model.architecture, None)
-
-
-def discard(path: Path) -> None:
-    """Remove a temporary folder."""
-    shutil.rmtree(path, ignore_errors=True)

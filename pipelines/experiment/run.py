@@ -2,18 +2,20 @@
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.cluster import inside_ray_job, ray_session, require_durable_output
 from pipelines.evaluate import Evaluation
 from pipelines.experiment.config import JobConfig
-from pipelines.experiment.data import find_images
+from pipelines.experiment.data import check_patches, find_images
 from pipelines.experiment.report import ReportInputs, write_report
-from pipelines.experiment.results import compare, discard, make_product, open_trained, with_card
+from pipelines.experiment.results import check_scene, compare, make_product, open_trained, with_card
 from pipelines.experiment.training import Plan, digest_phases, run_phases, selected_phases
 from pipelines.phase_records import PhaseRecord
 from pipelines.progress import print_closing
 from pipelines.storage import Store, open_store
+from pipelines.storage.store import probe_key
 from pipelines.tracking.registry import register_model
 from pipelines.tracking.run import Run
 from pipelines.tracking.secrecy import mask_secrets
@@ -21,6 +23,7 @@ from pipelines.tracking.tracker import Tracker, open_tracker
 from rssr.configuration import config_digest
 from rssr.errors import ExitCode
 from rssr.methods import Method
+from rssr.models.loaded import load_model
 
 log = logging.getLogger(__name__)
 
@@ -31,56 +34,72 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
     Every part that is finished already for the same configuration and data is recognised and not done again.
     """
     require_durable_output(config.output.uri)
-    selected_phases(method, config)
     home = open_store(config.output.uri)
+    phases = selected_phases(method, config)
+    _check_ends(method, config, phases, home)
     with ray_session(config.ray, needed=config.num_workers > 0):
         manifest, manifest_key = find_images(config, home)
+        check_patches(method, phases, manifest)
         plan = Plan(method, config, home, manifest, manifest_key, digest_phases(method, config, manifest))
         tracker = open_tracker(config.mlflow, home.uri)
-        with tracker.open_run(_run_key(plan), method.name) as run:
-            _log_inputs(run, plan)
-            records = run_phases(plan, tracker, run)
-            outcome = _finish(plan, tracker, run, records)
-        durable = tracker.backup()
+        try:
+            with tracker.open_run(_run_key(plan), method.name) as run:
+                _log_inputs(run, plan)
+                records = run_phases(plan, tracker, run)
+                outcome = _finish(plan, tracker, run, records)
+        finally:
+            durable = tracker.backup()
     print_closing(outcome, _next_commands(config, outcome))
     return ExitCode.DONE if durable else ExitCode.COMPLETED_WITH_FAILURES
+
+
+def _check_ends(method: Method, config: JobConfig, phases: Sequence[str], home: Store) -> None:
+    """Refuse at once what would otherwise fail after hours: missing weights, no scene, nowhere to write."""
+    method.require_files(phases)
+    if method.product_phase in phases:
+        check_scene(config, method.name)
+    probe = probe_key()
+    home.write_bytes(probe, b"")
+    home.delete(probe)
 
 
 def _finish(plan: Plan, tracker: Tracker, run: Run, records: dict[str, PhaseRecord]) -> dict[str, str]:
     shown_uri = mask_secrets(tracker.tracking_uri)
     where = {"runs": plan.home.uri, "MLflow": shown_uri}
     inputs = ReportInputs(plan=plan, records=records, tracking_uri=shown_uri, run_id=run.run_id)
-    if plan.method.product_phase in records:
-        trained = open_trained(plan)
-        inputs.evaluation = evaluation = compare(plan, trained)
-        means = evaluation.means()
-        _store_evaluation(plan, run, evaluation)
-        work = Path(tempfile.mkdtemp(prefix="rssr-model-"))
-        with_card(trained, plan, means, work / "model")
-        version = register_model(work / "model", plan.config.registry.name, run)
-        inputs.model_uri = f"models:/{plan.config.registry.name}@candidate"
-        model_key = f"models/{plan.config.registry.name}-{plan.digests[plan.method.product_phase][:16]}"
-        plan.home.upload_folder(work / "model", model_key)
-        discard(work)
-        product_uri, inputs.lr_scene, inputs.product = make_product(plan, trained.model)
-        where |= {
-            "model": f"{plan.home.uri}/{model_key}",
-            "registered": f"{version.name} version {version.version}",
-            "product": product_uri,
-        }
-    where["report"] = _publish_report(plan, run, inputs)
+    with tempfile.TemporaryDirectory(prefix="rssr-results-") as name:
+        if plan.method.product_phase in records:
+            where |= _use_model(plan, run, inputs, Path(name))
+        where["report"] = _publish_report(plan, run, inputs, Path(name))
     return where
 
 
-def _publish_report(plan: Plan, run: Run, inputs: ReportInputs) -> str:
-    with tempfile.TemporaryDirectory(prefix="rssr-report-") as name:
-        path = Path(name) / "report.html"
-        write_report(inputs, path)
-        key = f"reports/{plan.method.name}-{run.run_id[:12]}.html"
-        plan.home.upload_file(path, key)
-        run.log_artifact(path)
-    if inputs.product is not None:
-        discard(inputs.product.parent)
+def _use_model(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> dict[str, str]:
+    """Compare the trained model, give it its card, register it and super-resolve the scene with it."""
+    registered_name = plan.config.registry.name
+    trained = open_trained(plan, work)
+    inputs.evaluation = compare(plan, trained)
+    _store_evaluation(plan, run, inputs.evaluation)
+    folder = work / "model"
+    with_card(trained, plan, inputs.evaluation.means(), folder)
+    version = register_model(folder, registered_name, run)
+    inputs.model_uri = f"models:/{registered_name}@candidate"
+    model_key = f"models/{registered_name}-{plan.digests[plan.method.product_phase][:16]}"
+    plan.home.upload_folder(folder, model_key)
+    product_uri, inputs.lr_scene, inputs.product = make_product(plan, load_model(folder), work)
+    return {
+        "model": f"{plan.home.uri}/{model_key}",
+        "registered": f"{version.name} version {version.version}",
+        "product": product_uri,
+    }
+
+
+def _publish_report(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> str:
+    path = work / "report.html"
+    write_report(inputs, path)
+    key = f"reports/{plan.method.name}-{run.run_id[:12]}.html"
+    plan.home.upload_file(path, key)
+    run.log_artifact(path)
     return f"{plan.home.uri}/{key}"
 
 

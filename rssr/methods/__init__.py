@@ -1,6 +1,6 @@
 """The published methods, one folder a paper. Methods never import one another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +44,9 @@ class Method(Protocol):
 
     def build_phase(self, phase: str, inputs: "PhaseInputs") -> "Phase":
         """Build a phase inside the training process."""
+
+    def require_files(self, phases: Sequence[str]) -> None:
+        """Raise a `UserError` when weights that these phases load are missing, before anything is computed."""
 
     def check(self, phase: str, metrics: Mapping[str, float]) -> None:
         """Raise a `UserError` when a finished phase's validation says that later phases cannot build on it."""

@@ -71,6 +71,19 @@ def load_discriminator(folder: str | None) -> Discriminator:
     return Discriminator(DinoFeatures(vit), DINO_WIDTH, len(DINO_DEPTHS))
 
 
+def require_auxiliary(folder: str | None, lpips_weight: float, gan_weight: float) -> None:
+    """Find out at once whether the files that the losses will load are there.
+
+    Raises:
+        WeightsError: Naming the file and the command that makes it.
+    """
+    if lpips_weight > 0:
+        _require(folder, VGG_FILE, "lpips_weight")
+        _require(folder, LPIPS_FILE, "lpips_weight")
+    if gan_weight > 0:
+        _require(folder, DINO_FILE, "gan_weight")
+
+
 def auxiliary_digests(folder: str | None) -> dict[str, str]:
     """SHA-256 of each auxiliary file that is present, by file name.
 
@@ -87,20 +100,28 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _require(folder: str | None, name: str, key: str) -> Path:
+    path = Path(folder or "auxiliary-weights") / name
+    if folder is None or not path.is_file():
+        where = "base_weights.auxiliary is not set" if folder is None else f"{path} does not exist"
+        remedy = f"On a machine with a network run: {_command(path)} ; then set base_weights.auxiliary={path.parent}."
+        raise WeightsError(f"A loss with {key} above 0 needs {name}, but {where}.", f"{remedy} Or set {key} to 0.")
+    return path
+
+
 def _read(folder: str | None, name: str, key: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(folder or "auxiliary-weights") / name
-    command = _COMMANDS[name].format(path=path)
-    if folder is None or not path.is_file():
-        where = "base_weights.auxiliary is not set" if folder is None else f"{path} does not exist"
-        remedy = f"On a machine with a network run: {command} ; then set base_weights.auxiliary={path.parent}."
-        raise WeightsError(f"A loss with {key} above 0 needs {name}, but {where}.", f"{remedy} Or set {key} to 0.")
+    path = _require(folder, name, key)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}.", f"Fetch it again: {command}") from None
+        raise WeightsError(f"{path} cannot be read: {error}.", f"Fetch it again: {_command(path)}") from None
+
+
+def _command(path: Path) -> str:
+    return _COMMANDS[path.name].format(path=path)
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], source: str) -> None:

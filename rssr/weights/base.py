@@ -71,6 +71,18 @@ class BaseLocations:
         return cls(str(folder), str(folder / "taesd"))
 
 
+def require_directories(locations: BaseLocations) -> None:
+    """Find out at once whether directories hold the parts that will be loaded; hub ids are left to the hub.
+
+    Raises:
+        WeightsError: Naming the directory and the part.
+    """
+    parts = [(locations.stable_diffusion, name) for name in ("unet", "vae", "scheduler")]
+    for location, subfolder in (*parts, (locations.taesd, None)):
+        if _is_path(location):
+            _require_configuration(location, subfolder)
+
+
 def create_unet(**config: object) -> Component:
     """UNet2DConditionModel with random weights; values replace Stable Diffusion 2.1's."""
     from diffusers import UNet2DConditionModel
@@ -190,14 +202,17 @@ def _load_plain(load: Callable[..., Any], location: str, subfolder: str | None, 
     try:
         if not _is_path(location):
             return load(location, **arguments)
-        folder = Path(location).expanduser()
-        part = folder / (subfolder or "")
-        if not any(part.glob("*.json")):
-            raise FileNotFoundError(f"{part} holds no configuration")
+        _require_configuration(location, subfolder)
         with quietly():
-            return load(folder, local_files_only=True, **arguments)
+            return load(Path(location).expanduser(), local_files_only=True, **arguments)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _missing(location, subfolder, error) from None
+
+
+def _require_configuration(location: str, subfolder: str | None) -> None:
+    part = Path(location).expanduser() / (subfolder or "")
+    if not any(part.glob("*.json")):
+        raise _missing(location, subfolder, FileNotFoundError(f"{part} holds no configuration"))
 
 
 def _is_path(location: str) -> bool:

@@ -79,8 +79,8 @@ def test_a_finished_phase_is_recognised_with_everything_it_recorded(home: Store,
     assert (record.phase, record.digest) == ("student", DIGEST)
 
 
-def test_the_output_comes_back_as_it_was(home: Store, output: Path) -> None:
-    folder = finished(home, output).fetch_output()
+def test_the_output_comes_back_as_it_was(home: Store, output: Path, tmp_path: Path) -> None:
+    folder = finished(home, output).fetch_output(tmp_path / "work")
     assert {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     } == FILES
@@ -161,7 +161,7 @@ def test_a_commit_that_is_killed_anywhere_is_not_trusted(tmp_path: Path, again: 
 def test_a_new_commit_leaves_nothing_of_the_old_output(home: Store, tmp_path: Path, output: Path) -> None:
     folder = finished(home, output)
     folder.commit(write_output(tmp_path / "other", {"only.txt": b"1"}), **VALUES)
-    assert [path.name for path in folder.fetch_output().iterdir()] == ["only.txt"]
+    assert [path.name for path in folder.fetch_output(tmp_path / "work").iterdir()] == ["only.txt"]
 
 
 def test_equal_outputs_have_equal_digests_and_others_do_not(home: Store, tmp_path: Path, output: Path) -> None:
@@ -209,10 +209,11 @@ def test_a_store_that_does_not_answer_is_an_error_and_not_an_unfinished_phase(tm
         folder.record()
 
 
-def test_the_output_of_an_object_store_is_fetched_to_a_local_folder(output: Path) -> None:
+def test_the_output_of_an_object_store_is_fetched_to_a_local_folder(output: Path, tmp_path: Path) -> None:
     folder = finished(open_store("memory://records/home"), output)
     assert folder.record() is not None
-    fetched = folder.fetch_output()
+    fetched = folder.fetch_output(tmp_path / "work")
+    assert fetched.is_relative_to(tmp_path / "work")
     assert {path.relative_to(fetched).as_posix() for path in fetched.rglob("*") if path.is_file()} == set(FILES)
     folder.forget()
     assert folder.record() is None

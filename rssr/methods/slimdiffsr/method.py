@@ -1,6 +1,6 @@
 """SlimDiffSR as the training job sees it: its phases, what each needs, and its configuration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,8 +12,8 @@ from rssr.methods.slimdiffsr.objectives.student import StudentPhase
 from rssr.methods.slimdiffsr.objectives.teacher import TeacherPhase
 from rssr.methods.slimdiffsr.objectives.uncertainty import UncertaintyPhase
 from rssr.methods.training import TrainingConfig
-from rssr.weights.auxiliary import DINO_FILE, LPIPS_FILE, VGG_FILE, auxiliary_digests
-from rssr.weights.base import BaseLocations
+from rssr.weights.auxiliary import DINO_FILE, LPIPS_FILE, VGG_FILE, auxiliary_digests, require_auxiliary
+from rssr.weights.base import BaseLocations, require_directories
 
 _BUILDERS: Mapping[str, Callable[[SlimDiffSRConfig, BaseLocations, PhaseInputs], Phase]] = MappingProxyType(
     {
@@ -83,6 +83,16 @@ class SlimDiffSRMethod:
             values["auxiliary"] = self._auxiliary_digests(getattr(self.config, phase).reconstruction)
         return values
 
+    def require_files(self, phases: Sequence[str]) -> None:
+        """Refuse settings whose pretrained networks are not there."""
+        weights = self.config.base_weights
+        if weights.stable_diffusion is not None:
+            require_directories(self._pretrained(weights.stable_diffusion))
+        for phase in phases:
+            if phase in ("teacher", "student"):
+                loss: ReconstructionConfig = getattr(self.config, phase).reconstruction
+                require_auxiliary(weights.auxiliary, loss.lpips_weight, loss.gan_weight)
+
     def check(self, phase: str, metrics: Mapping[str, float]) -> None:
         """Refuse stand-ins whose autoencoders lose too much."""
         if phase == "base" and self.config.base is not None:
@@ -106,9 +116,13 @@ class SlimDiffSRMethod:
         weights = self.config.base_weights
         if weights.stable_diffusion is None:
             return BaseLocations.in_folder(inputs.folder("base"))
-        if weights.taesd is None:
+        return self._pretrained(weights.stable_diffusion)
+
+    def _pretrained(self, stable_diffusion: str) -> BaseLocations:
+        taesd = self.config.base_weights.taesd
+        if taesd is None:
             raise ConfigError(
                 "base_weights.stable_diffusion is given but base_weights.taesd is not.",
                 "Give base_weights.taesd the directory or hub id of TAESD (madebyollin/taesd).",
             )
-        return BaseLocations(weights.stable_diffusion, weights.taesd)
+        return BaseLocations(stable_diffusion, taesd)
