@@ -1,5 +1,7 @@
 """What every training job is configured by; each method's job adds its phases."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipelines.cluster import RayConfig
@@ -49,6 +51,9 @@ class ProductConfig(Config):
     """Side of an inference tile, LR pixels; goes to the model's card."""
     halo: int = Field(default=16, ge=0)
     """Context on each side of a tile, LR pixels; goes to the model's card."""
+    color_match: Literal["none", "scene"] = "scene"
+    """Whether each band's mean and deviation are brought to those of the LR scene, once per scene so that tiles do
+    not differ; goes to the model's card. Reported metrics are measured without it."""
 
 
 class RegistryConfig(Config):

@@ -166,6 +166,7 @@ def _promised_card(config: JobConfig, method: str) -> ModelCard:
         scale_range=config.data.scale_range,
         tile_size=config.product.tile_size,
         halo=config.product.halo,
+        color_match=config.product.color_match,
         licence=config.registry.licence,
         notes="Generative: the output shows plausible detail, not measured detail.",
     )
