@@ -73,7 +73,8 @@ def test_the_whole_student_and_the_adapters_are_trained_and_nothing_else(
 
 def watched(phase: StudentPhase) -> tuple[nn.Module, list[bool]]:
     """The teacher inside the phase, and whether its results carried a graph."""
-    teacher: nn.Module = phase.objectives()["student"]._teacher[0]  # type: ignore[index, union-attr, assignment]
+    objective: Any = phase.objectives()["student"]
+    teacher: nn.Module = objective._teacher[0]
     graphs: list[bool] = []
     for name, module in teacher.named_modules():
         if name.startswith("unet.") and name.count(".") == 1:
