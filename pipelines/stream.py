@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.plan import Plan, StreamSpec
+from pipelines.plan import Plan, StreamSpec, share_of_batch
 from pipelines.stages import degrade, read
 from pipelines.stages.degrade import Degrade
 from pipelines.stages.read import ReadPatches
@@ -50,6 +50,8 @@ RESOURCES = read.RESOURCES.together(degrade.RESOURCES)
 # One dataset holds a block of a few bytes for each of its micro-batches, which costs about 1 ms and 4 KB each where
 # the dataset is built. A new one, every so many, costs seconds; the stream pauses once in minutes or hours.
 _MICRO_BATCHES_PER_DATASET = 2048
+_TASK_BYTES = 8 * 2**20  # of HR pixels that a task computes; large batches go alone
+_MAX_BATCHES_PER_TASK = 8
 _MAX_ACTORS = 16  # a worker; more than a GPU's worth of degradation
 _NUM_PREFETCHED = 2
 _ERROR = "error"
@@ -165,7 +167,9 @@ def ray_dataset(
     num_cpus, num_actors = _share_of_cluster(world_size)
     if not numbers:
         return ray.data.from_blocks([_table_of_numbers([])])
-    dataset = ray.data.from_blocks([_table_of_numbers([number]) for number in numbers]).map_batches(
+    each = _batches_per_task(spec, world_size)
+    blocks = [_table_of_numbers(list(numbers[first : first + each])) for first in range(0, len(numbers), each)]
+    dataset = ray.data.from_blocks(blocks).map_batches(
         _MakeRow,
         fn_constructor_args=(inputs, rank, world_size, StorageSettings.from_environment()),
         batch_size=1,
@@ -219,6 +223,13 @@ def unpack_batch(table: pa.Table) -> Batch:
         "index": np.array(table["index"][0].as_py(), dtype=np.int64),
         "key": list(table["key"][0].as_py()),
     }
+
+
+def _batches_per_task(spec: StreamSpec, world_size: int) -> int:
+    """Batches that one Ray task computes: a task costs tens of milliseconds, as much as a small batch itself."""
+    share = share_of_batch(spec.global_batch_size, world_size)
+    batch_bytes = 3 * spec.largest_patch_size**2 * share
+    return int(min(max(_TASK_BYTES // batch_bytes, 1), _MAX_BATCHES_PER_TASK))
 
 
 class _MakeRow(MakeBatch):

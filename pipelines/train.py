@@ -205,7 +205,6 @@ def _run(task: TrainTask, context: TrainContext, on_step: StepListener | None) -
 def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepListener | None) -> None:
     torch.set_num_threads(task.num_threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a check for bugs that costs a pass over memory
     home = open_store(task.home_uri)
     method = build_method(task.method, task.method_values)
     folders = {name: _folder(task, name).fetch_output(work) for name in method.needed_phases(task.phase)}
