@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from rssr.errors import ConfigError, UserError
 
 log = logging.getLogger(__name__)
 
+_LOCAL = "local"
+_PATIENCE_S = 5.0
 # Set by Ray for the entry point of a submitted job.
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
@@ -21,8 +24,8 @@ class RayConfig(Config):
     """How to reach Ray."""
 
     address: str | None = None
-    """Cluster address (`auto`, `HOST:PORT`, `ray://HOST:PORT`); null uses the cluster that runs this job, else
-    starts a local instance."""
+    """Cluster address (`auto`, `HOST:PORT`, `ray://HOST:PORT`); null uses the cluster that runs this job or that
+    RAY_ADDRESS names, else starts a local instance."""
     num_cpus: int | None = Field(default=None, ge=2)
     """CPU cores of a local instance; null takes all of the machine's, and at least 2."""
     object_store_bytes: int = Field(default=512 * 2**20, ge=80 * 2**20)
@@ -60,12 +63,13 @@ def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
         yield
         return
     _quieten()
-    address = config.address or ("auto" if inside_ray_job() else None)
+    address = cluster_address(config)
+    require_answer(address)
     try:
-        if address is None:
-            num_cpus = config.num_cpus or max(2, os.cpu_count() or 2)
+        if address == _LOCAL:
             ray.init(
-                num_cpus=num_cpus,
+                address=_LOCAL,
+                num_cpus=_num_local_cpus(config),
                 object_store_memory=config.object_store_bytes,
                 include_dashboard=False,
                 log_to_driver=False,  # workers report through the board, MLflow and their exceptions
@@ -73,15 +77,73 @@ def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
             )
         else:
             ray.init(address=address, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        raise UserError(
-            f"No Ray cluster answers at {address}: {error}.",
-            "Start one with `ray start --head`, or leave ray.address unset for a local instance.",
-        ) from None
+    except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
+        raise _no_answer(address, error) from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def require_room(config: RayConfig, num_workers: int, num_cpus: float, num_gpus: float) -> None:
+    """Refuse more workers than a local instance can hold: Ray would wait for ever. Clusters may grow.
+
+    Args:
+        config: How Ray is reached.
+        num_workers: Training workers.
+        num_cpus: CPU cores that each reserves.
+        num_gpus: GPUs that each reserves.
+
+    Raises:
+        ConfigError: With what is asked for and what is there.
+    """
+    if num_workers == 0 or cluster_address(config) != _LOCAL:
+        return
+    import torch
+
+    wanted = {"CPU cores": num_workers * num_cpus, "GPUs": num_workers * num_gpus}
+    present = {"CPU cores": _num_local_cpus(config), "GPUs": torch.cuda.device_count() if num_gpus > 0 else 0}
+    for kind, number in wanted.items():
+        if number > present[kind]:
+            raise ConfigError(
+                f"num_workers={num_workers} needs {number:g} {kind}, but a local Ray instance has {present[kind]}.",
+                "Lower num_workers or what a worker reserves (worker.num_cpus, worker.num_gpus), or give the "
+                "ray.address of a larger cluster.",
+            )
+
+
+def cluster_address(config: RayConfig) -> str:
+    """The configured cluster, else the environment's, else the one that runs this job, else `local`."""
+    return config.address or os.environ.get("RAY_ADDRESS") or ("auto" if inside_ray_job() else _LOCAL)
+
+
+def _num_local_cpus(config: RayConfig) -> int:
+    return config.num_cpus or max(2, os.cpu_count() or 2)
+
+
+def require_answer(address: str) -> None:
+    """Find out within seconds whether something answers; Ray would go on trying for minutes.
+
+    Raises:
+        UserError: Nothing does, or this is no address.
+    """
+    if address in (_LOCAL, "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        raise UserError(f"'{address}' is no address of a Ray cluster.", "Write HOST:PORT, ray://HOST:PORT or auto.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(address, error) from None
+
+
+def _no_answer(address: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split()).rstrip(".")
+    return UserError(
+        f"No Ray cluster answers at {address}: {reason}.",
+        "Start one with `ray start --head`, or leave ray.address and RAY_ADDRESS unset for a local instance.",
+    )
 
 
 def _quieten() -> None:

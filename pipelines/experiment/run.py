@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.cluster import inside_ray_job, ray_session, require_durable_output
+from pipelines.cluster import inside_ray_job, ray_session, require_durable_output, require_room
 from pipelines.evaluate import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
@@ -54,7 +54,8 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
 
 
 def _check_ends(method: Method, config: JobConfig, phases: Sequence[str], home: Store) -> None:
-    """Refuse at once what would otherwise fail after hours: missing weights, no scene, nowhere to write."""
+    """Refuse at once what would otherwise fail after hours, or wait for ever."""
+    require_room(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
     method.require_files(phases)
     if method.product_phase in phases:
         check_scene(config, method.name)

@@ -1,7 +1,19 @@
+import socket
+import time
+
 import pytest
 
-from pipelines.cluster import RayConfig, inside_ray_job, ray_session, require_durable_output
-from rssr.errors import ConfigError
+from pipelines.cluster import (
+    RayConfig,
+    cluster_address,
+    inside_ray_job,
+    ray_session,
+    require_answer,
+    require_durable_output,
+    require_room,
+)
+from rssr.errors import ConfigError, UserError
+from tests.conftest import free_port
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 RELATIVE = ["runs", "./runs", "../runs", ".", "file://runs/a"]
@@ -55,3 +67,51 @@ def test_a_session_inside_a_session_leaves_the_outer_one_alone(ray_cluster: str)
     with ray_session(RayConfig(address="nowhere:1")):
         assert ray.get_runtime_context().gcs_address == ray_cluster
     assert ray.is_initialized()
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_does_not_answer_is_named_within_seconds(scheme: str) -> None:
+    address = f"{scheme}127.0.0.1:{free_port()}"
+    started_s = time.monotonic()
+    with pytest.raises(UserError, match=f"No Ray cluster answers at {address}"):
+        require_answer(address)
+    assert time.monotonic() - started_s < 10
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://127.0.0.1", "127.0.0.1:", ":6379"])
+def test_an_address_is_host_and_port(address: str) -> None:
+    with pytest.raises(UserError, match="HOST:PORT"):
+        require_answer(address)
+
+
+def test_a_listening_port_is_an_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        require_answer(f"127.0.0.1:{server.getsockname()[1]}")
+    for found_by_ray in ("auto", "local"):
+        require_answer(found_by_ray)
+
+
+def test_the_configured_cluster_comes_before_the_environments_and_a_local_one_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(JOB_VARIABLE, raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert cluster_address(RayConfig()) == "local"
+    monkeypatch.setenv(JOB_VARIABLE, "{}")
+    assert cluster_address(RayConfig()) == "auto"
+    monkeypatch.setenv("RAY_ADDRESS", "there:6379")
+    assert cluster_address(RayConfig()) == "there:6379"
+    assert cluster_address(RayConfig(address="here:6379")) == "here:6379"
+
+
+def test_more_workers_than_a_local_instance_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv(JOB_VARIABLE, raising=False)
+    local = RayConfig(num_cpus=4)
+    require_room(local, num_workers=2, num_cpus=2, num_gpus=0)
+    with pytest.raises(ConfigError, match=r"needs 6 CPU cores.*has 4"):
+        require_room(local, num_workers=3, num_cpus=2, num_gpus=0)
+    with pytest.raises(ConfigError, match="needs 1000 GPUs"):
+        require_room(local, num_workers=1, num_cpus=1, num_gpus=1000)
+    require_room(local, num_workers=0, num_cpus=8, num_gpus=0)
+    require_room(RayConfig(address="elsewhere:6379"), num_workers=100, num_cpus=8, num_gpus=8)
