@@ -141,7 +141,10 @@ def ray_stream(inputs: StreamInputs, start_step: int, rank: int = 0, world_size:
     spec = inputs.spec
     steps_each = max(1, _MICRO_BATCHES_PER_DATASET // spec.micro_batches_per_step)
     for first in range(start_step, spec.num_steps, steps_each):
-        yield from ray_batches(ray_dataset(inputs, first, rank, world_size, stop_step=first + steps_each))
+        dataset = ray_dataset(inputs, first, rank, world_size, stop_step=first + steps_each)
+        # A split of one part is executed by an actor of its own. Iterating over the dataset itself would run Ray's
+        # scheduling loop in a thread of the training process, which waits for the interpreter at every operation.
+        yield from ray_batches(dataset.streaming_split(1)[0])
 
 
 def ray_dataset(
