@@ -13,7 +13,8 @@ other ways were considered:
 - Datasets handed to the trainer (`datasets={"train_0": ...}`, `DataConfig(datasets_to_split=[])`, then
   `get_dataset_shard(f"train_{rank}")` and `ray_batches`) give the same batches, but are built before the training
   function knows from which step and with how many workers it goes on after a failure.
-- `streaming_split` gives blocks to whichever worker asks first: timing would decide who trains on what.
+- `streaming_split` over several workers gives blocks to whichever asks first: timing would decide who trains on
+  what. Split into one part it only moves Ray's scheduling into an actor of its own, which is how it is used here.
 - `ray.data.range` as the source needs a CPU of its own for its read tasks, which a machine of two CPUs with one
   training worker and one data actor does not have. Blocks put by the consumer need none.
 
@@ -47,8 +48,8 @@ Pixels = npt.NDArray[np.uint8]
 
 RESOURCES = read.RESOURCES.together(degrade.RESOURCES)
 
-# One dataset holds a block of a few bytes for each of its micro-batches, which costs about 1 ms and 4 KB each where
-# the dataset is built. A new one, every so many, costs seconds; the stream pauses once in minutes or hours.
+# One dataset holds a block of a few bytes for each of its tasks, which costs about 1 ms and 4 KB each where the
+# dataset is built. A new one, every so many, costs seconds; the stream pauses once in minutes or hours.
 _MICRO_BATCHES_PER_DATASET = 2048
 _TASK_BYTES = 8 * 2**20  # of HR pixels that a task computes; large batches go alone
 _MAX_BATCHES_PER_TASK = 8
