@@ -27,6 +27,7 @@ from pipelines.report import (
     prose,
     table,
 )
+from pipelines.tracking.code_version import code_version_tags
 from pipelines.tracking.secrecy import mask_secrets
 from rssr.configuration import to_yaml
 from rssr.images import RgbImage, decode_image
@@ -36,7 +37,7 @@ from rssr.raster import read_raster
 
 _MAX_SKIPPED = 50
 _MAX_POINTS = 150  # of a curve
-_VERSIONS = ("rssr", "torch", "diffusers", "peft", "ray", "mlflow")
+_LIBRARIES = ("torch", "diffusers", "peft", "ray", "mlflow")
 
 
 @dataclass
@@ -187,7 +188,9 @@ def _images(plan: Plan) -> Iterable[Part]:
 
 
 def _provenance(inputs: ReportInputs) -> Iterable[Part]:
-    yield facts({name: version(name) for name in _VERSIONS})
+    code = code_version_tags()
+    rssr = {"rssr": code["rssr.version"], "commit": code.get("mlflow.source.git.commit", "unknown")}
+    yield facts(rssr | {name: version(name) for name in _LIBRARIES})
     yield facts({"MLflow store": inputs.tracking_uri, "MLflow run": inputs.run_id})
     yield listing(mask_secrets(to_yaml(inputs.plan.config)), "Resolved configuration")
 

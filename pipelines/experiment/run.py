@@ -11,7 +11,7 @@ from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
 from pipelines.experiment.report import ReportInputs, write_report
 from pipelines.experiment.results import check_scene, compare, make_product, open_trained, with_card
-from pipelines.experiment.training import Plan, digest_phases, run_phases, selected_phases
+from pipelines.experiment.training import Plan, check_inputs, digest_phases, run_phases, selected_phases
 from pipelines.phase_records import PhaseRecord
 from pipelines.progress import print_closing
 from pipelines.storage import Store, open_store
@@ -41,6 +41,7 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
         manifest, manifest_key = find_images(config, home)
         check_patches(method, phases, manifest)
         plan = Plan(method, config, home, manifest, manifest_key, digest_phases(method, config, manifest))
+        check_inputs(plan)
         tracker = open_tracker(config.mlflow, home.uri)
         try:
             with tracker.open_run(_run_key(plan), method.name) as run:

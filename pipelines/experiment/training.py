@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.datasets.manifest import Manifest
 from pipelines.experiment.config import JobConfig
+from pipelines.loop.history import as_reported
 from pipelines.phase_records import PhaseFolder, PhaseRecord
 from pipelines.progress import Progress
 from pipelines.storage import Store
@@ -84,16 +85,32 @@ def selected_phases(method: Method, config: JobConfig) -> tuple[str, ...]:
     return tuple(name for name in method.phases if name in wanted and method.is_needed(name))
 
 
+def check_inputs(plan: Plan) -> None:
+    """Find out before the first phase whether all that the selected phases build on is selected too, or finished.
+
+    Raises:
+        ConfigError: Naming the phase to run first.
+    """
+    selected = selected_phases(plan.method, plan.config)
+    for phase in selected:
+        for name in plan.method.needed_phases(phase):
+            if name not in selected and plan.folder(name).record() is None:
+                raise ConfigError(
+                    f"Phase {phase} builds on phase {name}, which is not finished for this configuration and data.",
+                    f"Run phases=[{name}] first with the same keys, or leave phases unset to run all.",
+                )
+
+
 def run_phases(plan: Plan, tracker: Tracker, parent: Run) -> dict[str, PhaseRecord]:
     """Run the selected phases that are not finished; returns the records of all that are."""
     selected = selected_phases(plan.method, plan.config)
     _forget(plan, selected)
     records: dict[str, PhaseRecord] = {}
     for phase in selected:
-        _require_inputs(plan, phase)
         record = plan.folder(phase).record()
         if record is not None:
             log.info("phase %s is finished already (digest %s)", phase, plan.digests[phase][:12])
+            _complete_run(plan, record, tracker, parent)
         else:
             record = _run_phase(plan, phase, tracker, parent)
         _check(plan, phase, record)
@@ -118,6 +135,18 @@ def _run_phase(plan: Plan, phase: str, tracker: Tracker, parent: Run) -> PhaseRe
         tracker.backup()
     log.info("phase %s took %.0f s: %s", phase, time.monotonic() - start, _in_words(record.validation))
     return record
+
+
+def _complete_run(plan: Plan, record: PhaseRecord, tracker: Tracker, parent: Run) -> None:
+    """Give a phase's MLflow run its end, where the job was killed between the phase's own and that."""
+    run_key = _run_key(plan, record.phase, parent)
+    if not tracker.is_unfinished(run_key):
+        return
+    with tracker.open_run(run_key, record.phase, parent=parent) as run:
+        with run.metric_buffer() as buffer:  # leaves out what has arrived
+            for metrics, step in as_reported(record.losses, record.validations):
+                buffer.put(metrics, step)
+        _log_outcome(plan, record.phase, record, run)
 
 
 def _task(plan: Plan, phase: str, tracking_uri: str, run_id: str) -> TrainTask:
@@ -154,15 +183,6 @@ def _forget(plan: Plan, phases: tuple[str, ...]) -> None:
     if plan.config.fresh:
         for phase in phases:
             plan.folder(phase).forget()
-
-
-def _require_inputs(plan: Plan, phase: str) -> None:
-    for name in plan.method.needed_phases(phase):
-        if plan.folder(name).record() is None:
-            raise ConfigError(
-                f"Phase {phase} builds on phase {name}, which is not finished for this configuration and data.",
-                f"Run phases=[{name}] first with the same keys, or leave phases unset to run all.",
-            )
 
 
 def _check(plan: Plan, phase: str, record: PhaseRecord) -> None:

@@ -1,7 +1,7 @@
 """Logged losses and validations of a run, kept in its checkpoints so that curves survive interruptions."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -73,3 +73,12 @@ class History:
         history._sums = dict(values["sums"])
         history._counts = dict(values["counts"])
         return history
+
+
+def as_reported(
+    losses: Iterable[Mapping[str, float]], validations: Iterable[Mapping[str, float]]
+) -> Iterator[tuple[dict[str, float], int]]:
+    """Metrics and step of everything in a history, named as it was reported; losses come first."""
+    for prefix, rows in (("", losses), ("validation/", validations)):
+        for row in rows:
+            yield {f"{prefix}{name}": value for name, value in row.items() if name != "step"}, int(row["step"])

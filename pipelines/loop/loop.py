@@ -13,7 +13,7 @@ from torch import Tensor
 from pipelines.loop.batches import BatchSource, group_by_step, to_batch
 from pipelines.loop.checkpoints import Checkpoint, CheckpointStore
 from pipelines.loop.context import TrainContext
-from pipelines.loop.history import History
+from pipelines.loop.history import History, as_reported
 from pipelines.loop.optimizers import build_optimizer, clip_gradients, set_learning_rate
 from rssr.errors import TrainingDiverged
 from rssr.methods.phase import Average, Batch, Objective, Phase
@@ -177,6 +177,8 @@ class TrainingLoop:
             average.target.load_state_dict(checkpoint.tensors[f"average-{number}"])
         self._history = History.from_json(checkpoint.progress)
         self._step = checkpoint.step
+        for metrics, step in as_reported(self._history.losses, self._history.validations):
+            self._context.report(metrics, step)  # a killed process may not have delivered it; sinks know what they hold
         log.info("phase %s goes on after step %d", self._phase.name, self._step)
 
     def _active_steps(self, name: str) -> range:

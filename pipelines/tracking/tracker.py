@@ -78,6 +78,11 @@ class Tracker:
             run.start_system_metrics(self._config.system_metrics_interval_s)
         return run
 
+    def is_unfinished(self, run_key: str) -> bool:
+        """Whether an earlier process began the run of this key and did not get to its end."""
+        run_id = self._first_run(run_key)
+        return run_id is not None and self.client.get_run(run_id).info.status != "FINISHED"
+
     def backup(self) -> bool:
         """Make the store durable where it is a local file of a remote output; see `TrackingLocation.backup`."""
         return self.location.backup()

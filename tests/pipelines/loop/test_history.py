@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.loop.history import History
+from pipelines.loop.history import History, as_reported
 
 TERMS = st.dictionaries(st.sampled_from(["loss", "l1", "mmd"]), st.floats(allow_nan=False), min_size=1)
 
@@ -89,3 +89,13 @@ def test_the_last_validation_is_the_newest_without_its_step() -> None:
     history.add_validation(9, {"psnr_db": 21.0})
     assert history.last_validation() == {"psnr_db": 21.0}
     assert [entry["step"] for entry in history.validations] == [5.0, 9.0]
+
+
+def test_a_history_is_told_again_as_it_was_reported() -> None:
+    history = History()
+    for step in (1, 2):
+        history.add({"loss": float(step)})
+        history.log(step, 1)
+    history.add_validation(2, {"psnr_db": 20.0})
+    told = list(as_reported(history.losses, history.validations))
+    assert told == [({"loss": 1.0}, 1), ({"loss": 2.0}, 2), ({"validation/psnr_db": 20.0}, 2)]

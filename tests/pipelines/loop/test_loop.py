@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.loop.checkpoints import CheckpointStore
-from pipelines.loop.context import LocalContext
+from pipelines.loop.context import LocalContext, MetricSink
 from pipelines.loop.loop import LoopInputs, LoopResult, TrainingLoop
 from pipelines.storage import open_store
 from rssr.errors import TrainingDiverged
@@ -98,12 +98,27 @@ class Stream:
                 yield {"lr": images, "hr": images[:, ::-1], "scale": 1.0, "step": step, "micro_batch": micro}
 
 
-def train(folder: Path, stream: Stream | None = None, phase: ToyPhase | None = None) -> tuple[ToyPhase, LoopResult]:
+class Sink:
+    """Remembers what was reported."""
+
+    def __init__(self) -> None:
+        self.reported: list[tuple[dict[str, float], int]] = []
+
+    def put(self, metrics: Mapping[str, float], step: int) -> None:
+        self.reported.append((dict(metrics), step))
+
+    def steps(self, name: str) -> list[int]:
+        return [step for metrics, step in self.reported if name in metrics]
+
+
+def train(
+    folder: Path, stream: Stream | None = None, phase: ToyPhase | None = None, sink: MetricSink | None = None
+) -> tuple[ToyPhase, LoopResult]:
     phase = phase or ToyPhase()
     held_out = [Batch(torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8), 1.0)]
     checkpoints = CheckpointStore(open_store(str(folder)), keep=2)
     inputs = LoopInputs(phase, stream or Stream(), held_out, checkpoints, seed=11)
-    return phase, TrainingLoop(inputs, LocalContext()).run()
+    return phase, TrainingLoop(inputs, LocalContext(sink)).run()
 
 
 def fingerprint(phase: ToyPhase) -> str:
@@ -123,6 +138,15 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, dies_at: int
     assert fingerprint(resumed) == fingerprint(undisturbed)
     assert result.history.losses == expected.history.losses
     assert result.history.validations == expected.history.validations
+
+
+def test_a_resumed_run_reports_again_what_a_killed_process_may_not_have_delivered(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Stream(dies_at=6))
+    sink = Sink()
+    _, result = train(tmp_path, sink=sink)
+    assert sink.steps("loss/main") == [int(row["step"]) for row in result.history.losses]
+    assert sink.steps("validation/error") == [int(row["step"]) for row in result.history.validations]
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path: Path) -> None:

@@ -109,6 +109,17 @@ def test_a_deleted_experiment_is_reported(tracker: Tracker, output: Path) -> Non
         open_tracker(QUIET, str(output))
 
 
+def test_a_run_is_unfinished_until_it_has_ended(tracker: Tracker) -> None:
+    assert not tracker.is_unfinished("key")
+    run = tracker.open_run("key", "name")
+    assert tracker.is_unfinished("key")
+    run.finish()
+    assert not tracker.is_unfinished("key")
+    with pytest.raises(KeyboardInterrupt), tracker.open_run("key", "name"):
+        raise KeyboardInterrupt
+    assert tracker.is_unfinished("key")
+
+
 @pytest.mark.parametrize("key", ["", "it's", "a b", "x" * 501])
 def test_keys_that_could_be_misread_are_refused(tracker: Tracker, key: str) -> None:
     with pytest.raises(ValueError, match="not a run key"):
