@@ -1,4 +1,4 @@
-"""One undisturbed run of the smallest job, shared by the tests that compare with it."""
+"""Runs of the smallest job that several tests look at."""
 
 import pytest
 

@@ -1,14 +1,18 @@
 """Running the smallest job as a user does: in a process of its own."""
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "data" / "tiny_slimdiffsr.yaml"
+TIMEOUT_S = 400  # a busy machine
+_LEFT_OUT = ("AWS_", "MLFLOW_", "RAY_ADDRESS", "RAY_AUTH", "RSSR_", "XDG_STATE_HOME")
 
 
 @dataclass(frozen=True)
@@ -20,33 +24,53 @@ class Finished:
     err: str
 
 
-Runner = Callable[..., Finished]
-
-
-def job_command(*arguments: str) -> list[str]:
-    """The command line of the smallest SlimDiffSR job."""
-    return [sys.executable, str(ROOT / "jobs" / "slimdiffsr.py"), str(TINY), *arguments]
-
-
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """One thread, no hub, and nothing left over from other tests' servers."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_", "RAY_ADDRESS"))
-    }
-    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **(extra or {})}
-
-
-def run_job(*arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 240) -> Finished:
-    """Run the smallest job to its end."""
-    done = subprocess.run(
-        job_command(*arguments), capture_output=True, text=True, timeout=timeout_s, env=environment(env), cwd=ROOT
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
-
-
 @dataclass(frozen=True)
 class Run:
     """A finished run and where it lies."""
 
     folder: Path
     result: Finished
+
+
+def job_command(*arguments: str, preset: Path = TINY) -> list[str]:
+    """The command line of a SlimDiffSR job."""
+    return [sys.executable, str(ROOT / "jobs" / "slimdiffsr.py"), str(preset), *arguments]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """One thread, no hub, and nothing left over from other tests' servers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **(extra or {})}
+
+
+def run_job(*arguments: str, preset: Path = TINY, env: Mapping[str, str] | None = None) -> Finished:
+    """Run a job to its end."""
+    command = job_command(*arguments, preset=preset)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment(env), cwd=ROOT, check=False
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def phase_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every output file of every finished phase, by `phase/file`."""
+    digests = {}
+    for done in sorted(folder.glob("phases/*/done.json")):
+        record = json.loads(done.read_text())
+        digests |= {f"{record['phase']}/{name}": digest for name, digest in record["files"].items()}
+    return digests
+
+
+def mlflow_runs(database: Path) -> list[tuple[str, str]]:
+    """Name and status of every MLflow run, sorted."""
+    with sqlite3.connect(database) as connection:
+        return sorted(connection.execute("SELECT name, status FROM runs").fetchall())
+
+
+def paragraph(result: Finished) -> str:
+    """The error of a job that refused its input; fails unless it is one paragraph without a traceback."""
+    assert result.status == 2, result.err
+    assert "Traceback" not in result.err
+    *_, message = result.err.partition("Error: ")
+    assert len(message.strip().splitlines()) == 1, result.err
+    return message

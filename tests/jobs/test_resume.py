@@ -1,0 +1,56 @@
+"""Killed at any moment, the same command goes on and ends with the weights of an undisturbed run."""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.running import TIMEOUT_S, Run, environment, job_command, mlflow_runs, phase_digests, run_job
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "phases", "longest_s"),
+    [(0, ("base", "student", "teacher", "uncertainty"), 6.0), (1, ("base", "uncertainty"), 3.0)],
+)
+def test_killed_at_a_random_moment_it_ends_with_the_same_weights(
+    undisturbed: Run, tmp_path: Path, num_workers: int, phases: tuple[str, ...], longest_s: float
+) -> None:
+    arguments = (f"num_workers={num_workers}", f"output.uri={tmp_path}", f"phases=[{','.join(phases)}]")
+    start_and_kill(arguments, tmp_path, wait_s=random.Random(num_workers).uniform(0, longest_s))
+    resumed = run_job(*arguments)
+    assert resumed.status == 0, resumed.err
+    expected = {name: digest for name, digest in phase_digests(undisturbed.folder).items() if name.startswith(phases)}
+    assert phase_digests(tmp_path) == expected
+    assert mlflow_runs(tmp_path / "mlflow.db") == sorted((name, "FINISHED") for name in [*phases, "slimdiffsr"])
+    assert logged_losses(tmp_path, phases) == logged_losses(undisturbed.folder, phases)
+
+
+def logged_losses(folder: Path, phases: tuple[str, ...]) -> list[tuple[str, str, int, float]]:
+    """Run, metric, step and value of every loss in the MLflow store."""
+    query = "SELECT name, key, step, value FROM metrics JOIN runs USING (run_uuid) WHERE key LIKE 'loss/%'"
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        return sorted(row for row in connection.execute(query) if row[0] in phases)
+
+
+def start_and_kill(arguments: tuple[str, ...], folder: Path, wait_s: float) -> None:
+    """Kill -9 the job some time after its first checkpoint."""
+    with subprocess.Popen(
+        job_command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment(), text=True
+    ) as job:
+        try:
+            _await_checkpoint(folder, job)
+            time.sleep(wait_s)
+        finally:
+            job.send_signal(signal.SIGKILL)
+
+
+def _await_checkpoint(folder: Path, job: "subprocess.Popen[str]") -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not list(folder.glob("phases/*/checkpoints/*/index.json")):
+        assert job.poll() is None, job.communicate()[1]
+        assert time.monotonic() < deadline_s, "no checkpoint"
+        time.sleep(0.05)
