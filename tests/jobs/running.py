@@ -43,11 +43,11 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **(extra or {})}
 
 
-def run_job(*arguments: str, preset: Path = TINY, env: Mapping[str, str] | None = None) -> Finished:
+def run_job(*arguments: str, preset: Path = TINY, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Finished:
     """Run a job to its end."""
     command = job_command(*arguments, preset=preset)
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment(env), cwd=ROOT, check=False
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment(env), cwd=cwd, check=False
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 
