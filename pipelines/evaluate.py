@@ -54,12 +54,13 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """One held-out image with what each model made of it; kept for the report's panels."""
+    """One held-out image with what each model made of it at one scale; kept for the report's panels."""
 
     key: str
     lr: Pixels
     hr: Pixels
     sr: dict[str, Pixels]
+    scale: float
 
 
 @dataclass
@@ -67,17 +68,38 @@ class Evaluation:
     """Results of all models on all images.
 
     Attributes:
-        rows: One entry an image and model: `key`, `model` and the metrics.
+        rows: One entry an image, model and scale: `key`, `model`, `scale` and the metrics.
         examples: A few images for panels.
     """
 
     rows: list[dict[str, float | str]] = field(default_factory=list)
     examples: list[EvaluatedImage] = field(default_factory=list)
 
-    def means(self) -> dict[str, dict[str, float]]:
-        """Mean of each metric by model, in order of first appearance; an infinite PSNR counts as 100 dB."""
-        models = list(dict.fromkeys(str(row["model"]) for row in self.rows))
-        return {model: self._means_of(model) for model in models}
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Scales that were measured, ascending."""
+        return tuple(sorted({float(row["scale"]) for row in self.rows}))
+
+    def means(self, scale: float | None = None) -> dict[str, dict[str, float]]:
+        """Mean of each metric by model, in order of first appearance; an infinite PSNR counts as 100 dB.
+
+        Args:
+            scale: Of this scale alone; None takes all rows.
+        """
+        rows = [row for row in self.rows if scale is None or row["scale"] == scale]
+        models = list(dict.fromkeys(str(row["model"]) for row in rows))
+        return {model: _means_of([row for row in rows if row["model"] == model]) for model in models}
+
+    def labelled_means(self) -> dict[str, dict[str, float]]:
+        """`means` by model, or by `MODEL/xSCALE` where several scales were measured: no mean is over scales."""
+        if len(self.scales) < 2:
+            return self.means()
+        return {f"{model}/x{scale:g}": values for scale in self.scales for model, values in self.means(scale).items()}
+
+    def add(self, other: "Evaluation") -> None:
+        """Take over the rows and examples of another evaluation."""
+        self.rows += other.rows
+        self.examples += other.examples
 
     def to_parquet(self) -> bytes:
         """The rows as a Parquet file."""
@@ -87,11 +109,6 @@ class Evaluation:
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(self.rows), buffer)
         return buffer.getvalue()
-
-    def _means_of(self, model: str) -> dict[str, float]:
-        rows = [row for row in self.rows if row["model"] == model]
-        names = [name for name in rows[0] if name not in ("key", "model")]
-        return {name: fmean(_finite(float(row[name])) for row in rows) for name in names}
 
 
 def evaluate(
@@ -142,7 +159,8 @@ def _measure(
     rows: list[dict[str, float | str]] = []
     for model, upscale in upscalers.items():
         sr = upscale(image.lr.copy(), (image.hr.shape[0], image.hr.shape[1]))
-        rows.append({"key": image.key, "model": model, **measure({"sr": sr, "hr": image.hr})})
+        measured = measure({"sr": sr, "hr": image.hr})
+        rows.append({"key": image.key, "model": model, "scale": image.scale, **measured})
         image.sr[model] = sr
     return rows
 
@@ -153,7 +171,7 @@ def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec) -> EvaluatedIma
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     hr = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     lr = degrade(hr, spec.scale, spec.degradation, derive_seed(spec.seed, "evaluation", key))
-    return EvaluatedImage(key, lr, hr, {})
+    return EvaluatedImage(key, lr, hr, {}, spec.scale)
 
 
 def constant_colour(lr: Pixels, size: tuple[int, int]) -> Pixels:
@@ -184,6 +202,11 @@ def _cropped_side(side: int, spec: EvaluationSpec) -> int:
         if output_size(lr_size((kept, kept), spec.scale), spec.scale) == (kept, kept):
             return kept
     return 0
+
+
+def _means_of(rows: Sequence[Mapping[str, float | str]]) -> dict[str, float]:
+    names = [name for name in rows[0] if name not in ("key", "model", "scale")]
+    return {name: fmean(_finite(float(row[name])) for row in rows) for name in names}
 
 
 def _finite(value: float) -> float:

@@ -9,6 +9,8 @@ from rssr.degradation.config import DegradationConfig
 
 SAMPLE_URI = "sample"
 
+_PUBLISHED_SCALES = (2.0, 3.4, 4.0, 8.0)  # where the papers report figures
+
 
 def _require_scale(scale: float | tuple[float, float]) -> float | tuple[float, float]:
     low, high = scale if isinstance(scale, tuple) else (scale, scale)
@@ -69,6 +71,17 @@ class DataConfig(Config):
     def scale_range(self) -> tuple[float, float]:
         """Smallest and largest scale; equal where it is fixed."""
         return self.scale if isinstance(self.scale, tuple) else (self.scale, self.scale)
+
+    @property
+    def test_scales(self) -> tuple[float, ...]:
+        """Scales at which held-out images stand for the whole range, ascending.
+
+        Both ends and the published scales between them, but for 1, at which nothing is enlarged; the one scale where
+        it is fixed.
+        """
+        low, high = self.scale_range
+        within = {low, high, *(scale for scale in _PUBLISHED_SCALES if low <= scale <= high)}
+        return tuple(sorted(within - {1.0})) or (1.0,)
 
     @model_validator(mode="after")
     def _check_uris(self) -> "DataConfig":

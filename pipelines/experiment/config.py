@@ -1,13 +1,15 @@
 """What every training job is configured by; each method's job adds its phases."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.cluster import RayConfig
 from pipelines.datasets.config import DataConfig
 from pipelines.tracking.config import TrackingConfig
 from rssr.configuration import Config
+
+_USUAL_SCALE = 4.0
 
 
 class OutputConfig(Config):
@@ -23,6 +25,9 @@ class EvaluationConfig(Config):
 
     num_images: int | None = Field(default=None, ge=1)
     """Held-out images measured; null takes all."""
+    scales: tuple[float, ...] | None = Field(default=None, min_length=1)
+    """HR/LR size ratios at which they are measured, within data.scale. Null takes data.scale where that is fixed; of
+    a range both ends and those of 2, 3.4, 4 and 8 between them, but not 1, at which nothing is enlarged."""
     max_side: int = Field(default=512, ge=32)
     """Larger images are cropped to this side around their centre, HR pixels."""
     border: int = Field(default=4, ge=0)
@@ -47,6 +52,9 @@ class ProductConfig(Config):
     """GeoTIFF or image to super-resolve: a path, a URI, or `sample` for a procedural georeferenced scene."""
     sample: SampleSceneConfig = SampleSceneConfig()
     """The procedural scene."""
+    scale: float | None = None
+    """Enlargement of each side, within data.scale. Null takes data.scale where that is fixed; of a range 4, or the
+    end nearest to it."""
     tile_size: int = Field(default=128, ge=8)
     """Side of an inference tile, LR pixels; goes to the model's card."""
     halo: int = Field(default=16, ge=0)
@@ -63,6 +71,14 @@ class RegistryConfig(Config):
     """Registered model, e.g. slimdiffsr-x4; reduced widths carry -quickstart, four bands -rgbn."""
     licence: str = "Apache-2.0"
     """Licence of the trained weights; name that of the training images and pretrained weights if stricter."""
+
+
+class ReportConfig(Config):
+    """What the report shows besides results and losses."""
+
+    pictures: bool = True
+    """Whether the report shows what the method's networks do on held-out images, e.g. maps of their attention; takes
+    seconds in the quickstart, a minute or so at published sizes, on the CPU of the process that writes the report."""
 
 
 class WorkerConfig(Config):
@@ -107,3 +123,26 @@ class JobConfig(Config):
     """Scene super-resolved at the end."""
     registry: RegistryConfig
     """Registered model."""
+    report: ReportConfig = ReportConfig()
+    """The report of the run."""
+
+    @property
+    def evaluation_scales(self) -> tuple[float, ...]:
+        """HR/LR size ratios at which held-out images are measured, ascending."""
+        chosen = self.evaluation.scales
+        return self.data.test_scales if chosen is None else tuple(sorted(set(chosen)))
+
+    @property
+    def product_scale(self) -> float:
+        """Enlargement of the product."""
+        low, high = self.data.scale_range
+        return min(max(_USUAL_SCALE, low), high) if self.product.scale is None else self.product.scale
+
+    @model_validator(mode="after")
+    def _require_trained_scales(self) -> Self:
+        low, high = self.data.scale_range
+        for key, scales in (("evaluation.scales", self.evaluation_scales), ("product.scale", (self.product_scale,))):
+            if not all(low <= scale <= high for scale in scales):
+                asked = ", ".join(f"{scale:g}" for scale in scales)
+                raise ValueError(f"{key} ({asked}) must lie within data.scale ({low:g} to {high:g}), the range trained")
+        return self

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.evaluate import Evaluation, EvaluationSpec, constant_colour, evaluate, upscaler_of
+from pipelines.evaluate import Evaluation, EvaluationSpec, Upscaler, constant_colour, evaluate, upscaler_of
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.training import Plan
 from pipelines.progress import Progress
@@ -30,6 +31,7 @@ BASELINES = ("constant colour", "bicubic", "untrained")
 _TRAINING_IMAGES = "training_images.txt"
 _SAMPLE = "sample"
 _RGB = ["red", "green", "blue"]
+_NUM_EXAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,30 @@ class Trained:
 
 
 def open_trained(plan: Plan, work: Path) -> Trained:
-    """The model that the method's last phase exported; `work` is a place for copies."""
-    folder = plan.folder(plan.method.product_phase).fetch_output(work)
+    """The model that the last of the selected phases exported; `work` is a place for copies."""
+    folder = plan.folder(plan.product).fetch_output(work)
     return Trained(folder, load_model(folder))
 
 
 def compare(plan: Plan, trained: Trained) -> Evaluation:
-    """Measure the trained model and the baselines on the held-out images."""
+    """Measure the trained model and the baselines on the held-out images, at each scale in turn."""
     config = plan.config
     images = plan.manifest.test_images()[: config.evaluation.num_images]
-    scale = config.data.scale_range[0]
-    spec = EvaluationSpec(
-        scale=scale,
-        degradation=config.data.degradation,
-        seed=config.seed,
-        max_side=config.evaluation.max_side,
-        border=config.evaluation.border,
-    )
-    upscalers = {
-        "constant colour": constant_colour,
-        "bicubic": upscaler_of(load_model("bicubic"), scale),
-        "untrained": upscaler_of(_untrained(trained.model, config.seed), scale),
-        trained.model.name: upscaler_of(trained.model, scale),
+    scales = config.evaluation_scales
+    models = {
+        "bicubic": load_model("bicubic"),
+        "untrained": _untrained(trained.model, config.seed),
+        trained.model.name: trained.model,
     }
-    with Progress("evaluation", total=len(images)) as progress:
-        return evaluate(images, plan.manifest.sources, upscalers, spec, on_image=progress.update)
+    evaluation = Evaluation()
+    with Progress("evaluation", total=len(images) * len(scales)) as progress:
+        for number, scale in enumerate(scales):
+            upscalers: dict[str, Upscaler] = {"constant colour": constant_colour}
+            upscalers |= {name: upscaler_of(model, scale) for name, model in models.items()}
+            done = partial(_count, progress, number * len(images))
+            spec, num_examples = _spec(config, scale), max(1, _NUM_EXAMPLES // len(scales))
+            evaluation.add(evaluate(images, plan.manifest.sources, upscalers, spec, num_examples, done))
+    return evaluation
 
 
 def with_card(trained: Trained, plan: Plan, means: Mapping[str, Mapping[str, float]], target: Path) -> ModelCard:
@@ -128,13 +129,27 @@ def make_product(plan: Plan, model: LoadedModel, work: Path) -> tuple[str, Path,
         URI of the product, and local copies of the LR scene and of the product for the report.
     """
     config = plan.config
-    scale = config.data.scale_range[0]
+    scale = config.product_scale
     scene = _scene(config, work)
     product = work / f"{scene.stem}_x{scale:g}.tif"
     super_resolve_scene(scene, product, model, scale)
-    key = f"products/{plan.digests[plan.method.product_phase][:16]}/{product.name}"
+    key = f"products/{plan.digests[plan.product][:16]}/{product.name}"
     plan.home.upload_file(product, key)
     return f"{plan.home.uri}/{key}", scene, product
+
+
+def _spec(config: JobConfig, scale: float) -> EvaluationSpec:
+    return EvaluationSpec(
+        scale=scale,
+        degradation=config.data.degradation,
+        seed=config.seed,
+        max_side=config.evaluation.max_side,
+        border=config.evaluation.border,
+    )
+
+
+def _count(progress: Progress, before: int, done: int) -> None:
+    progress.update(before + done)
 
 
 def _scene(config: JobConfig, work: Path) -> Path:

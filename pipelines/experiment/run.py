@@ -11,7 +11,7 @@ from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
 from pipelines.experiment.report import ReportInputs, write_report
 from pipelines.experiment.results import check_scene, compare, make_product, open_trained, with_card
-from pipelines.experiment.training import Plan, check_inputs, digest_phases, run_phases, selected_phases
+from pipelines.experiment.training import Plan, check_inputs, digest_phases, product_phase, run_phases, selected_phases
 from pipelines.phase_records import PhaseRecord
 from pipelines.progress import print_closing
 from pipelines.storage import Store, open_store
@@ -58,7 +58,7 @@ def _check_ends(method: Method, config: JobConfig, phases: Sequence[str], home: 
     """Refuse at once what would otherwise fail after hours, or wait for ever."""
     require_room(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
     method.require_files(phases)
-    if method.product_phase in phases:
+    if product_phase(method, config) is not None:
         check_scene(config, method.name)
     probe = probe_key()
     home.write_bytes(probe, b"")
@@ -70,7 +70,7 @@ def _finish(plan: Plan, tracker: Tracker, run: Run, records: dict[str, PhaseReco
     where = {"runs": plan.home.uri, "MLflow": shown_uri}
     inputs = ReportInputs(plan=plan, records=records, tracking_uri=shown_uri, run_id=run.run_id)
     with tempfile.TemporaryDirectory(prefix="rssr-results-") as name:
-        if plan.method.product_phase in records:
+        if product_phase(plan.method, plan.config) is not None:
             where |= _use_model(plan, run, inputs, Path(name))
         where["report"] = _publish_report(plan, run, inputs, Path(name))
     return where
@@ -83,10 +83,10 @@ def _use_model(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> dict[s
     inputs.evaluation = compare(plan, trained)
     _store_evaluation(plan, run, inputs.evaluation)
     folder = work / "model"
-    with_card(trained, plan, inputs.evaluation.means(), folder)
+    with_card(trained, plan, inputs.evaluation.labelled_means(), folder)
     version = register_model(folder, registered_name, run)
     inputs.model_uri = f"models:/{registered_name}@candidate"
-    model_key = f"models/{registered_name}-{plan.digests[plan.method.product_phase][:16]}"
+    model_key = f"models/{registered_name}-{plan.digests[plan.product][:16]}"
     plan.home.upload_folder(folder, model_key)
     product_uri, inputs.lr_scene, inputs.product = make_product(plan, load_model(folder), work)
     return {
@@ -106,10 +106,10 @@ def _publish_report(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> s
 
 
 def _store_evaluation(plan: Plan, run: Run, evaluation: Evaluation) -> None:
-    for model, metrics in evaluation.means().items():
+    for model, metrics in evaluation.labelled_means().items():
         name = model.replace(" ", "_")
         run.log_metrics({f"evaluation/{name}/{metric}": value for metric, value in metrics.items()})
-    key = f"evaluations/{plan.digests[plan.method.product_phase][:16]}.parquet"
+    key = f"evaluations/{plan.digests[plan.product][:16]}.parquet"
     plan.home.write_bytes(key, evaluation.to_parquet())
 
 
@@ -122,9 +122,10 @@ def _log_inputs(run: Run, plan: Plan) -> None:
 def _run_key(plan: Plan) -> str:
     """The same configuration and images make the same run, so that a rerun goes on in it.
 
-    Settings that change where things go but not what they are (`fresh`, the cluster's address) do not count.
+    Settings that change where things go or what is shown, but not what is made (`fresh`, the cluster's address), do
+    not count.
     """
-    values = plan.config.model_dump(mode="json", exclude={"fresh", "ray", "mlflow", "output"})
+    values = plan.config.model_dump(mode="json", exclude={"fresh", "ray", "mlflow", "output", "report"})
     attempt = _attempt(plan.home, key := config_digest(values, plan.manifest.digest), plan.config.fresh)
     return f"{plan.method.name}-{key[:24]}-{attempt}"
 
@@ -142,9 +143,7 @@ def _attempt(home: Store, key: str, fresh: bool) -> int:
 def _next_commands(config: JobConfig, where: dict[str, str]) -> list[str]:
     commands = []
     if "model" in where and "://" not in where["model"]:
-        commands.append(
-            f"rssr sr YOUR_SCENE.tif OUT.tif --model {where['model']} --scale {config.data.scale_range[0]:g}"
-        )
+        commands.append(f"rssr sr YOUR_SCENE.tif OUT.tif --model {where['model']} --scale {config.product_scale:g}")
     commands.append(f"mlflow ui --backend-store-uri {where['MLflow']}")
     if not inside_ray_job():
         commands.append("python jobs/slimdiffsr.py quickstart/slimdiffsr data.uri=YOUR_FOLDER output.uri=runs/mine")
