@@ -1,8 +1,6 @@
 """The one-step teacher: a Stable Diffusion UNet with a map of timesteps (SlimDiffSR, section 3.2.2).
 
-The UNet and the autoencoder are diffusers' own modules with LoRA adapters (peft). Only the walk over the UNet's
-blocks is written here, because a timestep that differs from place to place enters each residual block as a map
-instead of a vector. For a constant map the result equals diffusers' own forward.
+The UNet and the autoencoder are diffusers' own modules with LoRA adapters (peft).
 """
 
 from collections.abc import Mapping
@@ -10,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rssr.diffusion.inversion import bound_signal_share, invert_schedule
 from rssr.diffusion.schedule import NoiseSchedule, denoise_in_one_step, scaled_linear_schedule, signal_share_at
@@ -18,6 +15,7 @@ from rssr.errors import ModelError
 from rssr.methods.slimdiffsr.config import TeacherNetworkConfig
 from rssr.methods.slimdiffsr.latents import decode_latent, encode_image
 from rssr.methods.slimdiffsr.networks import NoiseLevelPredictor, UncertaintyEstimator
+from rssr.methods.slimdiffsr.teacher_unet import predict_noise
 from rssr.weights.base import PROMPT_TOKENS, Component, create_autoencoder, create_unet
 
 
@@ -29,7 +27,7 @@ class TeacherOutput:
         sr: [B, 3, H, W], about [-1, 1].
         signal_share: alpha-bar target, [B, 1, h, w].
         timestep: t*, [B, 1, h, w], in [0, num_train_timesteps - 1].
-        features: Outputs of the UNet levels that the student retains, by the student's level names.
+        features: Outputs of the UNet's levels, by the names of `predict_noise`.
     """
 
     sr: Tensor
@@ -130,107 +128,6 @@ class Teacher(nn.Module):
             logits = logits.mean(dim=(2, 3), keepdim=True).expand(-1, -1, height, width)
         share = bound_signal_share(logits, self.schedule)
         return share, invert_schedule(share, self.schedule)
-
-
-def predict_noise(
-    unet: Component, noisy_latent: Tensor, timestep: Tensor, prompt: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a UNet2DConditionModel with a timestep per latent position.
-
-    Args:
-        unet: diffusers' network.
-        noisy_latent: [B, 4, h, w].
-        timestep: [B, 1, h, w].
-        prompt: [B, tokens, width].
-
-    Returns:
-        The predicted noise, and the level outputs that the student is compared with: `down0` (after its
-        downsampling), `down1` (before it), `mid` (the 1/2-size output of the deep levels), `up0` and `up1`.
-    """
-    time = _TimeMap(unet, timestep)
-    hidden = unet.conv_in(noisy_latent)
-    skips = [hidden]
-    features: dict[str, Tensor] = {}
-    for level, block in enumerate(unet.down_blocks):
-        hidden = _run_down(block, hidden, time, prompt, skips)
-        if level == 1:
-            features["down1"] = hidden
-        for downsampler in block.downsamplers or ():
-            hidden = downsampler(hidden)
-            skips.append(hidden)
-        if level == 0:
-            features["down0"] = hidden
-    hidden = _run_mid(unet.mid_block, hidden, time, prompt)
-    deep_levels = len(unet.up_blocks) - 2
-    for level, block in enumerate(unet.up_blocks):
-        hidden = _run_up(block, hidden, time, prompt, skips)
-        if level >= deep_levels - 1:
-            features["mid" if level < deep_levels else f"up{level - deep_levels}"] = hidden
-    hidden = unet.conv_act(unet.conv_norm_out(hidden))
-    return unet.conv_out(hidden), features
-
-
-class _TimeMap:
-    """The time embedding as a map, pooled once to each resolution that asks for it."""
-
-    def __init__(self, unet: Component, timestep: Tensor) -> None:
-        batch, _, height, width = timestep.shape
-        flat = unet.time_proj(timestep.reshape(-1)).to(timestep.dtype)
-        embedding = unet.time_embedding(flat).reshape(batch, height, width, -1)
-        self._finest = embedding.permute(0, 3, 1, 2)
-        self._pooled: dict[tuple[int, int], Tensor] = {}
-
-    def at(self, size: tuple[int, int]) -> Tensor:
-        """[B, h, w, D] for a block of this size."""
-        if size not in self._pooled:
-            self._pooled[size] = F.adaptive_avg_pool2d(self._finest, size).permute(0, 2, 3, 1)
-        return self._pooled[size]
-
-
-def _run_down(block: Component, hidden: Tensor, time: _TimeMap, prompt: Tensor, skips: list[Tensor]) -> Tensor:
-    attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
-    for resnet, attention in zip(block.resnets, attentions, strict=True):
-        hidden = _attend(attention, _resnet(resnet, hidden, time), prompt)
-        skips.append(hidden)
-    return hidden
-
-
-def _run_mid(block: Component, hidden: Tensor, time: _TimeMap, prompt: Tensor) -> Tensor:
-    hidden = _resnet(block.resnets[0], hidden, time)
-    for attention, resnet in zip(block.attentions, block.resnets[1:], strict=True):
-        hidden = _resnet(resnet, _attend(attention, hidden, prompt), time)
-    return hidden
-
-
-def _run_up(block: Component, hidden: Tensor, time: _TimeMap, prompt: Tensor, skips: list[Tensor]) -> Tensor:
-    attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
-    for resnet, attention in zip(block.resnets, attentions, strict=True):
-        hidden = torch.cat([hidden, skips.pop()], dim=1)
-        hidden = _attend(attention, _resnet(resnet, hidden, time), prompt)
-    for upsampler in block.upsamplers or ():
-        # Odd sizes: downsampling rounded up, so the skip and not a plain doubling gives the size.
-        hidden = upsampler(hidden, tuple(skips[-1].shape[-2:]))
-    return hidden
-
-
-def _resnet(block: Component, hidden: Tensor, time: _TimeMap) -> Tensor:
-    residual = hidden
-    hidden = block.conv1(block.nonlinearity(block.norm1(hidden)))
-    embedding = time.at((hidden.shape[-2], hidden.shape[-1]))
-    shift = block.time_emb_proj(block.nonlinearity(embedding))
-    hidden = hidden + shift.permute(0, 3, 1, 2)
-    hidden = block.conv2(block.dropout(block.nonlinearity(block.norm2(hidden))))
-    if block.conv_shortcut is not None:
-        residual = block.conv_shortcut(residual)
-    total: Tensor = (residual + hidden) / block.output_scale_factor
-    return total
-
-
-def _attend(attention: Component, hidden: Tensor, prompt: Tensor) -> Tensor:
-    if attention is None:
-        return hidden
-    attended: Tensor = attention(hidden, encoder_hidden_states=prompt, return_dict=False)[0]
-    return attended
 
 
 def _with_adapters(network: Component, rank: int) -> Component:
