@@ -213,7 +213,7 @@ def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepLis
     data = DataConfig.model_validate(task.data_values)
     manifest = read_manifest(home, task.manifest_key)
     folder = _folder(task, task.phase)
-    held_out = _held_out(task, phase, data, manifest)
+    held_out = held_out_batches(task, phase, data, manifest)
     inputs = LoopInputs(
         phase=phase,
         batches=_batch_source(task, _training_stream(task, phase, data, manifest), context),
@@ -256,21 +256,29 @@ def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
     )
 
 
-def _held_out(task: TrainTask, phase: Phase, data: DataConfig, manifest: Manifest) -> list[Batch]:
-    """Fixed patches of the test images, degraded like the training ones, in batches of the training size."""
+def held_out_batches(task: TrainTask, phase: Phase, data: DataConfig, manifest: Manifest) -> list[Batch]:
+    """Fixed patches of the test images, degraded like the training ones, in batches of the training size.
+
+    A range of scales is represented by a few: each has its share of the patches, and shows the same places.
+    """
     stream = _training_stream(task, phase, data, manifest)
-    batch_size = min(phase.config.batch_size, task.num_held_out)
+    num_patches = -(-task.num_held_out // len(data.test_scales))
+    batch_size = min(phase.config.batch_size, num_patches)
     spec = dataclasses.replace(
         stream.spec,
         seed=derive_seed(task.seed, "held out"),
-        num_steps=-(-task.num_held_out // batch_size),
+        num_steps=-(-num_patches // batch_size),
         micro_batches_per_step=1,
         global_batch_size=batch_size,
         flips=False,
     )
-    images = manifest.test_images(phase.config.patch_size)
-    make = MakeBatch(dataclasses.replace(stream, images=images, spec=spec), rank=0, world_size=1)
-    return [to_batch(make(number), torch.device("cpu")) for number in range(spec.num_steps)]
+    inputs = dataclasses.replace(stream, images=manifest.test_images(phase.config.patch_size))
+    batches: list[Batch] = []
+    for scale in data.test_scales:
+        at_scale = dataclasses.replace(spec, scale_range=(scale, scale))
+        make = MakeBatch(dataclasses.replace(inputs, spec=at_scale), rank=0, world_size=1)
+        batches += [to_batch(make(number), torch.device("cpu")) for number in range(spec.num_steps)]
+    return batches
 
 
 def _batch_source(task: TrainTask, stream: StreamInputs, context: TrainContext) -> BatchSource:

@@ -15,19 +15,29 @@ _GAP = 4
 
 @torch.no_grad()
 def panel_row(phase: Phase, held_out: Sequence[Batch], device: torch.device) -> bytes:
-    """A PNG with one row a patch: bicubic LR | the phase's image | HR."""
+    """A PNG with one row a patch: bicubic LR | the phase's image | HR.
+
+    Where the batches are of several scales, each scale has its share of the rows, in order.
+    """
     for objective in phase.objectives().values():
         objective.eval()
-    batch = held_out[0].to(device)
-    batch = Batch(batch.lr[:_MAX_PATCHES], batch.hr[:_MAX_PATCHES], batch.scale)
+    first: dict[float, Batch] = {}
+    for batch in held_out:
+        first.setdefault(batch.scale, batch)
+    share = max(1, _MAX_PATCHES // len(first))
+    rows = [row for batch in first.values() for row in _rows(phase, batch.to(device), share)]
+    return encode_png(_join(rows, axis=0))
+
+
+def _rows(phase: Phase, batch: Batch, num_rows: int) -> list[np.ndarray]:
+    batch = Batch(batch.lr[:num_rows], batch.hr[:num_rows], batch.scale)
     columns = (
         upsample_bicubic(batch.lr, (batch.hr.shape[-2], batch.hr.shape[-1])),
         phase.preview(batch),
         batch.hr,
     )
     images = [from_network(column.clamp(-1, 1).cpu()) for column in columns]
-    rows = [_join([column[number] for column in images], axis=1) for number in range(len(images[0]))]
-    return encode_png(_join(rows, axis=0))
+    return [_join([column[number] for column in images], axis=1) for number in range(len(images[0]))]
 
 
 def _join(images: Sequence[np.ndarray], axis: int) -> np.ndarray:

@@ -190,15 +190,50 @@ def test_rows_hold_every_model_on_every_image_and_examples_are_few(
 
 def test_means_are_over_the_images_of_each_model() -> None:
     rows: list[dict[str, float | str]] = [
-        {"key": "a", "model": "m", "psnr_y_db": 20.0, "ssim_y": 0.5},
-        {"key": "a", "model": "n", "psnr_y_db": 1.0, "ssim_y": 0.0},
-        {"key": "b", "model": "m", "psnr_y_db": 30.0, "ssim_y": 0.75},
+        {"key": "a", "model": "m", "scale": 4.0, "psnr_y_db": 20.0, "ssim_y": 0.5},
+        {"key": "a", "model": "n", "scale": 4.0, "psnr_y_db": 1.0, "ssim_y": 0.0},
+        {"key": "b", "model": "m", "scale": 4.0, "psnr_y_db": 30.0, "ssim_y": 0.75},
     ]
     assert Evaluation(rows).means() == {
         "m": {"psnr_y_db": 25.0, "ssim_y": 0.625},
         "n": {"psnr_y_db": 1.0, "ssim_y": 0.0},
     }
     assert Evaluation().means() == {}
+
+
+def test_scales_are_measured_apart_and_never_averaged_over(
+    tmp_path: Path, add_image: Callable[..., ImageRecord]
+) -> None:
+    images = [add_image("a.png"), add_image("bb.png")]
+    evaluation = Evaluation()
+    for scale in (3.4, 2.0):
+        models = {"constant": constant_colour, "bicubic": upscaler_of(load_model("bicubic"), scale)}
+        evaluation.add(run(images, tmp_path, models, spec(scale, kind="bicubic")))
+    assert evaluation.scales == (2.0, 3.4)
+    assert evaluation.means(2.0)["bicubic"]["psnr_y_db"] > evaluation.means(3.4)["bicubic"]["psnr_y_db"]
+    assert evaluation.labelled_means() == {
+        "constant/x2": evaluation.means(2.0)["constant"],
+        "bicubic/x2": evaluation.means(2.0)["bicubic"],
+        "constant/x3.4": evaluation.means(3.4)["constant"],
+        "bicubic/x3.4": evaluation.means(3.4)["bicubic"],
+    }
+    assert [(example.key, example.scale) for example in evaluation.examples] == [
+        ("a.png", 3.4), ("bb.png", 3.4), ("a.png", 2.0), ("bb.png", 2.0)
+    ]  # fmt: skip
+    assert {row["scale"] for row in evaluation.rows if row["key"] == "a.png"} == {2.0, 3.4}
+
+
+def test_one_scale_needs_no_label(tmp_path: Path, add_image: Callable[..., ImageRecord]) -> None:
+    evaluation = run([add_image("a.png")], tmp_path, {"constant": constant_colour}, spec())
+    assert evaluation.labelled_means() == evaluation.means() == evaluation.means(4.0)
+
+
+def test_at_scale_one_bicubic_returns_what_it_got(tmp_path: Path, add_image: Callable[..., ImageRecord]) -> None:
+    image = add_image("odd.png", generate_scene(3, 61, 47))
+    models = {"bicubic": upscaler_of(load_model("bicubic"), 1.0)}
+    evaluation = run([image], tmp_path, models, spec(1.0, kind="bicubic"))
+    assert evaluation.examples[0].hr.shape == evaluation.examples[0].lr.shape == (61, 47, 3)
+    assert evaluation.rows[0]["psnr_y_db"] == math.inf
 
 
 def test_an_image_without_any_error_does_not_make_the_mean_infinite(

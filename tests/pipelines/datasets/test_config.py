@@ -31,6 +31,23 @@ def test_one_location_or_several() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("4", (4.0,)),
+        ("1", (1.0,)),
+        ("3.3", (3.3,)),
+        ("[4, 4]", (4.0,)),
+        ("[1, 8]", (2.0, 3.4, 4.0, 8.0)),
+        ("[1, 4]", (2.0, 3.4, 4.0)),
+        ("[2.5, 6]", (2.5, 3.4, 4.0, 6.0)),
+        ("[1, 1.5]", (1.5,)),
+    ],
+)
+def test_a_range_is_represented_by_its_ends_and_the_published_scales(scale: str, expected: tuple[float, ...]) -> None:
+    assert load_config(DataConfig, None, (*REQUIRED, f"scale={scale}")).test_scales == expected
+
+
+@pytest.mark.parametrize(
     "override", ["scale=0.5", "scale=[8, 1]", "uri=[]", "uri=''", "test_fraction=1", "num_test=-1", "degradation=x"]
 )
 def test_nonsense_is_refused(override: str, tmp_path: Path) -> None:

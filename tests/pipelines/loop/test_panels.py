@@ -63,3 +63,18 @@ def test_a_row_shows_lr_the_image_and_hr_for_up_to_four_patches(num_patches: int
 def test_panels_are_equal_for_equal_networks() -> None:
     batch = Batch(torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 16, 16) * 0.2, 4.0)
     assert panel_row(Inverting(), [batch], CPU) == panel_row(Inverting(), [batch], CPU)
+
+
+def test_every_scale_has_its_share_of_the_rows() -> None:
+    shades = {2.0: -0.5, 3.4: 0.0, 4.0: 0.5}
+    batches = [
+        Batch(torch.zeros(3, 3, int(32 / scale), int(32 / scale)), torch.full((3, 3, 32, 32), shade), scale)
+        for scale, shade in shades.items()
+        for _ in range(2)
+    ]
+    pixels = decode_image(panel_row(Inverting(), batches, CPU), "panels").pixels
+    assert pixels.shape[0] == 3 * 32 + 2 * 4
+    truth = [pixels[row, -1, 0] for row in (0, 36, 72)]
+    assert truth == [round((shade + 1) * 127.5) for shade in shades.values()]
+    two = decode_image(panel_row(Inverting(), batches[:4], CPU), "panels").pixels
+    assert two.shape[0] == 4 * 32 + 3 * 4, "two rows for each of two scales"
