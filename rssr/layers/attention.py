@@ -41,6 +41,19 @@ class QueryGlobalAggregation(nn.Module):
         out: Tensor = self.out_proj(read)
         return out
 
+    def collecting_weights(self, tokens: Tensor) -> Tensor:
+        """How much each learned query takes from each token in `forward`, to be looked at (Fig. 16).
+
+        Args:
+            tokens: [B, N, channels].
+
+        Returns:
+            [B, num_queries, N]; the weights of a query sum to one.
+        """
+        scores = self.q_proj(self.query) @ self.k_proj(tokens).transpose(1, 2)
+        weights: Tensor = (self.score_scale * scores).softmax(dim=-1)
+        return weights
+
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         # A head dimension of one lets PyTorch pick its memory-saving kernels.
         attended = F.scaled_dot_product_attention(

@@ -32,6 +32,20 @@ def test_aggregation_follows_a_permutation_of_tokens(generator: torch.Generator)
         torch.testing.assert_close(attention(tokens[:, order]), attention(tokens)[:, order])
 
 
+def test_weights_to_look_at_are_those_that_forward_collects_with(generator: torch.Generator) -> None:
+    attention = QueryGlobalAggregation(16, 4, 8).double()
+    tokens = 3 * torch.randn(2, 30, 16, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        weights = attention.collecting_weights(tokens)
+        assert weights.shape == (2, 4, 30)
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 4, dtype=torch.float64))
+        assert weights.max() > 2 / 30, "no even share, which any other weights could be taken for"
+        collected = weights @ attention.v_proj(tokens)
+        scores = attention.q_proj_c(tokens) @ attention.k_proj_c(collected).transpose(1, 2)
+        read = (16**-0.5 * scores).softmax(dim=-1) @ attention.v_proj_c(collected)
+        torch.testing.assert_close(attention.out_proj(read), attention(tokens), rtol=1e-12, atol=1e-12)
+
+
 def test_queries_learn(generator: torch.Generator) -> None:
     attention = QueryGlobalAggregation(16, 4, 8)
     attention(torch.randn(1, 9, 16, generator=generator)).square().sum().backward()
