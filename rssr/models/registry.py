@@ -12,9 +12,11 @@ from torch import nn
 
 from rssr.errors import ModelError
 from rssr.models.counting import ParameterCount, count_live
+from rssr.models.macs import MacCount, count_macs
 from rssr.models.resolver import SuperResolver
 
 _SLIMDIFFSR = "rssr.methods.slimdiffsr"
+_NUM_BANDS = 3
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ModelEntry:
         scale_range: Smallest and largest scale of the published model.
         parts: Callable that takes the name and the network and returns what a paper counts differently.
         paper_millions: Parameter figure as printed in the paper, in millions.
+        takes_images: Whether the network's input is an image at the target size.
         unavailable: Remedy where the model cannot be built from plain values.
     """
 
@@ -42,6 +45,7 @@ class ModelEntry:
     scale_range: tuple[float, float] | None = None
     parts: str = ""
     paper_millions: float | None = None
+    takes_images: bool = True
     unavailable: str = "Reinstall rssr."
 
 
@@ -64,6 +68,7 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
             summary="Bicubic interpolation, the baseline",
             method="",
             builder="rssr.models.resolver:BicubicResolver",
+            takes_images=False,
         ),
         "slimdiffsr": _student("One-step pruned diffusion student", 58.05),
         "slimdiffsr-teacher": ModelEntry(
@@ -76,6 +81,7 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
             summary="Mean and variance of the HR latent, given the LR latent",
             method="slimdiffsr",
             builder=f"{_SLIMDIFFSR}.networks:UncertaintyEstimator",
+            takes_images=False,
         ),
         "slimdiffsr-vae": _student("Stable Diffusion's autoencoder (Table 5)", 138.9, autoencoder="vae"),
         "slimdiffsr-taesd": _student("TAESD without fused convolutions (Table 5)", 57.68, autoencoder="taesd"),
@@ -157,6 +163,25 @@ def count_parameters(name: str, **architecture: object) -> ParameterCount:
         return ParameterCount(live, None, {})
     parts: Mapping[str, int] = _imported(name, entry.parts)(name, network)
     return ParameterCount(live, live + sum(parts.values()), parts)
+
+
+def count_image_macs(name: str, side: int) -> MacCount | None:
+    """Multiply-accumulates of one pass over one image, without computing it.
+
+    Args:
+        name: One of `list_models()`, at its published widths.
+        side: Height and width of the SR image, pixels.
+
+    Returns:
+        The count; None where the model's network takes no image of that size.
+    """
+    entry = model_entry(name)
+    if not entry.takes_images:
+        return None
+    with torch.device("meta"):
+        network = create_model(name)
+        image = torch.empty(1, _NUM_BANDS, side, side)
+    return count_macs(network, lambda: network(image))
 
 
 def _imported(name: str, target: str) -> Callable[..., Any]:

@@ -1,16 +1,77 @@
-"""Which parameters SlimDiffSR's Tables 2, 5 and 6 count that the networks never use, and the reverse.
+"""The paper's figures of size and cost: what each counts, and which come out again.
 
-The published networks carry remains of Stable Diffusion that no forward pass reads; the tables count them. The
-figure without QGAM also counts the cross-attention that was left in place, but not the two merge convolutions.
+Tables 2, 5 and 6 count parameters that the networks never use: the published networks carry remains of Stable
+Diffusion that no forward pass reads. The figure without QGAM also counts the cross-attention that was left in place,
+but not the two merge convolutions. Table 1 compares Stable Diffusion's two large networks.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
 
 from rssr.methods.slimdiffsr.architecture import LATENT_CHANNELS, SlimDiffSRArchitecture
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
+from rssr.models.counting import count_live
+from rssr.models.macs import MacCount, count_macs
 
 _TEXT_CHANNELS = 1024  # Stable Diffusion 2.1's text embedding
 _TIME_EXPANSION = 4
+_LATENT_STRIDE = 8
+TABLE_1_SIDE = 512
+"""Side of the image whose cost Table 1 compares, pixels."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """One quantity of both networks.
+
+    Attributes:
+        quantity: What is counted.
+        unet: Of the denoising UNet.
+        vae: Of the autoencoder: encoder and decoder.
+        paper: The paper's shares in percent, UNet first.
+        num_decimals: Decimals that the paper prints.
+    """
+
+    quantity: str
+    unet: int
+    vae: int
+    paper: tuple[float, float]
+    num_decimals: int
+
+    @property
+    def percent(self) -> tuple[float, float]:
+        """Shares of the sum, UNet first."""
+        total = self.unet + self.vae
+        return 100 * self.unet / total, 100 * self.vae / total
+
+    @property
+    def is_reproduced(self) -> bool:
+        """Whether the shares round to what the paper prints."""
+        return all(round(own, self.num_decimals) == said for own, said in zip(self.percent, self.paper, strict=True))
+
+
+def table_1() -> list[Share]:
+    """Shares of Stable Diffusion 2.1's UNet and autoencoder, built at full size without allocating them.
+
+    The UNet is run once on the latent of one image, with a text embedding of 77 tokens; the autoencoder encodes and
+    decodes that image.
+    """
+    from rssr.weights.base import PROMPT_TOKENS, create_autoencoder, create_unet  # here: they import diffusers
+
+    side = TABLE_1_SIDE // _LATENT_STRIDE
+    with torch.device("meta"):
+        unet, vae = create_unet(), create_autoencoder()
+        latent, prompt = torch.empty(1, LATENT_CHANNELS, side, side), torch.empty(1, PROMPT_TOKENS, _TEXT_CHANNELS)
+        image, timestep = torch.empty(1, 3, TABLE_1_SIDE, TABLE_1_SIDE), torch.empty(1)
+    denoising: MacCount = count_macs(unet, lambda: unet(latent, timestep, prompt))
+    coding: MacCount = count_macs(vae, lambda: vae.decode(vae.encode(image).latent_dist.mode()))
+    return [
+        Share("MACs of convolutions and linear layers", denoising.layers, coding.layers, (16, 84), 0),
+        Share("MACs with the products of attention too", denoising.total, coding.total, (16, 84), 0),
+        Share("parameters", count_live(unet), count_live(vae), (92.02, 7.98), 2),
+    ]
 
 
 def published_parts(name: str, network: SlimDiffSR) -> Mapping[str, int]:

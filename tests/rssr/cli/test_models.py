@@ -20,9 +20,11 @@ def test_every_model_is_listed_with_its_parameters(
         if line["difference"] is not None:
             assert line["difference"] == line["published_parameters"] - line["live_parameters"]
             assert line["difference"] == sum(line["difference_parts"].values())
+    assert (lines["slimdiffsr"]["layer_macs"], lines["slimdiffsr"]["attention_macs"]) == (226_506_906_008, 209_715_200)
+    assert lines["bicubic"]["layer_macs"] is None
 
 
-def test_weights_are_found_where_they_lie(
+def test_the_table_tells_costs_and_where_weights_lie(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RSSR_MODELS", str(tmp_path))
@@ -31,7 +33,33 @@ def test_weights_are_found_where_they_lie(
     for name in ("config.json", "model.safetensors"):
         (folder / name).write_bytes(b"{}")
     assert main(["models"]) == 0
-    rows = {row.split()[0]: row for row in capsys.readouterr().out.splitlines()}
+    header, *lines = capsys.readouterr().out.splitlines()
+    rows = {row.split()[0]: row for row in lines}
     assert str(folder) in rows["slimdiffsr"]
     assert "not found" in rows["slimdiffsr-taesd"]
     assert "not needed" in rows["bicubic"]
+    end = header.index("GMAC") + len("GMAC")
+    costs = {name: row[:end].split()[-1] for name, row in rows.items()}
+    assert costs["slimdiffsr"] == "226.7"
+    assert costs["bicubic"] == costs["slimdiffsr-uncertainty"] == "-"
+    assert float(costs["slimdiffsr-vae"]) > float(costs["slimdiffsr-wo-qgam"]) > float(costs["slimdiffsr"])
+
+
+def test_shares_are_those_of_the_papers_first_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--shares"]) == 0
+    printed = capsys.readouterr().out
+    rows = {row[:15]: row for row in printed.splitlines()}
+    layers, attention, parameters = (rows[start] for start in ("MACs of convolu", "MACs with the p", "parameters     "))
+    assert "339,102,597,120  1,781,228,961,792  15.99 / 84.01 %" in layers
+    assert layers.endswith("16 / 84 %  reproduced")
+    assert "402,128,732,160  1,815,588,700,160  18.13 / 81.87 %" in attention
+    assert "865,910,724         83,653,863   91.19 / 8.81 %  92.02 / 7.98 %  not reproduced" in parameters
+    assert "92.02 / 7.98 % does not reproduce: counting parameters gives 91.19 / 8.81 %." in printed
+    assert "16 / 84 % comes from counting MACs of convolutions and linear layers." in printed
+
+
+def test_shares_and_json_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["models", "--json", "--shares"])
+    assert stopped.value.code == 2
+    assert "--shares" in capsys.readouterr().err

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 import rssr
 from rssr.errors import ModelError
-from rssr.models.registry import MODELS, build_resolver, count_parameters, create_model, list_models
+from rssr.models.registry import (
+    MODELS,
+    build_resolver,
+    count_image_macs,
+    count_parameters,
+    create_model,
+    list_models,
+)
 
 NAMES = [
     "bicubic",
@@ -72,6 +79,15 @@ def test_other_widths_have_no_published_count(tiny_architecture: dict[str, Any])
     assert count.published is None
     assert count.difference is None
     assert count.live == sum(p.numel() for p in create_model("slimdiffsr", **tiny_architecture).parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cost_is_counted_where_the_input_is_an_image(name: str) -> None:
+    counted = count_image_macs(name, 64)
+    assert (counted is None) == (name in ("bicubic", "slimdiffsr-uncertainty"))
+    if counted is not None:
+        assert counted.layers > 1e9
+        assert counted.attention > 0
 
 
 @pytest.mark.parametrize("name", STUDENTS)
