@@ -46,6 +46,18 @@ class Plan:
     manifest_key: str
     digests: Mapping[str, str]
 
+    @property
+    def product(self) -> str:
+        """The phase whose model is the run's product.
+
+        Raises:
+            RuntimeError: None is selected; see `product_phase`.
+        """
+        phase = product_phase(self.method, self.config)
+        if phase is None:
+            raise RuntimeError("no selected phase exports a model")
+        return phase
+
     def folder(self, phase: str) -> PhaseFolder:
         """A phase's place in the output."""
         return PhaseFolder(self.home, phase, self.digests[phase])
@@ -82,7 +94,17 @@ def selected_phases(method: Method, config: JobConfig) -> tuple[str, ...]:
     unknown = [name for name in wanted if name not in method.phases]
     if unknown:
         raise ConfigError(f"Unknown phase '{unknown[0]}'.", f"{method.name} has: {', '.join(method.phases)}.")
-    return tuple(name for name in method.phases if name in wanted and method.is_needed(name))
+    selected = tuple(name for name in method.phases if name in wanted and method.is_needed(name))
+    if not selected:
+        for name in wanted:
+            method.training_config(name)  # says what is missing where a phase has no settings
+    return selected
+
+
+def product_phase(method: Method, config: JobConfig) -> str | None:
+    """The selected phase whose model is evaluated, registered and run; None where no selected phase exports one."""
+    selected = selected_phases(method, config)
+    return next((name for name in reversed(method.product_phases) if name in selected), None)
 
 
 def check_inputs(plan: Plan) -> None:

@@ -27,8 +27,8 @@ class Method(Protocol):
         """Phases in order."""
 
     @property
-    def product_phase(self) -> str:
-        """The phase that exports the model users run."""
+    def product_phases(self) -> tuple[str, ...]:
+        """Phases that export a model users run, the most complete one last."""
 
     def is_needed(self, phase: str) -> bool:
         """Whether a phase runs at all under this configuration."""

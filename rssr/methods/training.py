@@ -1,7 +1,7 @@
 """Optimisation settings that every phase of every method has."""
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,10 @@ _BESIDE_THE_RESULT = {
 
 class TrainingConfig(Config):
     """How one phase is optimised."""
+
+    fits_held_out: ClassVar[bool] = False
+    """Whether the phase learns from one half of the held-out images and is validated on the other: for what is fitted
+    to a finished network's errors, which are smaller than elsewhere on the images it was trained on."""
 
     num_steps: int = Field(ge=1)
     """Optimizer steps."""

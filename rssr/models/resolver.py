@@ -24,6 +24,29 @@ class SuperResolver(Protocol):
         ...
 
 
+@runtime_checkable
+class DeviationResolver(SuperResolver, Protocol):
+    """A super-resolver whose network may also say how far its images are off."""
+
+    @property
+    def gives_deviation(self) -> bool:
+        """Whether this network can: some were never taught."""
+        ...
+
+    def with_deviation(self, lr: Tensor, output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Super-resolve, with an error bar for every pixel and band.
+
+        Args:
+            lr: LR images, float [B, C, h, w] in [-1, 1].
+            output_size: (H, W) in pixels.
+
+        Returns:
+            The SR images, and the root of their expected squared errors, at least 0; both float32 [B, C, H, W] in
+            network units, where the range of values measures 2.
+        """
+        ...
+
+
 class BicubicResolver(nn.Module):
     """The baseline of every table: bicubic interpolation, no weights, any number of bands."""
 

@@ -33,6 +33,24 @@ class SlimDiffSRResolver:
         upsampled = upsample_bicubic(lr.float(), output_size)
         return self._run(upsampled, self.network.stride)
 
+    @property
+    def gives_deviation(self) -> bool:
+        """Whether the student has a deviation head."""
+        return self.network.deviation_head is not None
+
+    @torch.no_grad()
+    def with_deviation(self, lr: Tensor, output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """SR images as by a call, and how far they are expected to be off; see `DeviationResolver`.
+
+        Raises:
+            ModelError: The student has no deviation head.
+        """
+        upsampled = upsample_bicubic(lr.float(), output_size)
+        dtype = next(self.network.parameters()).dtype
+        results = self.network.forward_with_deviation(pad_to_multiple(upsampled, self.network.stride).to(dtype))
+        sr, deviation = (result[:, :, : output_size[0], : output_size[1]].float() for result in results)
+        return sr, deviation
+
     @torch.no_grad()
     def run_upsampled(self, upsampled: Tensor, multiple: int) -> Tensor:
         """Run on an image that is already enlarged, padded to `multiple`, which the network's stride divides."""

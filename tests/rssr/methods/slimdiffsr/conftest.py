@@ -50,6 +50,7 @@ def tiny_values() -> dict[str, Any]:
         "uncertainty": training_values(channels=8, num_blocks=1),
         "teacher": training_values(reconstruction=reconstruction, **teacher),
         "student": training_values(reconstruction=reconstruction, **student),
+        "deviation": training_values(channels=8),
     }
 
 
@@ -125,10 +126,10 @@ def folders(
     train: Callable[..., TrainingRecord],
     batch: Batch,
 ) -> dict[str, Path]:
-    """Outputs of `base`, `uncertainty` and `teacher`, each after a few steps, by phase."""
+    """Outputs of `base`, `uncertainty`, `teacher` and `student`, each after a few steps, by phase."""
     method, root = make_method(), tmp_path_factory.mktemp("phases")
     folders: dict[str, Path] = {}
-    for name, num_steps in (("base", 20), ("uncertainty", 5), ("teacher", 3)):
+    for name, num_steps in (("base", 20), ("uncertainty", 5), ("teacher", 3), ("student", 3)):
         torch.manual_seed(11)
         phase = method.build_phase(name, PhaseInputs(dict(folders), CPU))
         train(phase, batch, num_steps)

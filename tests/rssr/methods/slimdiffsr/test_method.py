@@ -39,13 +39,14 @@ def test_each_phase_builds_on_the_ones_whose_outputs_it_loads(make_method: MakeM
         "uncertainty": ("base",),
         "teacher": ("base", "uncertainty"),
         "student": ("base", "uncertainty", "teacher"),
+        "deviation": ("student",),
     }
     assert all(method.is_needed(phase) for phase in method.phases)
 
 
 def test_pretrained_weights_replace_the_phase_base(make_method: MakeMethod) -> None:
     method = make_method(base_weights=PRETRAINED)
-    assert [phase for phase in method.phases if method.is_needed(phase)] == ["uncertainty", "teacher", "student"]
+    assert [phase for phase in method.phases if not method.is_needed(phase)] == ["base"]
     assert method.needed_phases("uncertainty") == ()
     assert method.needed_phases("student") == ("uncertainty", "teacher")
 
@@ -79,6 +80,7 @@ def test_phases_read_exactly_the_folders_they_name(
         ({"student": {"log_every_n_steps": 3, "checkpoint_every_n_steps": 7, "keep_checkpoints": 9}}, set()),
         ({"base_weights": PRETRAINED}, {"uncertainty", "teacher", "student"}),
         ({"base_weights": {"auxiliary": "/nowhere"}}, set()),
+        ({"deviation": {"channels": 9}}, {"deviation"}),
     ],
 )
 def test_digests_cover_what_decides_a_phases_result(
@@ -136,6 +138,8 @@ def test_no_weights_and_no_settings_for_stand_ins_are_refused(make_method: MakeM
         ("student", {"mmd_samples": 1}, "mmd_samples"),
         ("teacher", {"fixed_timestep": 1000}, "fixed_timestep"),
         ("teacher", {"unet_lora_rank": 0}, "unet_lora_rank"),
+        ("deviation", {"patch_size": 72}, "patch_size"),
+        ("deviation", {"channels": 0}, "channels"),
     ],
 )
 def test_values_that_would_fail_in_training_are_refused_at_birth(
@@ -158,10 +162,22 @@ def test_stand_ins_that_lose_too_much_are_refused(make_method: MakeMethod) -> No
 def test_training_settings_are_the_phases_own(make_method: MakeMethod) -> None:
     method = make_method()
     assert method.training_config("teacher") is method.config.teacher
-    assert method.product_phase in method.phases
+    assert set(method.product_phases) <= set(method.phases)
 
 
-@pytest.mark.parametrize("name", ["base", "uncertainty", "teacher", "student"])
+def test_uncertainty_is_left_out_where_it_has_no_settings(make_method: MakeMethod) -> None:
+    method = SlimDiffSRMethod.from_values(make_method().dump() | {"deviation": None})
+    assert [phase for phase in method.phases if not method.is_needed(phase)] == ["deviation"]
+    with pytest.raises(ConfigError, match=r"'deviation' has no settings.*section 'deviation'"):
+        method.training_config("deviation")
+
+
+def test_only_what_measures_a_finished_students_errors_learns_from_held_out_images(make_method: MakeMethod) -> None:
+    method = make_method()
+    assert [phase for phase in method.phases if method.training_config(phase).fits_held_out] == ["deviation"]
+
+
+@pytest.mark.parametrize("name", ["base", "uncertainty", "teacher", "student", "deviation"])
 def test_a_checkpoint_holds_all_that_a_phase_has_learnt(
     build: Callable[..., Phase], train: Callable[..., Any], batch: Batch, name: str
 ) -> None:

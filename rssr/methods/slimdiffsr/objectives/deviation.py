@@ -1,0 +1,96 @@
+"""Phase `deviation`: how far each pixel of the student's SR image may be off, fitted on held-out images.
+
+Not in the paper. Its uncertainty estimator (Eq. 5) describes latents of the autoencoder, serves the teacher and is
+gone at inference; and Eq. 5, which carries a prior, is smallest at a third of the squared error. Here a head on the
+frozen student's own latent learns the plain Gaussian likelihood, whose optimum is the squared error itself, so its
+root is an error bar as it stands.
+
+The images must be new to the student: on those it was trained on, its errors are smaller than elsewhere.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rssr.losses.uncertainty import gaussian_nll
+from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
+from rssr.methods.slimdiffsr.config import DeviationConfig
+from rssr.methods.slimdiffsr.inference import SlimDiffSRResolver
+from rssr.methods.slimdiffsr.networks import SlimDiffSR
+from rssr.models.loaded import load_model
+from rssr.resampling import upsample_bicubic
+from rssr.weights.folder import save_model_folder
+
+_WHITE = 0.25  # deviation that previews show white: an eighth of the range of values
+
+
+class DeviationObjective(Objective):
+    """Gaussian likelihood of the errors of a frozen student, within the range that images are stored in."""
+
+    def __init__(self, student: SlimDiffSR) -> None:
+        super().__init__()
+        if student.deviation_head is None:
+            raise ValueError("the student has no deviation head to train")
+        self._student = [student.requires_grad_(False).eval()]  # in a list: frozen, and not part of a checkpoint
+        self.head = student.deviation_head.requires_grad_(True)
+
+    def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+        """See `Objective.forward`."""
+        log_variance, squared_error = self.estimate(batch)
+        loss = gaussian_nll(log_variance, squared_error)
+        return Loss(loss, {"deviation_nll": loss.detach(), "mse": squared_error.mean()})
+
+    def estimate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Predicted log variance and squared error of the SR images, both float32 [B, C, H, W] in network units."""
+        with torch.no_grad():
+            features = self._student[0].forward_features(upsample_bicubic(batch.lr, tuple(batch.hr.shape[-2:])))
+            squared_error = (features.image.float().clamp(-1, 1) - batch.hr).square()
+        return self.head(features.latent).float(), squared_error
+
+
+class DeviationPhase(Phase):
+    """Fit the deviation head of a finished student."""
+
+    name = "deviation"
+
+    def __init__(self, config: DeviationConfig, inputs: PhaseInputs) -> None:
+        self.config: DeviationConfig = config
+        trained = load_model(inputs.folder("student"))
+        assert isinstance(trained.network, SlimDiffSR)  # the phase `student` exports nothing else
+        self.model_name = trained.name
+        self.student = trained.network
+        self.student.attach_deviation_head(config.channels)
+        self.student.to(inputs.device)
+        self._objective = DeviationObjective(self.student)
+
+    def objectives(self) -> Mapping[str, Objective]:
+        """See `Phase.objectives`."""
+        return {"deviation": self._objective}
+
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """The likelihood beside that of the best constant, and how predicted and squared errors compare (1 is right).
+
+        The correlation is that of the deviation with the absolute error, pixel by pixel.
+        """
+        log_variance, squared_error = self._objective.estimate(batch)
+        variance, mse = log_variance.exp(), squared_error.mean().clamp_min(1e-12)
+        pairs = torch.stack([variance.sqrt().flatten(), squared_error.sqrt().flatten()])
+        return {
+            "deviation_nll": float(gaussian_nll(log_variance, squared_error)),
+            "constant_nll": float(0.5 * (1 + mse.log())),
+            "calibration_ratio": float(variance.mean() / mse),
+            "correlation": float(torch.corrcoef(pairs)[0, 1].nan_to_num()),
+        }
+
+    def preview(self, batch: Batch) -> Tensor:
+        """The deviation, mean of the bands, as brightness: black is none, white an eighth of the range or more."""
+        size = batch.hr.shape[-2], batch.hr.shape[-1]
+        _, deviation = SlimDiffSRResolver(self.student).with_deviation(batch.lr, size)
+        brightness = (deviation.mean(dim=1, keepdim=True) / _WHITE).clamp(0, 1)
+        return (2 * brightness - 1).expand(-1, 3, -1, -1)
+
+    def export(self, folder: Path) -> None:
+        """A model folder with student and head; the job that ran the phase adds the card."""
+        save_model_folder(folder, self.model_name, self.student.architecture, self.student, None)
