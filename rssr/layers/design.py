@@ -24,4 +24,6 @@ class BlockDesign:
     query_channels: int = 64
     """Inner width of QGAM."""
     head_channels: int = 64
-    """Width of one head of the standard attention."""
+    """Width of one head of the standard attention, where `num_heads` is 0."""
+    num_heads: int = 0
+    """Heads of the standard attention at every width; 0 leaves their number to `head_channels`."""

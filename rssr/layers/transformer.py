@@ -81,4 +81,4 @@ class TransformerBlock(nn.Module):
 def _attention(channels: int, design: BlockDesign) -> nn.Module:
     if design.attention == "qgam":
         return QueryGlobalAggregation(channels, design.num_queries, design.query_channels)
-    return SelfAttention(channels, design.head_channels)
+    return SelfAttention(channels, channels // design.num_heads if design.num_heads else design.head_channels)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rssr.errors import ModelError
 from rssr.layers.design import BlockDesign
+from rssr.models.autoencoder_kl import LATENT_SCALING
 from rssr.models.pruned_unet import UNetShape
 
 LATENT_CHANNELS = 4  # Stable Diffusion's; only the unfused ablations have such a latent
@@ -45,9 +46,19 @@ class SlimDiffSRArchitecture(BlockDesign):
     num_decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
     """TAESD decoder blocks of each stage, smallest first."""
     vae_channels: tuple[int, ...] = (128, 256, 512, 512)
-    """Widths of AutoencoderKL, full size first; used with `autoencoder: vae` alone."""
+    """Widths of AutoencoderKL, full size first; used with `autoencoder: vae` alone, as the four values below."""
+    vae_layers_per_block: int = 2
+    """Residual blocks of an AutoencoderKL encoder level; decoder levels have one more."""
+    vae_norm_num_groups: int | None = None
+    """Groups of AutoencoderKL's GroupNorms; None takes the U-Net's."""
+    vae_attention: bool = True
+    """Whether AutoencoderKL's middles have attention."""
+    vae_latent_scaling: float = LATENT_SCALING
+    """Factor that brings AutoencoderKL's latents to unit deviation."""
     bands: int = 3
     """Channels of the images."""
+    deviation_channels: int = 0
+    """Width of the head that predicts how far the SR image may be off; 0: there is no head."""
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -59,6 +70,9 @@ class SlimDiffSRArchitecture(BlockDesign):
             raise ModelError("num_encoder_blocks and num_decoder_blocks differ in length.", "Give as many of each.")
         if not 0 <= self.num_plain_levels <= len(self.block_channels):
             raise ModelError(f"num_plain_levels {self.num_plain_levels} exceeds the number of levels.")
+        for name in ("deviation_channels", "num_heads"):
+            if getattr(self, name) < 0:
+                raise ModelError(f"The architecture value '{name}' is {getattr(self, name)}.", "Give 0 or more.")
         for name, value in self._counts():
             if value < 1:
                 raise ModelError(f"The architecture value '{name}' must be at least 1, got {value}.")
@@ -72,15 +86,30 @@ class SlimDiffSRArchitecture(BlockDesign):
         )
 
     @property
+    def vae_num_groups(self) -> int:
+        """Groups of AutoencoderKL's GroupNorms."""
+        return self.norm_num_groups if self.vae_norm_num_groups is None else self.vae_norm_num_groups
+
+    @property
+    def latent_stride(self) -> int:
+        """Image pixels along one side of a latent position (8 as published)."""
+        levels = self.vae_channels if self.autoencoder == "vae" else self.num_encoder_blocks
+        return 1 << (len(levels) - 1)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of what enters the decoder: TAESD's width where it is fused, else the latent's."""
+        return self.taesd_channels if self.autoencoder == "fused" else LATENT_CHANNELS
+
+    @property
     def stride(self) -> int:
         """Heights and widths of images must be multiples of this."""
-        levels = self.vae_channels if self.autoencoder == "vae" else self.num_encoder_blocks
-        return 1 << (len(levels) - 1 + len(self.block_channels) - 1)
+        return self.latent_stride << (len(self.block_channels) - 1)
 
     def _counts(self) -> Iterator[tuple[str, int]]:
         for name in ("mid_channels", "layers_per_block", "taesd_channels", "bands", "norm_num_groups"):
             yield name, getattr(self, name)
-        for name in ("num_queries", "query_channels", "head_channels"):
+        for name in ("num_queries", "query_channels", "head_channels", "vae_layers_per_block"):
             yield name, getattr(self, name)
         for name in ("block_channels", "num_encoder_blocks", "num_decoder_blocks", "vae_channels"):
             yield name, min(getattr(self, name))
@@ -88,17 +117,22 @@ class SlimDiffSRArchitecture(BlockDesign):
     def _check_divisibility(self) -> None:
         widths = {*self.block_channels, self.mid_channels}
         widths.update(width for level in self.unet_shape.up_inputs() for width in level)
+        _check_groups(widths, self.norm_num_groups, "norm_num_groups")
         if self.autoencoder == "vae":
-            widths.update(self.vae_channels)
-        for width in sorted(widths):
-            if width % self.norm_num_groups:
-                raise ModelError(
-                    f"GroupNorm cannot split {width} channels into {self.norm_num_groups} groups.",
-                    "Choose norm_num_groups (32 in Stable Diffusion) to divide every width.",
-                )
+            _check_groups(set(self.vae_channels), self.vae_num_groups, "vae_norm_num_groups")
         for width in self.block_channels if self.attention == "standard" else ():
-            if width % self.head_channels:
+            if width % (self.num_heads or self.head_channels):
+                heads = f"{self.num_heads} heads" if self.num_heads else f"heads of {self.head_channels}"
                 raise ModelError(
-                    f"Attention cannot split {width} channels into heads of {self.head_channels}.",
-                    "Choose head_channels to divide every width.",
+                    f"Attention cannot split {width} channels into {heads}.",
+                    "Choose num_heads or head_channels to divide every width.",
                 )
+
+
+def _check_groups(widths: set[int], num_groups: int, name: str) -> None:
+    for width in sorted(widths):
+        if num_groups < 1 or width % num_groups:
+            raise ModelError(
+                f"GroupNorm cannot split {width} channels into {num_groups} groups.",
+                f"Choose {name} (32 in Stable Diffusion) to divide every width.",
+            )

@@ -1,6 +1,6 @@
 """SlimDiffSR's configuration: one class a phase. Section, table and equation numbers are the paper's."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -113,7 +113,28 @@ class TeacherConfig(LatentTrainingConfig, TeacherNetworkConfig):
     """Weight of the total variation of the signal share (Eq. 22); our choice, the paper gives none."""
 
 
-class StudentConfig(TrainingConfig):
+class StudentNetworkConfig(Config):
+    """What the student is made of; other choices than the published ones are the ablations of Tables 5 and 6."""
+
+    autoencoder: Literal["fused", "taesd", "vae"] = "fused"
+    """TAESD joined to the U-Net by one convolution a side (section 3.3.1), TAESD with its own latent, or Stable
+    Diffusion's autoencoder (Table 5)."""
+    pruning: Literal["semantic", "uniform"] = "semantic"
+    """Whether the U-Net's two deepest levels give way to one residual block (section 3.3.2), or all levels are kept at
+    three quarters of their width (Table 6, w/o SAP)."""
+    first_conv: Literal["fsc", "standard"] = "fsc"
+    """First convolution of each residual block: frequency-separable, or 3x3 as in Stable Diffusion (Table 6)."""
+    second_conv: Literal["dsc", "standard"] = "dsc"
+    """Second convolution of each residual block: direction-separable, or 3x3 as in Stable Diffusion (Table 6)."""
+    attention: Literal["qgam", "standard"] = "qgam"
+    """Attention: through a few learned queries, or Stable Diffusion's self-attention (Table 6)."""
+    num_queries: int = Field(default=32, ge=1)
+    """Learned queries of QGAM (authors' code)."""
+    query_channels: int = Field(default=64, ge=1)
+    """Inner width of QGAM (authors' code)."""
+
+
+class StudentConfig(TrainingConfig, StudentNetworkConfig):
     """Phase `student`: distillation into the pruned network (sections 3.3, 3.4, 3.5.2, Eq. 12 to 19, 23)."""
 
     patch_size: int = Field(ge=16, multiple_of=16)
@@ -126,10 +147,17 @@ class StudentConfig(TrainingConfig):
     """Lambda of Eq. 19; 0 leaves the point-wise distance alone (Table 7)."""
     mmd_samples: int = Field(default=1024, ge=2)
     """Spatial positions a level that enter the kernel matrix; our bound."""
-    num_queries: int = 32
-    """Learned queries of QGAM (authors' code)."""
-    query_channels: int = 64
-    """Inner width of QGAM (authors' code)."""
+
+
+class DeviationConfig(TrainingConfig):
+    """Phase `deviation`: how far the student's SR image may be off, fitted on held-out images; not in the paper."""
+
+    fits_held_out: ClassVar[bool] = True
+
+    patch_size: int = Field(ge=16, multiple_of=16)
+    """Side of the square HR crop, pixels; a multiple of 16, the network's stride."""
+    channels: int = Field(default=64, ge=1)
+    """Width of the head's three convolutions; our choice."""
 
 
 class SlimDiffSRConfig(Config):
@@ -145,3 +173,5 @@ class SlimDiffSRConfig(Config):
     """One-step teacher."""
     student: StudentConfig
     """Distilled student."""
+    deviation: DeviationConfig | None = None
+    """Uncertainty of the student's images; null leaves the phase `deviation` out."""

@@ -4,6 +4,8 @@ Source: SlimDiffSR, sections 3.2 to 3.4; order of operations and key names as in
 without the 2.08 million parameters there that no forward pass reads.
 """
 
+import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +16,20 @@ from rssr.errors import ModelError
 from rssr.layers.tiny_autoencoder import TinyAutoencoder
 from rssr.methods.slimdiffsr.architecture import LATENT_CHANNELS, SlimDiffSRArchitecture
 from rssr.models.architecture import plain_architecture, read_architecture
-from rssr.models.autoencoder_kl import AutoencoderKL
+from rssr.models.autoencoder_kl import AutoencoderKL, AutoencoderVariant
 from rssr.models.pruned_unet import PrunedUNet
+
+# Network units: from a two-thousandth of the range of values, below any rounding to 8 bits, to the whole of it.
+LOG_VARIANCE_RANGE = (2 * math.log(1e-3), 2 * math.log(2.0))
+# Above what a trained student's errors come to: where a deviation starts too small, the first steps' gradients are so
+# large that Adam's average of their squares slows all later ones.
+_FIRST_DEVIATION = 0.25
+
+NO_HEAD = "This SlimDiffSR model has no deviation head, so it cannot say how far its images may be off."
+HOW_TO_GET_A_HEAD = (
+    "Fit one: python jobs/slimdiffsr.py PRESET phases=[deviation], with the keys that trained the student and a "
+    "section 'deviation'; the model it leaves has both."
+)
 
 
 class StudentFeatures(NamedTuple):
@@ -23,7 +37,7 @@ class StudentFeatures(NamedTuple):
 
     Attributes:
         image: SR image [B, bands, H, W], about [-1, 1], not clamped.
-        levels: Output of every U-Net level by name: down0, down1, mid, up0 (deepest), up1.
+        levels: Output of every U-Net level by name: down0, down1, ..., mid, up0 (deepest), up1, ...
         latent: What enters the decoder, [B, taesd_channels, H/8, W/8] (4 channels where nothing is fused).
     """
 
@@ -52,6 +66,7 @@ class SlimDiffSR(nn.Module):
         code, width = values.taesd_channels, values.block_channels[0]
         self.merge_conv1 = nn.Conv2d(code, width, 3, padding=1) if fused else nn.Identity()
         self.merge_conv2 = nn.Conv2d(width, code, 3, padding=1) if fused else nn.Identity()
+        self.deviation_head = DeviationHead(values) if values.deviation_channels > 0 else None
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -69,9 +84,25 @@ class SlimDiffSR(nn.Module):
         return self.values.mid_channels
 
     @property
+    def level_channels(self) -> dict[str, int]:
+        """Width of every U-Net level's output, by the names of `StudentFeatures.levels`."""
+        widths = self.values.block_channels
+        down = {f"down{level}": width for level, width in enumerate(widths)}
+        up = {f"up{level}": width for level, width in enumerate(reversed(widths))}
+        return {**down, "mid": self.values.mid_channels, **up}
+
+    @property
     def stride(self) -> int:
         """Heights and widths of inputs must be multiples of this (16 as published)."""
         return self.values.stride
+
+    def attach_deviation_head(self, channels: int) -> None:
+        """Give the student a new deviation head of this width, in place of one that it may have.
+
+        Its new architecture says so; its images stay as they are.
+        """
+        self.values = replace(self.values, deviation_channels=channels)
+        self.deviation_head = DeviationHead(self.values)
 
     def forward(self, x: Tensor) -> Tensor:
         """Super-resolve.
@@ -84,8 +115,28 @@ class SlimDiffSR(nn.Module):
         """
         return self.forward_features(x).image
 
+    def forward_with_deviation(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, with how far the SR image is expected to be off.
+
+        Returns:
+            SR images and their deviations (root of the expected squared error), both [B, bands, H, W], in network
+            units: one is half the range of values.
+
+        Raises:
+            ModelError: Where the student has no deviation head.
+        """
+        if self.deviation_head is None:
+            raise ModelError(NO_HEAD, HOW_TO_GET_A_HEAD)
+        features = self.forward_features(x)
+        return features.image, (0.5 * self.deviation_head(features.latent)).exp()
+
     def forward_features(self, x: Tensor) -> StudentFeatures:
         """As `forward`, with the outputs of all levels."""
+        if x.shape[1] != self.values.bands:
+            raise ModelError(
+                f"SlimDiffSR got images of {x.shape[1]} bands, but this network takes {self.values.bands}.",
+                "Give the bands it was trained on, or choose a model for these bands.",
+            )
         if x.shape[2] % self.stride or x.shape[3] % self.stride:
             raise ModelError(
                 f"SlimDiffSR got an image of {x.shape[2]} x {x.shape[3]} pixels.",
@@ -94,6 +145,39 @@ class SlimDiffSR(nn.Module):
         features, levels = self.unet(self.merge_conv1(self.vae.encode(x)))
         latent: Tensor = self.merge_conv2(features)
         return StudentFeatures(self.vae.decode(latent), levels, latent)
+
+
+class DeviationHead(nn.Module):
+    """Log-variance of the SR image's error for every pixel and band, from what enters the student's decoder.
+
+    Three convolutions at the latent's size, the last of which yields all pixels of a latent position at once. Not
+    part of the paper, whose uncertainty estimator lives in the autoencoder's latent and ends with the teacher.
+
+    Args:
+        values: Of the student it belongs to; `deviation_channels` is its width.
+    """
+
+    def __init__(self, values: SlimDiffSRArchitecture) -> None:
+        super().__init__()
+        width, pixels = values.deviation_channels, values.latent_stride**2
+        self.body = nn.Sequential(
+            nn.Conv2d(values.latent_channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.out = _zeroed(nn.Conv2d(width, values.bands * pixels, 3, padding=1))
+        self.spread = nn.PixelShuffle(values.latent_stride)
+        low, high = LOG_VARIANCE_RANGE
+        share = (2 * math.log(_FIRST_DEVIATION) - low) / (high - low)
+        with torch.no_grad():
+            self.out.get_parameter("bias").fill_(math.log(share / (1 - share)))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Map latents [B, C, h, w] to log-variances [B, bands, H, W], within `LOG_VARIANCE_RANGE`."""
+        low, high = LOG_VARIANCE_RANGE
+        bounded: Tensor = low + (high - low) * torch.sigmoid(self.spread(self.out(self.body(latent))))
+        return bounded
 
 
 class UncertaintyEstimator(nn.Module):
@@ -167,7 +251,8 @@ class _ResidualBody(nn.Module):
 
 def _autoencoder(values: SlimDiffSRArchitecture) -> TinyAutoencoder | AutoencoderKL:
     if values.autoencoder == "vae":
-        return AutoencoderKL(values.bands, values.vae_channels, LATENT_CHANNELS, values.norm_num_groups)
+        variant = AutoencoderVariant(values.vae_layers_per_block, values.vae_attention, values.vae_latent_scaling)
+        return AutoencoderKL(values.bands, values.vae_channels, LATENT_CHANNELS, values.vae_num_groups, variant)
     return TinyAutoencoder(
         values.bands,
         values.taesd_channels,

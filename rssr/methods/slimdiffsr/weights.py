@@ -67,6 +67,7 @@ def import_slimdiffsr(file: Path, out: Path, norm_num_groups: int = 32) -> Impor
         num_tensors=len(live),
         num_parameters=sum(value.numel() for value in live.values()),
         unused=unused,
+        num_unused_parameters=sum(state[name].numel() for name in unused),
     )
 
 
@@ -92,24 +93,21 @@ def unused_official_tensors(student: SlimDiffSR) -> dict[str, Shape]:
 
 
 def student_from_diffusers(
-    unet_state: Mapping[str, Tensor],
-    taesd_encoder_state: Mapping[str, Tensor],
-    taesd_decoder_state: Mapping[str, Tensor],
-    student: SlimDiffSR,
+    unet_state: Mapping[str, Tensor], autoencoder_state: Mapping[str, Tensor], student: SlimDiffSR
 ) -> InitReport:
     """Start the retained modules of a student from pretrained weights (section 3.3).
 
     Modules are matched by name: the UNet's shallow levels keep theirs, its deepest retained up level is the
     original's third of four, and the middle starts as the first residual block of the first level that was pruned.
-    What is new (FSC, DSC, QGAM, merge convolutions) or of another shape keeps its random values.
+    What is new (FSC, DSC, QGAM, merge convolutions) or of another shape keeps its random values; so does the whole
+    U-Net of a student at three quarters of the widths.
 
     Args:
         unet_state: Names as in diffusers' UNet2DConditionModel.
-        taesd_encoder_state: Names as in AutoencoderTiny's `encoder`, e.g. `layers.0.weight`.
-        taesd_decoder_state: Names as in its `decoder`.
+        autoencoder_state: Names as in its AutoencoderTiny (TAESD), or in its AutoencoderKL for a student with one.
         student: Changed in place.
     """
-    sources = dict(_sources(unet_state, taesd_encoder_state, taesd_decoder_state, student))
+    sources = dict(_sources(unet_state, autoencoder_state, student))
     report = InitReport([], [])
     with torch.no_grad():
         for name, value in student.state_dict().items():
@@ -123,7 +121,7 @@ def student_from_diffusers(
 
 
 def _sources(
-    unet: Mapping[str, Tensor], encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor], student: SlimDiffSR
+    unet: Mapping[str, Tensor], autoencoder: Mapping[str, Tensor], student: SlimDiffSR
 ) -> Iterator[tuple[str, Tensor]]:
     """Pretrained tensors under the student's names."""
     depth = len(student.block_channels)
@@ -138,8 +136,7 @@ def _sources(
         yield f"unet.{name}", value
         if name.startswith(f"down_blocks.{depth}.resnets.0."):
             yield f"unet.mid_block.mid_block.{name.removeprefix(f'down_blocks.{depth}.resnets.0.')}", value
-    yield from ((f"vae.encoder.{name}", value) for name, value in encoder.items())
-    yield from ((f"vae.decoder.{name}", value) for name, value in decoder.items())
+    yield from ((f"vae.{name}", value) for name, value in autoencoder.items())
 
 
 def _check_unused(found: Mapping[str, Tensor], expected: Mapping[str, Shape], source: str) -> None:

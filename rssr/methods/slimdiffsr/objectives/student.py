@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rssr.layers.resampling import pad_to_multiple
 from rssr.losses.distillation import mmd_squared, sample_positions
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import SlimDiffSRConfig, StudentConfig
@@ -20,16 +21,16 @@ from rssr.methods.slimdiffsr.objectives.reconstruction import (
     build_reconstruction,
 )
 from rssr.methods.slimdiffsr.objectives.teacher import load_teacher
+from rssr.methods.slimdiffsr.student_design import student_architecture
 from rssr.methods.slimdiffsr.teacher import Teacher, merge_adapters
+from rssr.methods.slimdiffsr.teacher_unet import feature_widths, taught_levels
 from rssr.methods.slimdiffsr.weights import student_from_diffusers
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
-from rssr.weights.base import BaseLocations, load_tiny_autoencoder, load_unet
+from rssr.weights.base import BaseLocations, load_autoencoder, load_tiny_autoencoder, load_unet
 from rssr.weights.folder import save_model_folder
 
 log = logging.getLogger(__name__)
-
-LEVELS = ("down0", "down1", "mid", "up0", "up1")
 
 
 class StudentObjective(Objective):
@@ -43,18 +44,17 @@ class StudentObjective(Objective):
         self.reconstruction = reconstruction
         self.config = config
         self._teacher = [teacher]  # in a list: frozen, and not part of what a checkpoint holds
-        # Student and teacher levels have equal widths by construction, so that the adapters are light.
-        self.adapters = nn.ModuleDict(
-            {level: nn.Conv2d(width, width, 1) for level, width in zip(LEVELS, _level_widths(student), strict=True)}
-            if teacher is not None
-            else {}
-        )
+        self.taught_levels = _taught_levels(student, teacher)
+        self.adapters = nn.ModuleDict(_adapters(student, teacher, self.taught_levels))
 
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         """See `Objective.forward`."""
-        lr_upsampled = upsample_bicubic(batch.lr, tuple(batch.hr.shape[-2:]))
-        features = self.student.forward_features(lr_upsampled)
-        total, terms = self.reconstruction(features.image, batch.hr)
+        height, width = batch.hr.shape[-2:]
+        lr_upsampled = upsample_bicubic(batch.lr, (height, width))
+        # Padded as in inference, where the crop is no multiple of what a student of full depth takes.
+        features = self.student.forward_features(pad_to_multiple(lr_upsampled, self.student.stride))
+        sr = features.image[..., :height, :width]
+        total, terms = self.reconstruction(sr, batch.hr)
         teacher = self._teacher[0]
         if teacher is not None:
             with torch.no_grad():
@@ -63,13 +63,19 @@ class StudentObjective(Objective):
             distance = pointwise + self.config.mmd_weight * distribution
             total = total + self.config.distillation_weight * distance
             terms |= {"distillation_mse": pointwise.detach(), "distillation_mmd": distribution.detach()}
-        return Loss(total, terms, {"sr": features.image.detach()})
+        return Loss(total, terms, {"sr": sr.detach()})
 
     def distances(self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Means over the levels of Eq. 17 (mean squared difference) and Eq. 18 (MMD^2)."""
+        """Means over the levels of Eq. 17 (mean squared difference) and Eq. 18 (MMD^2).
+
+        Args:
+            student: Level outputs by the student's names; what lies beyond the teacher's size is padding.
+            teacher: Level outputs by the names of `predict_noise`.
+        """
         pointwise, distribution = [], []
         for level, adapter in self.adapters.items():
-            adapted, taught = adapter(student[level]), teacher[level]
+            taught = teacher[self.taught_levels[level]]
+            adapted = adapter(student[level][..., : taught.shape[-2], : taught.shape[-1]])
             pointwise.append(F.mse_loss(adapted, taught))
             if self.config.mmd_weight > 0:
                 first = sample_positions(adapted, self.config.mmd_samples)
@@ -121,31 +127,33 @@ class StudentPhase(Phase):
 
 
 def build_student(config: StudentConfig, locations: BaseLocations) -> tuple[dict[str, Any], SlimDiffSR]:
-    """A student whose retained modules start from the pretrained weights.
+    """A student, published or ablated, whose retained modules start from the pretrained weights.
 
     Returns:
         Its architecture arguments, and the network.
     """
-    unet, tiny = load_unet(locations), load_tiny_autoencoder(locations)
-    architecture: dict[str, Any] = {
-        "block_channels": list(unet.config.block_out_channels[:2]),
-        "mid_channels": unet.config.block_out_channels[2],
-        "layers_per_block": unet.config.layers_per_block,
-        "taesd_channels": tiny.config.encoder_block_out_channels[0],
-        "num_encoder_blocks": list(tiny.config.num_encoder_blocks),
-        "num_decoder_blocks": list(tiny.config.num_decoder_blocks),
-        "norm_num_groups": unet.config.norm_num_groups,
-        "num_queries": config.num_queries,
-        "query_channels": config.query_channels,
-    }
+    load = load_autoencoder if config.autoencoder == "vae" else load_tiny_autoencoder
+    unet, autoencoder = load_unet(locations), load(locations)
+    architecture = student_architecture(config, unet, autoencoder)
     student = SlimDiffSR(**architecture)
-    report = student_from_diffusers(unet.state_dict(), tiny.encoder.state_dict(), tiny.decoder.state_dict(), student)
+    report = student_from_diffusers(unet.state_dict(), autoencoder.state_dict(), student)
+    if config.pruning == "uniform":
+        log.info("student: no weight of the pretrained UNet fits three quarters of its widths; the U-Net starts anew")
     log.info("student: %d tensors from the pretrained networks, %d new", len(report.retained), len(report.fresh))
     log.debug("retained: %s", ", ".join(report.retained))
     log.debug("new: %s", ", ".join(report.fresh))
     return architecture, student
 
 
-def _level_widths(student: SlimDiffSR) -> tuple[int, ...]:
-    shallow, deep = student.block_channels
-    return shallow, deep, student.mid_channels, deep, shallow
+def _taught_levels(student: SlimDiffSR, teacher: Teacher | None) -> Mapping[str, str]:
+    if teacher is None:
+        return {}
+    return taught_levels(len(student.block_channels), len(teacher.unet.config.block_out_channels))
+
+
+def _adapters(student: SlimDiffSR, teacher: Teacher | None, levels: Mapping[str, str]) -> dict[str, nn.Module]:
+    """One light convolution a level, to the teacher's width (section 3.4)."""
+    if teacher is None:
+        return {}
+    own, taught = student.level_channels, feature_widths(teacher.unet)
+    return {level: nn.Conv2d(own[level], taught[name], 1) for level, name in levels.items()}

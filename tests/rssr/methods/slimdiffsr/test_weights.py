@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -105,8 +105,8 @@ def test_every_misfit_is_named_and_nothing_is_written(
 
 
 def test_another_methods_checkpoint_is_named(tmp_path: Path) -> None:
-    state = {"first_stage_model.encoder.conv_in.weight": torch.ones(1), "betas": torch.ones(4)}
-    with pytest.raises(WeightsError, match=r"LDCSR or LCMSR \(second stage\)"):
+    state = {"first_stage_model.decoder.FRUList.0.c.weight": torch.ones(1), "betas": torch.ones(4)}
+    with pytest.raises(WeightsError, match=r"by its names it is LDCSR's second stage"):
         import_slimdiffsr(archive(tmp_path, {"state_dict": state}), tmp_path / "student")
 
 
@@ -162,7 +162,7 @@ def pretrained() -> tuple[dict[str, Tensor], ...]:
         use_linear_projection=True,
     )
     tiny = AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4)
-    return unet.state_dict(), tiny.encoder.state_dict(), tiny.decoder.state_dict()
+    return unet.state_dict(), tiny.state_dict()
 
 
 def student_values(**changes: Any) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def test_retained_modules_start_from_the_pretrained(pretrained: tuple[dict[str, 
     student = SlimDiffSR(**student_values())
     before = {name: value.clone() for name, value in student.state_dict().items()}
     report = student_from_diffusers(*pretrained, student)
-    after, (unet, encoder, decoder) = student.state_dict(), pretrained
+    after, (unet, autoencoder) = student.state_dict(), pretrained
     assert sorted(report.retained + report.fresh) == sorted(after)
     for name in report.fresh:
         assert torch.equal(after[name], before[name])
@@ -186,8 +186,8 @@ def test_retained_modules_start_from_the_pretrained(pretrained: tuple[dict[str, 
         "unet.up_blocks.1.attentions.2.proj_in.weight": unet["up_blocks.3.attentions.2.proj_in.weight"],
         "unet.mid_block.mid_block.conv_shortcut.weight": unet["down_blocks.2.resnets.0.conv_shortcut.weight"],
         "unet.conv_norm_out.weight": unet["conv_norm_out.weight"],
-        "vae.encoder.layers.3.conv.0.weight": encoder["layers.3.conv.0.weight"],
-        "vae.decoder.layers.18.weight": decoder["layers.18.weight"],
+        "vae.encoder.layers.3.conv.0.weight": autoencoder["encoder.layers.3.conv.0.weight"],
+        "vae.decoder.layers.18.weight": autoencoder["decoder.layers.18.weight"],
     }
     for name, source in same.items():
         assert name in report.retained
@@ -205,6 +205,25 @@ def test_standard_modules_are_retained_in_the_ablations(pretrained: tuple[dict[s
     values = student_values(first_conv="standard", second_conv="standard", attention="standard", head_channels=8)
     report = student_from_diffusers(*pretrained, SlimDiffSR(**values, autoencoder="taesd"))
     assert report.fresh == []
+
+
+def test_the_whole_autoencoder_is_retained_where_the_student_has_one(
+    pretrained: tuple[dict[str, Tensor], ...],
+) -> None:
+    widths = (8, 8, 16, 16)
+    vae = AutoencoderKL(
+        block_out_channels=widths,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+    )
+    values = {"autoencoder": "vae", "vae_channels": widths, "vae_layers_per_block": 1, "vae_norm_num_groups": 4}
+    student = SlimDiffSR(**student_values(**values))
+    report = student_from_diffusers(pretrained[0], vae.state_dict(), student)
+    assert [name for name in report.fresh if name.startswith("vae.")] == []
+    assert {name for name in report.retained if name.startswith("vae.")} == {f"vae.{name}" for name in vae.state_dict()}
+    assert torch.equal(student.state_dict()["vae.quant_conv.weight"], vae.state_dict()["quant_conv.weight"])
+    assert torch.equal(student.state_dict()["unet.conv_in.weight"], pretrained[0]["conv_in.weight"])
 
 
 def test_other_widths_stay_fresh(pretrained: tuple[dict[str, Tensor], ...]) -> None:

@@ -9,14 +9,16 @@ from torch import Tensor, nn
 import rssr
 from rssr.losses.distillation import mmd_squared
 from rssr.methods.phase import Batch, PhaseInputs
+from rssr.methods.slimdiffsr.ablations import AblationName, ablate
 from rssr.methods.slimdiffsr.method import SlimDiffSRMethod
-from rssr.methods.slimdiffsr.objectives.student import LEVELS, StudentPhase
+from rssr.methods.slimdiffsr.objectives.student import StudentPhase, build_student
 from rssr.methods.slimdiffsr.objectives.teacher import load_teacher
 from rssr.methods.slimdiffsr.teacher import Teacher
 from rssr.resampling import upsample_bicubic
 from rssr.weights.base import BaseLocations
 
 Build = Callable[..., StudentPhase]
+LEVELS = ("down0", "down1", "mid", "up0", "up1")
 CPU = torch.device("cpu")
 
 
@@ -69,6 +71,67 @@ def test_the_whole_student_and_the_adapters_are_trained_and_nothing_else(
     assert objective.trained_parameters().keys() == expected
     assert record.gradients == {f"student/{name}" for name in expected}
     assert objective.trained_state().keys() == expected  # the teacher fills no checkpoint
+
+
+@pytest.mark.parametrize("name", ["vae", "taesd", "wo-sap", "wo-dsc", "wo-fsc", "wo-qgam"])
+def test_every_ablated_student_trains_as_a_whole_and_its_export_runs_alone(
+    make_method: Callable[..., SlimDiffSRMethod],
+    train: Callable[..., Any],
+    folders: Mapping[str, Path],
+    batch: Batch,
+    tmp_path: Path,
+    name: AblationName,
+) -> None:
+    method = SlimDiffSRMethod(ablate(make_method().config, name))
+    torch.manual_seed(0)
+    phase = method.build_phase("student", PhaseInputs(folders, CPU))
+    objective = phase.objectives()["student"]
+    record = train(phase, batch, 6)
+    assert record.losses["student"][-1] < record.losses["student"][0]
+    assert record.gradients == {f"student/{name}" for name in objective.trained_parameters()}
+    assert any(name.startswith("student/adapters.") for name in record.gradients)
+    phase.export(tmp_path)
+    loaded = rssr.load_model(tmp_path)
+    assert torch.equal(loaded.resolver(batch.lr, (64, 64)), phase.preview(batch))
+    assert loaded.resolver(torch.zeros(1, 3, 5, 9), (21, 33)).shape == (1, 3, 21, 33)
+
+
+def test_crops_that_a_student_of_full_depth_cannot_take_are_padded(
+    make_method: Callable[..., SlimDiffSRMethod], folders: Mapping[str, Path], batch: Batch
+) -> None:
+    """Its stride is 64; padding enters neither the reconstruction loss nor the distances to the teacher."""
+    phase = SlimDiffSRMethod(ablate(make_method().config, "wo-sap")).build_phase("student", PhaseInputs(folders, CPU))
+    crop = Batch(batch.lr[..., :12, :12], batch.hr[..., :48, :48], batch.scale)
+    objective = phase.objectives()["student"]
+    with torch.no_grad():
+        loss = objective(crop, 0, {})
+        expected = phase.preview(crop)
+    assert torch.equal(loss.carry["sr"], expected)
+    torch.testing.assert_close(loss.terms["l1"], (expected - crop.hr).abs().mean())
+    assert loss.total.isfinite()
+
+
+# Parts of names that no new tensor of a variant has: the pretrained networks hold them all.
+RETAINED = {"vae": ("vae.", "unet.conv_in", "unet.conv_out"), "taesd": ("vae.", "unet.conv_in", "unet.conv_out")}
+RETAINED |= {"wo-sap": ("vae.",), "wo-dsc": (".conv2.",), "wo-fsc": (".conv1.",), "wo-qgam": (".attn1.",)}
+
+
+@pytest.mark.parametrize("name", RETAINED)
+def test_ablated_students_keep_the_pretrained_weights_that_fit(
+    make_method: Callable[..., SlimDiffSRMethod],
+    folders: Mapping[str, Path],
+    caplog: pytest.LogCaptureFixture,
+    name: AblationName,
+) -> None:
+    config = ablate(make_method().config, name).student
+    with caplog.at_level("DEBUG", logger="rssr"):
+        _, student = build_student(config, BaseLocations.in_folder(folders["base"]))
+    told = {line.partition(": ")[0]: line.partition(": ")[2].split(", ") for line in caplog.messages}
+    assert sorted(told["retained"] + told["new"]) == sorted(student.state_dict())
+    assert [key for key in told["new"] if any(part in key for part in RETAINED[name])] == []
+    assert [key for key in told["retained"] if any(part in key for part in RETAINED[name])] != []
+    assert any("starts anew" in line for line in caplog.messages) == (name == "wo-sap")
+    assert name != "wo-sap" or not [key for key in told["retained"] if key.startswith("unet.")]
 
 
 def watched(phase: StudentPhase) -> tuple[nn.Module, list[bool]]:
