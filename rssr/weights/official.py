@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,15 @@ from rssr.weights.layout import without_wrapper_prefix
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "net", "model")  # averaged weights first
 _IMPORTERS: Mapping[str, str] = MappingProxyType({"slimdiffsr": "rssr.methods.slimdiffsr.weights:import_slimdiffsr"})
 
+_LDCSR_MAX_TIMESTEPS = 100  # published: 4, and variants of up to 16
+_SECOND_STAGE = "LDCSR's or LCMSR's second stage"
+
 # Beginnings of names that give a checkpoint away, the most telling first.
 _SIGNATURES = (
     ("SlimDiffSR's student", "unet.mid_block.mid_block."),
-    ("LDCSR or LCMSR (second stage)", "first_stage_model."),
-    ("LDCSR or LCMSR (first stage)", "decoder.FRUList."),
+    (_SECOND_STAGE, "first_stage_model.decoder.FRUList."),
+    ("the first stage of LDCSR (and of LCMSR with a continuous scale)", "decoder.style."),
+    ("LCMSR's first stage with a fixed scale", "decoder.FRUList."),
     ("an original Stable Diffusion checkpoint", "model.diffusion_model."),
     ("a diffusers UNet", "time_embedding."),
     ("a diffusers AutoencoderKL", "post_quant_conv."),
@@ -45,6 +50,7 @@ class ImportReport:
         num_tensors: Tensors taken.
         num_parameters: Parameters taken.
         unused: Names in the file that no forward pass reads and that were left out.
+        num_unused_parameters: Parameters under those names.
     """
 
     model: str
@@ -54,24 +60,27 @@ class ImportReport:
     num_tensors: int
     num_parameters: int
     unused: tuple[str, ...]
+    num_unused_parameters: int
 
 
-def import_official(format_name: str, file: Path, folder: Path) -> ImportReport:
+def import_official(format_name: str, file: Path, folder: Path, norm_num_groups: int = 32) -> ImportReport:
     """Import a published checkpoint as a model folder.
 
     Args:
         format_name: One of `known_formats()`.
         file: The checkpoint.
         folder: Model folder to write.
+        norm_num_groups: Groups of every GroupNorm, which no tensor's shape shows; 32 as published.
 
     Raises:
         WeightsError: If the format is unknown or the file is not such a checkpoint, whole and fitting.
+        ModelError: If the groups do not divide every width, or the folder's place is taken by something else.
     """
     if format_name not in _IMPORTERS:
         raise WeightsError(f"There is no format '{format_name}'.", f"Known are: {', '.join(_IMPORTERS)}.")
     module, _, attribute = _IMPORTERS[format_name].partition(":")
-    importer: Callable[[Path, Path], ImportReport] = getattr(importlib.import_module(module), attribute)
-    return importer(file, folder)
+    importer: Callable[[Path, Path, int], ImportReport] = getattr(importlib.import_module(module), attribute)
+    return importer(file, folder, norm_num_groups)
 
 
 def known_formats() -> list[str]:
@@ -95,11 +104,16 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
 
 
 def recognise(state: Mapping[str, Tensor]) -> str:
-    """What a checkpoint probably is, in words; judged by names of tensors alone."""
-    for title, beginning in _SIGNATURES:
-        if any(name.startswith(beginning) for name in state):
-            return title
-    return "unknown"
+    """What a checkpoint probably is, in words: by the names of its tensors, and by the length of its schedule.
+
+    LDCSR's and LCMSR's second stages have the same names; LDCSR takes few timesteps, LCMSR a thousand.
+    """
+    titles = (title for title, beginning in _SIGNATURES if any(name.startswith(beginning) for name in state))
+    title = next(titles, "unknown")
+    schedule = state.get("betas")
+    if title != _SECOND_STAGE or schedule is None:
+        return title
+    return "LDCSR's second stage" if schedule.numel() <= _LDCSR_MAX_TIMESTEPS else "LCMSR's second stage"
 
 
 def file_sha256(file: Path) -> str:
@@ -117,15 +131,18 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 def _read_archive(file: Path) -> object:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about oddities of a garbled file, which is refused
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "unsafe or damaged content"
         raise WeightsError(
             f"{file} holds more than tensors or is damaged, and was not opened: {reason}",
             "Fetch it from its authors again; files that need code to load are never run.",
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(f"{file} cannot be read as a PyTorch archive ({error}).", "Fetch it again.") from None
+    except Exception as error:  # a garbled archive makes the reader stumble in any way it can
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"{file} cannot be read as a PyTorch archive ({reason}).", "Fetch it again.") from None
 
 
 def _unwrapped(content: object, file: Path) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 import os
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,14 +93,48 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     ("name", "title"),
     [
         ("unet.mid_block.mid_block.norm1.weight", "SlimDiffSR's student"),
-        ("first_stage_model.encoder.conv_in.weight", "LDCSR or LCMSR (second stage)"),
-        ("decoder.FRUList.0.weight", "LDCSR or LCMSR (first stage)"),
+        ("first_stage_model.decoder.FRUList.0.IMDB.0.c1.weight", "LDCSR's or LCMSR's second stage"),
+        ("decoder.style.weight", "the first stage of LDCSR (and of LCMSR with a continuous scale)"),
+        ("decoder.FRUList.0.weight", "LCMSR's first stage with a fixed scale"),
+        ("model.diffusion_model.time_embed.0.weight", "an original Stable Diffusion checkpoint"),
         ("post_quant_conv.weight", "a diffusers AutoencoderKL"),
         ("what.is.this", "unknown"),
     ],
 )
 def test_checkpoints_are_recognised_by_their_names(name: str, title: str) -> None:
     assert recognise({name: torch.zeros(1), "other": torch.zeros(1)}) == title
+
+
+@pytest.mark.parametrize(
+    ("num_timesteps", "title"),
+    [(4, "LDCSR's second stage"), (16, "LDCSR's second stage"), (1000, "LCMSR's second stage")],
+)
+def test_the_length_of_the_schedule_tells_the_second_stages_apart(num_timesteps: int, title: str) -> None:
+    names = ["first_stage_model.decoder.FRUList.0.c.weight", "model.diffusion_model.out.0.weight"]
+    assert recognise({**dict.fromkeys(names, torch.zeros(1)), "betas": torch.zeros(num_timesteps)}) == title
+
+
+def test_an_original_stable_diffusion_checkpoint_is_not_taken_for_another() -> None:
+    names = ["first_stage_model.encoder.conv_in.weight", "model.diffusion_model.out.0.weight"]
+    state = {**dict.fromkeys(names, torch.zeros(1)), "betas": torch.zeros(1000)}
+    assert recognise(state) == "an original Stable Diffusion checkpoint"
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_no_garbled_archive_does_more_than_be_refused(tmp_path: Path, zipped: bool) -> None:
+    file, draw = tmp_path / "weights.pkl", random.Random(1)
+    torch.save({**STATE, "epoch": None}, file, _use_new_zipfile_serialization=zipped)
+    whole, refused = file.read_bytes(), 0
+    for _ in range(300):
+        garbled = bytearray(whole)
+        for _ in range(draw.choice([1, 5, 40])):
+            garbled[draw.randrange(min(len(whole), 900))] = draw.randrange(256)
+        file.write_bytes(garbled)
+        try:
+            read_checkpoint(file)
+        except WeightsError:
+            refused += 1
+    assert refused > 200
 
 
 def test_unknown_format_lists_the_known(tmp_path: Path) -> None:

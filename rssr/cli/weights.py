@@ -1,0 +1,54 @@
+"""`rssr weights`: bring published checkpoints in as model folders."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rssr.weights.official import ImportReport
+
+NAME = "weights"
+HELP = "Import a published checkpoint as a model folder: weights, configuration and card."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
+    action = actions.add_parser("import", help=HELP, description=f"{HELP} Code inside the file is never run.")
+    action.add_argument("--format", required=True, metavar="FORMAT", help="whose layout the file has, e.g. slimdiffsr")
+    action.add_argument("file", type=Path, metavar="FILE", help="checkpoint, e.g. net_params_4x.pkl; or safetensors")
+    action.add_argument("folder", type=Path, metavar="OUT", help="model folder to write, for `rssr sr --model OUT`")
+    action.add_argument(
+        "--norm-num-groups",
+        type=int,
+        default=32,
+        metavar="N",
+        help="groups of every GroupNorm, which the file does not tell (default 32, as published)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Import, and say what was taken and what was left out."""
+    from rssr.errors import StorageError
+    from rssr.weights.official import import_official
+
+    try:
+        report = import_official(arguments.format, arguments.file, arguments.folder, arguments.norm_num_groups)
+    except OSError as error:
+        place = error.filename or arguments.folder
+        raise StorageError(f"{place}: {error.strerror or error}.", "Check both paths and the free space.") from None
+    sys.stdout.write(_in_words(report, arguments.file) + "\n")
+    return 0
+
+
+def _in_words(report: "ImportReport", file: Path) -> str:
+    lines = [
+        f"{file}: {report.model}, SHA-256 {report.source_sha256}",
+        f"taken: {report.num_tensors:,} tensors, {report.num_parameters:,} parameters",
+        f"left out: {len(report.unused):,} tensors, {report.num_unused_parameters:,} parameters"
+        + (", which no forward pass reads:" if report.unused else ""),
+        *(f"  {name}" for name in report.unused),
+        f"written: {report.folder}",
+    ]
+    return "\n".join(lines)
