@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="groups of every GroupNorm, which the file does not tell (default 32, as published)",
     )
+    # Also after the action; left alone there, it is as the command has it.
+    action.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rssr.card import ModelCard
 from rssr.cli import main
+from rssr.errors import WeightsError
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.methods.slimdiffsr.weights import unused_official_tensors
 from rssr.models.loaded import load_model
@@ -163,3 +164,9 @@ def test_action_format_and_paths_are_required(arguments: list[str], capsys: pyte
         main(["weights", *arguments])
     assert stopped.value.code == 2
     assert "required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["weights", "--debug", "import"], ["weights", "import", "--debug"]])
+def test_debug_shows_the_traceback_wherever_it_stands(arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no file"):
+        main([*arguments, "--format", "slimdiffsr", str(tmp_path / "nowhere.pkl"), str(tmp_path / "student")])
