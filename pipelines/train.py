@@ -241,7 +241,7 @@ def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepLis
 def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: Manifest) -> StreamInputs:
     config = phase.config
     return StreamInputs(
-        images=manifest.training_images(config.patch_size),
+        images=manifest.images_of_phase(config)[0],
         sources=manifest.sources,
         spec=StreamSpec(
             seed=derive_seed(task.seed, task.phase, "stream"),
@@ -257,7 +257,7 @@ def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
 
 
 def held_out_batches(task: TrainTask, phase: Phase, data: DataConfig, manifest: Manifest) -> list[Batch]:
-    """Fixed patches of the test images, degraded like the training ones, in batches of the training size.
+    """Fixed patches of images that the phase never learns from, degraded and grouped like the training ones.
 
     A range of scales is represented by a few: each has its share of the patches, and shows the same places.
     """
@@ -272,7 +272,7 @@ def held_out_batches(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
         global_batch_size=batch_size,
         flips=False,
     )
-    inputs = dataclasses.replace(stream, images=manifest.test_images(phase.config.patch_size))
+    inputs = dataclasses.replace(stream, images=manifest.images_of_phase(phase.config)[1])
     batches: list[Batch] = []
     for scale in data.test_scales:
         at_scale = dataclasses.replace(spec, scale_range=(scale, scale))

@@ -6,17 +6,23 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.datasets.split import Candidate, choose_test_digests
 from pipelines.storage import ObjectMissing, Store
 from rssr.errors import DataError
 
+if TYPE_CHECKING:
+    from rssr.methods.training import TrainingConfig
+
 Split = Literal["train", "test"]
+Half = Literal["fit", "report"]
 
 _FORMAT_VERSION = 1
+_HALVES_SEED = 0  # the same for all runs: a manifest alone says which held-out images an error bar was fitted on
 _SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -115,15 +121,59 @@ class Manifest:
         """
         return self._holding("test", patch_size)
 
+    def images_of_phase(self, config: "TrainingConfig") -> tuple[tuple[ImageRecord, ...], tuple[ImageRecord, ...]]:
+        """Images that a phase learns from, and those it is validated on, which it never sees.
+
+        Raises:
+            DataError: There is none that holds the phase's patches, see `training_images` and `half_of_test_images`.
+        """
+        size = config.patch_size
+        if config.fits_held_out:
+            return self.half_of_test_images("fit", size), self.half_of_test_images("report", size)
+        return self.training_images(size), self.test_images(size)
+
+    def half_of_test_images(self, half: Half, patch_size: int = 1) -> tuple[ImageRecord, ...]:
+        """Held-out images of one half that hold a patch of this side, HR pixels.
+
+        What is fitted to a finished network's errors learns from the half `fit` and is judged on the half `report`.
+        The classes are spread over both as evenly as they go, images of equal content are in the same one, and the
+        larger half of an odd number is `fit`.
+
+        Raises:
+            DataError: There are fewer than two distinct held-out images, or none of the half holds the patch.
+        """
+        return self._usable(self._halves[half], f"held-out ('{half}' half)", patch_size)
+
+    @cached_property
+    def _halves(self) -> dict[Half, tuple[ImageRecord, ...]]:
+        images = self.split("test")
+        num_distinct = len({image.sha256 for image in images})
+        if num_distinct < 2:
+            raise DataError(
+                f"{num_distinct} distinct images are held out, too few to fit error bars on one half and judge them on "
+                "the other.",
+                "Hold out more (data.num_test, data.test_fraction, data.test_uri), or leave the phase out.",
+            )
+        candidates = [Candidate(image.sha256, image.class_name) for image in images]
+        report = choose_test_digests(candidates, num_distinct // 2, _HALVES_SEED)
+        return {
+            "fit": tuple(image for image in images if image.sha256 not in report),
+            "report": tuple(image for image in images if image.sha256 in report),
+        }
+
     def _holding(self, name: Split, patch_size: int) -> tuple[ImageRecord, ...]:
         images = self.split(name)
+        if not images:
+            where = ", ".join(self.sources)
+            raise DataError(f"No image of {where} is in the {name} split.", "Check data.num_test and data.test_uri.")
+        return self._usable(images, name, patch_size)
+
+    def _usable(self, images: tuple[ImageRecord, ...], name: str, patch_size: int) -> tuple[ImageRecord, ...]:
         usable = tuple(image for image in images if image.side >= patch_size)
         if usable:
             return usable
-        where = ", ".join(self.sources)
-        if not images:
-            raise DataError(f"No image of {where} is in the {name} split.", "Check data.num_test and data.test_uri.")
         largest = max(image.side for image in images)
+        where = ", ".join(self.sources)
         raise DataError(
             f"None of the {len(images)} {name} images of {where} holds a patch of {patch_size} pixels; the largest "
             f"measures {largest} pixels on its shorter side.",

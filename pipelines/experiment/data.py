@@ -22,9 +22,7 @@ def check_patches(method: Method, phases: Iterable[str], manifest: Manifest) -> 
         DataError: Naming the images' and the patches' size.
     """
     for phase in phases:
-        patch_size = method.training_config(phase).patch_size
-        manifest.training_images(patch_size)
-        manifest.test_images(patch_size)
+        manifest.images_of_phase(method.training_config(phase))
 
 
 def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:
