@@ -5,17 +5,24 @@ from types import MappingProxyType
 from typing import Any
 
 from rssr.errors import ConfigError
+from rssr.methods.figures import Figure, HeldOutImage
 from rssr.methods.phase import Phase, PhaseInputs
-from rssr.methods.slimdiffsr.config import BaseConfig, ReconstructionConfig, SlimDiffSRConfig
-from rssr.methods.slimdiffsr.objectives.base import BasePhase, check_reconstruction
-from rssr.methods.slimdiffsr.objectives.student import StudentPhase
-from rssr.methods.slimdiffsr.objectives.teacher import TeacherPhase
+from rssr.methods.slimdiffsr.config import BaseConfig, DeviationConfig, ReconstructionConfig, SlimDiffSRConfig
+from rssr.methods.slimdiffsr.networks import SlimDiffSR
+from rssr.methods.slimdiffsr.objectives.base import BasePhase, check_reconstruction, stand_in_outline
+from rssr.methods.slimdiffsr.objectives.deviation import DeviationPhase, load_student
+from rssr.methods.slimdiffsr.objectives.student import StudentPhase, build_student
+from rssr.methods.slimdiffsr.objectives.teacher import TeacherPhase, load_teacher
 from rssr.methods.slimdiffsr.objectives.uncertainty import UncertaintyPhase
+from rssr.methods.slimdiffsr.pictures import draw_figures
+from rssr.methods.slimdiffsr.teacher import merge_adapters
+from rssr.methods.slimdiffsr.teacher_inference import TeacherResolver
 from rssr.methods.training import TrainingConfig
+from rssr.models.loaded import LoadedModel
 from rssr.weights.auxiliary import DINO_FILE, LPIPS_FILE, VGG_FILE, auxiliary_digests, require_auxiliary
-from rssr.weights.base import BaseLocations, require_directories
+from rssr.weights.base import BaseLocations, BaseOutline, BaseSource, outline_of, require_directories
 
-_BUILDERS: Mapping[str, Callable[[SlimDiffSRConfig, BaseLocations, PhaseInputs], Phase]] = MappingProxyType(
+_BUILDERS: Mapping[str, Callable[[SlimDiffSRConfig, BaseSource, PhaseInputs], Phase]] = MappingProxyType(
     {
         "uncertainty": lambda config, locations, inputs: UncertaintyPhase(config.uncertainty, locations, inputs),
         "teacher": TeacherPhase,
@@ -28,8 +35,8 @@ class SlimDiffSRMethod:
     """The phases in order, and how each is built."""
 
     name = "slimdiffsr"
-    phases = ("base", "uncertainty", "teacher", "student")
-    product_phase = "student"
+    phases = ("base", "uncertainty", "teacher", "student", "deviation")
+    product_phases = ("student", "deviation")
 
     def __init__(self, config: SlimDiffSRConfig) -> None:
         self.config = config
@@ -54,20 +61,24 @@ class SlimDiffSRMethod:
             "uncertainty": base,
             "teacher": (*base, "uncertainty"),
             "student": (*base, "uncertainty", "teacher"),
+            "deviation": ("student",),
         }[phase]
 
     def is_needed(self, phase: str) -> bool:
-        """Whether a phase runs at all: `base` does only where no pretrained directory is given."""
+        """Whether a phase runs at all: `base` only where no pretrained directory is given, `deviation` if asked for."""
+        if phase == "deviation":
+            return self.config.deviation is not None
         return phase != "base" or self.config.base_weights.stable_diffusion is None
 
     def training_config(self, phase: str) -> TrainingConfig:
         """Optimisation settings of a phase."""
         config: TrainingConfig | None = getattr(self.config, phase)
         if config is None:
-            raise ConfigError(
-                f"Phase '{phase}' has no settings.",
-                "Give base_weights.stable_diffusion a diffusers directory, or fill in the section 'base'.",
+            pretrained = "Give base_weights.stable_diffusion a diffusers directory, or fill in the section 'base'."
+            remedy = (
+                pretrained if phase == "base" else f"Fill in the section '{phase}', as the quickstart's preset does."
             )
+            raise ConfigError(f"Phase '{phase}' has no settings.", remedy)
         return config
 
     def digest_config(self, phase: str) -> dict[str, object]:
@@ -77,7 +88,7 @@ class SlimDiffSRMethod:
         may be a hub id, count by name.
         """
         values: dict[str, object] = {"phase": self.training_config(phase).digest_values()}
-        if phase != "base":
+        if phase not in ("base", "deviation"):
             values["base_weights"] = self.config.base_weights.model_dump(mode="json", exclude={"auxiliary"})
         if phase in ("teacher", "student"):
             values["auxiliary"] = self._auxiliary_digests(getattr(self.config, phase).reconstruction)
@@ -104,7 +115,20 @@ class SlimDiffSRMethod:
             config = self.training_config("base")
             assert isinstance(config, BaseConfig)  # training_config raises where there is none
             return BasePhase(config, inputs)
+        if phase == "deviation":
+            config = self.training_config("deviation")
+            assert isinstance(config, DeviationConfig)  # training_config raises where there is none
+            return DeviationPhase(config, self._finished_student(inputs), inputs)
         return _BUILDERS[phase](self.config, self._locations(inputs), inputs)
+
+    def draw_figures(self, inputs: PhaseInputs, images: Sequence[HeldOutImage]) -> list[Figure]:
+        """See `Illustrated`."""
+        return draw_figures(self.config, self._locations, inputs, images)
+
+    def open_teacher(self, inputs: PhaseInputs) -> LoadedModel:
+        """The teacher that the phase exported, as a model that super-resolves from LR images alone."""
+        teacher = merge_adapters(load_teacher(self.config, self._locations(inputs), inputs))
+        return LoadedModel("slimdiffsr-teacher", TeacherResolver(teacher), teacher, {}, None)
 
     def _auxiliary_digests(self, reconstruction: ReconstructionConfig) -> dict[str, str]:
         used = {VGG_FILE, LPIPS_FILE} if reconstruction.lpips_weight > 0 else set()
@@ -112,11 +136,27 @@ class SlimDiffSRMethod:
         digests = auxiliary_digests(self.config.base_weights.auxiliary) if used else {}
         return {name: digest for name, digest in digests.items() if name in used}
 
-    def _locations(self, inputs: PhaseInputs) -> BaseLocations:
+    def _finished_student(self, inputs: PhaseInputs) -> SlimDiffSR:
+        if inputs.reads_weights:
+            return load_student(inputs.folder("student"))
+        _, student = build_student(self.config.student, self._outline())
+        return student
+
+    def _locations(self, inputs: PhaseInputs) -> BaseSource:
         weights = self.config.base_weights
+        if not inputs.reads_weights:
+            return self._outline()
         if weights.stable_diffusion is None:
             return BaseLocations.in_folder(inputs.folder("base"))
         return self._pretrained(weights.stable_diffusion)
+
+    def _outline(self) -> BaseOutline:
+        stable_diffusion = self.config.base_weights.stable_diffusion
+        if stable_diffusion is not None:
+            return outline_of(self._pretrained(stable_diffusion))
+        config = self.training_config("base")
+        assert isinstance(config, BaseConfig)  # training_config raises where there is none
+        return stand_in_outline(config)
 
     def _pretrained(self, stable_diffusion: str) -> BaseLocations:
         taesd = self.config.base_weights.taesd
