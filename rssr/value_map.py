@@ -12,7 +12,7 @@ class ValueMap:
 
     Attributes:
         values: [h, w]; not a number where there is no value.
-        unit: E.g. `m` or `times the mean`.
+        unit: E.g. `m`; empty for pure numbers.
         limits: Values at the ends of the colour scale; None takes the smallest and the largest value. Maps to be
             compared share theirs.
     """

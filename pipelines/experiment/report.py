@@ -9,7 +9,9 @@ from statistics import fmean
 
 import numpy as np
 
-from pipelines.evaluate import EvaluatedImage, Evaluation
+from pipelines.evaluate import Evaluation
+from pipelines.experiment.comparison_parts import comparison, example_panels, headline, in_words
+from pipelines.experiment.figures import make_figures
 from pipelines.experiment.training import Plan
 from pipelines.phase_records import PhaseRecord
 from pipelines.report import (
@@ -20,7 +22,6 @@ from pipelines.report import (
     before_after,
     curve,
     facts,
-    key_figures,
     listing,
     notice,
     panels,
@@ -59,12 +60,15 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
     method = inputs.plan.method
     page = Page(f"{method.name}: training report", f"{inputs.plan.config.registry.name}, MLflow run {inputs.run_id}")
     if inputs.evaluation is not None:
-        page.lead(*_lead(inputs, inputs.evaluation))
+        page.lead(_lead(inputs, inputs.evaluation))
         page.section("Result", *_result(inputs, inputs.evaluation))
     if inputs.lr_scene is not None and inputs.product is not None:
         page.section("Super-resolved scene", *_scene(inputs.lr_scene, inputs.product))
     if inputs.evaluation is not None:
-        page.section("Held-out images", panels([_panel_row(image) for image in inputs.evaluation.examples]))
+        page.section("Held-out images", example_panels(inputs.evaluation.examples, inputs.evaluation.scales))
+    for figure in make_figures(inputs.plan, inputs.records):
+        rows = [(row.label, row.pictures) for row in figure.rows]
+        page.section(figure.title, prose(figure.text), panels(rows))
     for phase, record in inputs.records.items():
         page.section(f"Phase {phase}", *_phase(inputs.plan, phase, record))
     page.section("Images", *_images(inputs.plan))
@@ -72,52 +76,17 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
     page.write(path)
 
 
-def verdict(means: Mapping[str, Mapping[str, float]], model: str) -> str:
-    """Which of model and bicubic is better on held-out PSNR-Y, in words."""
-    own, bicubic = means[model]["psnr_y_db"], means["bicubic"]["psnr_y_db"]
-    difference = own - bicubic
-    if abs(difference) < 0.005:
-        return f"The trained {model} and bicubic are equal on held-out PSNR-Y ({own:.2f} dB)."
-    winner, loser = (f"The trained {model}", "bicubic") if difference > 0 else ("Bicubic", f"the trained {model}")
-    high, low = max(own, bicubic), min(own, bicubic)
-    return f"{winner} wins: {high:.2f} dB against {low:.2f} dB of {loser} on held-out PSNR-Y."
-
-
-def _lead(inputs: ReportInputs, evaluation: Evaluation) -> Iterable[Part]:
-    means = evaluation.means()
-    model = next(reversed(means))
-    own, bicubic = means[model], means["bicubic"]
+def _lead(inputs: ReportInputs, evaluation: Evaluation) -> Part:
     num_steps = sum(record.num_steps for record in inputs.records.values())
-    yield key_figures(
-        [
-            KeyFigure(f"{own['psnr_y_db']:.2f} dB", "held-out PSNR-Y", f"bicubic {bicubic['psnr_y_db']:.2f} dB"),
-            KeyFigure(f"{own['ssim_y']:.4f}", "held-out SSIM-Y", f"bicubic {bicubic['ssim_y']:.4f}"),
-            KeyFigure(f"{num_steps:,}", "optimizer steps", f"in {len(inputs.records)} phases"),
-            KeyFigure(f"{len(inputs.plan.manifest.split('train')):,}", "training images"),
-        ]
-    )
+    others = [
+        KeyFigure(f"{num_steps:,}", "optimizer steps", f"in {len(inputs.records)} phases"),
+        KeyFigure(f"{len(inputs.plan.manifest.split('train')):,}", "training images"),
+    ]
+    return headline(evaluation, inputs.plan.config, others)
 
 
 def _result(inputs: ReportInputs, evaluation: Evaluation) -> Iterable[Part]:
-    means = evaluation.means()
-    model = next(reversed(means))
-    better = means[model]["psnr_y_db"] > means["bicubic"]["psnr_y_db"]
-    yield notice(verdict(means, model), "good" if better else "warning")
-    num_images = len({row["key"] for row in evaluation.rows})
-    yield table(
-        [
-            Column("model", "Model"),
-            Column("psnr_y_db", "PSNR-Y, dB", "highest", 2),
-            Column("ssim_y", "SSIM-Y", "highest", 4),
-        ],
-        [{"model": name, **values} for name, values in means.items()],
-    )
-    config = inputs.plan.config
-    yield prose(
-        f"Means over {num_images} held-out images at scale {config.data.scale_range[0]:g}, "
-        f"degraded with '{config.data.degradation.kind}', border of {config.evaluation.border} pixels cut. "
-        "The untrained model has the trained one's architecture with random weights."
-    )
+    yield from comparison(evaluation, inputs.plan.config)
     if inputs.model_uri is not None:
         yield prose(f"Registered as {inputs.model_uri}.")
 
@@ -136,12 +105,6 @@ def _scene(lr_scene: Path, product: Path) -> Iterable[Part]:
     )
 
 
-def _panel_row(image: EvaluatedImage) -> tuple[str, dict[str, RgbImage]]:
-    model = next(reversed(image.sr))
-    shown = {"LR": image.lr, "bicubic": image.sr["bicubic"], "untrained": image.sr["untrained"]}
-    return image.key, {**shown, model: image.sr[model], "HR": image.hr}
-
-
 def _phase(plan: Plan, phase: str, record: PhaseRecord) -> Iterable[Part]:
     yield table(
         [Column("metric", "Held-out metric"), Column("value", "Value", digits=4)],
@@ -157,7 +120,9 @@ def _phase(plan: Plan, phase: str, record: PhaseRecord) -> Iterable[Part]:
         series = {name.removesuffix("_db"): _series(record.validations, name) for name in metrics}
         yield curve(series, "Held-out patches", "step", "PSNR, dB")
     picture = decode_image(plan.folder(phase).store.read_bytes("panels.png"), "panels.png").pixels
-    yield panels([("Rows: held-out patches. Columns: bicubic LR, this phase, HR.", {"": picture})])
+    scales = plan.config.data.test_scales
+    patches = "held-out patches" if len(scales) == 1 else f"held-out patches, the same at {in_words(scales)}"
+    yield panels([(f"Rows: {patches}. Columns: bicubic LR, this phase, HR.", {"": picture})])
 
 
 def _series(rows: Iterable[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:

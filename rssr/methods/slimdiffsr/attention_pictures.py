@@ -88,7 +88,7 @@ def draw_attention(student: SlimDiffSR, images: Sequence[HeldOutImage]) -> Figur
     for image, weights in zip(images, maps, strict=True):
         pictures: dict[str, Picture] = {"HR": picture_of(image.pair.hr)}
         for query in queries:
-            pictures[f"query {query}"] = ValueMap(values_of(weights[:, [query]]), "times an even share")
+            pictures[f"query {query}"] = ValueMap(values_of(weights[:, [query]]), "")
         rows.append(FigureRow(image.key, pictures))
     return Figure("Attention of the learned queries", _describe(block, shares[block], queries), rows)
 
@@ -98,7 +98,7 @@ def _describe(block: str, shares: Tensor, queries: Sequence[int]) -> str:
     return (
         f"How much each learned query takes from each place (QGAM, Fig. 16 of the paper), in the block `{block}` of "
         f"the student's U-Net, whose queries are the most selective; of its {len(shares)} queries those that look at "
-        f"the smallest part of the image. 1 is an even share; each map has its own colour scale. These queries look "
+        f"the smallest part of the image. A weight of 1 is an even share; each map has its own colour scale. They look "
         f"at {shown} of the image, and all at {float(shares.mean()):.0%} on average: the nearer to 100 %, the less a "
         "query distinguishes, whatever its colours suggest."
     )

@@ -27,13 +27,7 @@ from rssr.value_map import ValueMap
 Values = NDArray[np.float32]
 
 _LATENT_UNIT = "latent units"
-_LEVELS = {
-    "down0": "down 0, leaving",
-    "down1": "down 1",
-    "mid": "middle",
-    "up0": "up 0, leaving",
-    "up1": "up 1",
-}
+_LEVELS = {"down0": "down 0", "down1": "down 1", "mid": "middle", "up0": "up 0", "up1": "up 1"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,15 +63,16 @@ def map_latents(teacher: Teacher, pair: Batch) -> LatentMaps:
 def draw_uncertainty(teacher: Teacher, images: Sequence[HeldOutImage]) -> Figure:
     """Uncertainty beside t*, as in Fig. 15."""
     maps = [map_latents(teacher, image.pair) for image in images]
-    errors = _limits([error for found in maps for error in (found.expected_error, found.actual_error)])
+    expected = _limits([found.expected_error for found in maps])
+    actual = _limits([found.actual_error for found in maps])
     timesteps = _limits([found.timestep for found in maps])
     rows = []
     for image, found in zip(images, maps, strict=True):
         pictures: dict[str, Picture] = {
             "HR": picture_of(image.pair.hr),
             "bicubic LR": picture_of(_enlarged(image.pair)),
-            "expected error": ValueMap(values_of(found.expected_error), _LATENT_UNIT, errors),
-            "actual error": ValueMap(values_of(found.actual_error), _LATENT_UNIT, errors),
+            "expected error": ValueMap(values_of(found.expected_error), _LATENT_UNIT, expected),
+            "actual error": ValueMap(values_of(found.actual_error), _LATENT_UNIT, actual),
         }
         if teacher.config.timestep != "fixed":
             pictures["timestep t*"] = ValueMap(values_of(found.timestep), "of 0 to 999", timesteps)
@@ -91,29 +86,47 @@ def draw_features(teacher: Teacher, image: HeldOutImage) -> Figure:
     passes = [
         _Pass.run(teacher, image.pair, found.lr_latent, name, timestep) for name, timestep in _timesteps(teacher, found)
     ]
-    limits = {level: _limits([run.features[level] for run in passes]) for level in _LEVELS}
-    rows = []
+    limits = {level: _limits([run.magnitudes[level] for run in passes]) for level in _LEVELS}
+    rows: list[FigureRow] = []
     for run in passes:
         pictures: dict[str, Picture] = {
-            title: ValueMap(values_of(run.features[level]), "mean magnitude", limits[level])
-            for level, title in _LEVELS.items()
+            title: ValueMap(values_of(run.magnitudes[level]), "", limits[level]) for level, title in _LEVELS.items()
         }
-        rows.append(FigureRow(run.label, pictures))
+        change = f"; features differ from the first row's by {run.difference(passes[0]):.1%}" if rows else ""
+        rows.append(FigureRow(f"{run.label}{change}", pictures))
     text = (
         f"What the teacher's UNet computes of {image.key} at the levels that the student is taught: the mean magnitude "
         "of all channels, each level with one colour scale for all rows. The rows are one and the same trained teacher "
         f"(timestep={teacher.config.timestep}), run at other timesteps; Fig. 14 of the paper compares teachers that "
-        "were trained for theirs. Differences between the rows are what the choice of the timestep alone changes."
+        "were trained for theirs. What differs between the rows is what the timestep alone changes."
     )
     return Figure("Teacher features", text, rows)
 
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """One run of the teacher at a given timestep: its label, and the mean magnitude of each level [1, 1, h, w]."""
+    """One run of the teacher at a given timestep.
+
+    Attributes:
+        label: The timestep, and what came of it.
+        features: Of each level, [1, C, h, w].
+    """
 
     label: str
     features: dict[str, Tensor]
+
+    @property
+    def magnitudes(self) -> dict[str, Tensor]:
+        """Mean magnitude of the channels of each level, [1, 1, h, w]."""
+        return {level: found.abs().mean(dim=1, keepdim=True) for level, found in self.features.items()}
+
+    def difference(self, other: "_Pass") -> float:
+        """Root mean square difference of the features in relation to the other's, mean over the levels."""
+        ratios = [
+            (found - other.features[level]).norm() / other.features[level].norm()
+            for level, found in self.features.items()
+        ]
+        return float(torch.stack(ratios).mean())
 
     @classmethod
     @torch.no_grad()
@@ -121,8 +134,7 @@ class _Pass:
         noise_pred, features = predict_noise(teacher.unet, lr_latent, timestep, teacher.get_buffer("prompt_embedding"))
         latent = denoise_in_one_step(lr_latent, noise_pred, signal_share_at(timestep, teacher.schedule))
         quality = psnr(decode_latent(teacher.autoencoder, latent), pair.hr)
-        magnitudes = {level: features[level].abs().mean(dim=1, keepdim=True) for level in _LEVELS}
-        return cls(f"{name}: SR image {quality:.2f} dB", magnitudes)
+        return cls(f"{name}: SR image {quality:.2f} dB", {level: features[level] for level in _LEVELS})
 
 
 def _timesteps(teacher: Teacher, found: LatentMaps) -> list[tuple[str, Tensor]]:
@@ -154,7 +166,7 @@ def _describe_uncertainty(teacher: Teacher) -> str:
         "Expected error: how far the estimator, which sees LR alone, expects its guess of the HR latent to be off; the "
         "root of three times its variance, since Eq. 5 ends at a third of the squared error. Actual error: how far it "
         "is off. Both are root mean squares over the latent's channels, in units of the scaled latent, whose deviation "
-        "is about 1. "
+        "is about 1; each column has one colour scale, so compare the numbers at its ends. "
     )
     if teacher.config.timestep == "fixed":
         return text + f"This teacher starts at the fixed timestep {teacher.config.fixed_timestep:g} everywhere."

@@ -5,6 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.report import panels
+from pipelines.report.colours import paint
+from rssr.value_map import ValueMap
 
 
 def test_every_picture_appears_once_with_its_labels(
@@ -28,3 +30,26 @@ def test_as_many_columns_as_the_longest_row(read: Callable[[str], Any], picture:
 
 def test_no_rows_make_no_pictures(read: Callable[[str], Any]) -> None:
     assert read(panels([])).attributes("img") == []
+
+
+def test_a_map_is_shown_in_colours_with_the_ends_of_its_scale_and_its_unit(
+    read: Callable[[str], Any], pixels_of: Callable[[str], NDArray[np.uint8]], picture: NDArray[np.uint8]
+) -> None:
+    depth = ValueMap(np.array([[1.25, 2.5], [3, 4]], np.float32), "m", (0.0, 1234.5))
+    page = read(panels([("lake", {"HR": picture, "depth": depth})]))
+    hr, shown = page.attributes("img")
+    assert hr["alt"] == "HR: lake"
+    assert shown["alt"] == "depth: lake; values from 1.25 to 4 m"
+    np.testing.assert_array_equal(pixels_of(shown["src"]), paint(depth))
+    assert "pixels" in shown["class"], "an enlarged map shows its cells"
+    assert page.texts("figcaption") == ["HR", "depth, m"]
+    assert [text for text in page.texts("span") if text] == ["0", "1,234"]
+    [bar] = [attributes for attributes in page.attributes("span") if attributes.get("class") == "scale-bar"]
+    assert bar["aria-hidden"] == "true"
+    assert bar["style"].startswith("background: linear-gradient(")
+
+
+def test_pure_numbers_have_no_unit_to_name(read: Callable[[str], Any]) -> None:
+    page = read(panels([("a", {"share": ValueMap(np.array([[0.5, 2]], np.float32), "")})]))
+    assert page.texts("figcaption") == ["share"]
+    assert page.attributes("img")[0]["alt"] == "share: a; values from 0.5 to 2"

@@ -1,0 +1,102 @@
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.evaluate import EvaluatedImage, Evaluation
+from pipelines.experiment.comparison_parts import comparison, example_panels, headline, in_words, verdict
+from pipelines.experiment.slimdiffsr import SlimDiffSRJobConfig
+from pipelines.report import KeyFigure
+from rssr.configuration import load_config
+
+TINY = Path(__file__).parents[2] / "data" / "tiny_slimdiffsr.yaml"
+
+
+def config(*overrides: str) -> SlimDiffSRJobConfig:
+    return load_config(SlimDiffSRJobConfig, TINY, overrides)
+
+
+def means(own: float, bicubic: float) -> dict[str, Mapping[str, float]]:
+    return {"bicubic": {"psnr_y_db": bicubic}, "ours": {"psnr_y_db": own}}
+
+
+def evaluation(figures: Mapping[float, tuple[float, float]]) -> Evaluation:
+    """PSNR of ours and of bicubic by scale."""
+    rows: list[dict[str, float | str]] = []
+    for scale, (own, bicubic) in figures.items():
+        for model, value in (("bicubic", bicubic), ("ours", own)):
+            rows.append({"key": "a", "model": model, "scale": scale, "psnr_y_db": value, "ssim_y": value / 100})
+    return Evaluation(rows)
+
+
+def text(parts: object) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", str(parts)).split())
+
+
+def test_verdict_names_the_winner_and_both_figures() -> None:
+    assert verdict({4.0: means(28.5, 28.0)}) == (
+        "The trained ours wins: 28.50 dB against 28.00 dB of bicubic on held-out PSNR-Y."
+    )
+    assert verdict({4.0: means(27.0, 28.0)}) == (
+        "Bicubic wins: 28.00 dB against 27.00 dB of the trained ours on held-out PSNR-Y."
+    )
+    assert (
+        verdict({4.0: means(28.001, 28.0)}) == "The trained ours and bicubic are equal on held-out PSNR-Y (28.00 dB)."
+    )
+
+
+def test_verdict_over_several_scales_names_the_winner_at_each() -> None:
+    found = verdict({2.0: means(30, 31), 3.4: means(28, 27), 4.0: means(27, 26), 8.0: means(22, 22)})
+    assert found == (
+        "Better on held-out PSNR-Y: the trained ours at scales 3.4 and 4; bicubic at scale 2; neither at scale 8."
+    )
+    assert verdict({2.0: means(31, 30), 4.0: means(27, 26)}) == (
+        "Better on held-out PSNR-Y: the trained ours at scales 2 and 4."
+    )
+
+
+def test_scales_in_words() -> None:
+    assert in_words([4.0]) == "scale 4"
+    assert in_words([2.0, 3.4]) == "scales 2 and 3.4"
+    assert in_words((2.0, 3.4, 4.0, 8.0)) == "scales 2, 3.4, 4 and 8"
+
+
+def test_each_scale_has_a_column_with_its_own_best_value() -> None:
+    figures = evaluation({2.0: (30.0, 31.0), 3.4: (28.5, 27.25)})
+    parts = list(comparison(figures, config("data.scale=[1, 4]")))
+    html = "".join(parts)
+    assert html.count("<table>") == 2
+    best = re.findall(r"<strong>([^<]+)</strong>", html)
+    assert best == ["31.00", "28.50", "0.3100", "0.2850"]
+    assert "Scale 2" in html
+    assert "Scale 3.4" in html
+    assert "1 held-out images at scales 2 and 3.4" in text(html)
+    assert "notice-warning" in html, "it does not win everywhere"
+
+
+def test_winning_at_every_scale_is_good() -> None:
+    assert "notice-good" in "".join(comparison(evaluation({2.0: (32, 31), 4.0: (28, 27)}), config("data.scale=[1, 4]")))
+    assert "notice-good" in "".join(comparison(evaluation({4.0: (28, 27)}), config()))
+    assert "notice-warning" in "".join(comparison(evaluation({4.0: (27, 28)}), config()))
+
+
+def test_the_headline_is_at_the_products_scale_and_says_so() -> None:
+    figures = evaluation({2.0: (30, 31), 3.4: (28.5, 27.25), 4.0: (27, 26)})
+    shown = text(headline(figures, config("data.scale=[1, 4]", "product.scale=3.3"), [KeyFigure("7", "steps")]))
+    assert "28.50 dB" in shown
+    assert "held-out PSNR-Y at scale 3.4" in shown
+    assert "steps 7" in shown
+    alone = text(headline(evaluation({4.0: (27, 26)}), config(), []))
+    assert "27.00 dB" in alone
+    assert "at scale" not in alone
+
+
+def test_examples_of_several_scales_tell_theirs() -> None:
+    tiny = np.zeros((4, 4, 3), np.uint8)
+    models = dict.fromkeys(("constant colour", "bicubic", "untrained", "ours"), tiny)
+    image = EvaluatedImage("a.png", tiny, tiny, models, 3.4)
+    assert "a.png, scale 3.4" in example_panels([image], (2.0, 3.4))
+    one = example_panels([image], (3.4,))
+    assert "a.png" in one
+    assert "scale" not in text(one)
