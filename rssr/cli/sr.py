@@ -10,6 +10,8 @@ from pathlib import Path
 NAME = "sr"
 HELP = "Super-resolve a picture (PNG, JPEG ...) or a georeferenced scene (GeoTIFF, JPEG 2000)."
 
+_BESIDE_OUTPUT = Path("-")  # no file can be meant by it: an option without a value
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -27,7 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: the model's)",
     )
     parser.add_argument("--batch-size", type=int, default=4, help="tiles at a time (default 4)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    parser.add_argument(
+        "--uncertainty",
+        nargs="?",
+        type=Path,
+        const=_BESIDE_OUTPUT,
+        metavar="FILE",
+        help="also write how far each pixel and band may be off, in the input's units, as a GeoTIFF: FILE, or "
+        "OUTPUT's name with _uncertainty.tif (the model must have a deviation head)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     from rssr.inference import super_resolve_scene
 
     started = time.monotonic()
+    uncertainty = arguments.uncertainty
+    if uncertainty == _BESIDE_OUTPUT:
+        uncertainty = arguments.output.with_name(f"{arguments.output.stem}_uncertainty.tif")
     with _progress_bar() as progress:
         report = super_resolve_scene(
             arguments.input,
@@ -47,13 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
             color_match=arguments.color_match,
             batch_size=arguments.batch_size,
             overwrite=arguments.overwrite,
+            uncertainty_path=uncertainty,
             progress=progress,
         )
     (height, width), (sr_height, sr_width) = report.lr_size, report.sr_size
     holes = "" if report.valid_share == 1 else f", {1 - report.valid_share:.1%} without data"
+    second = "" if uncertainty is None else f"{uncertainty}: expected deviation of every pixel and band\n"
     sys.stdout.write(
         f"{arguments.output}: {width}x{height} to {sr_width}x{sr_height} pixels, {report.num_tiles} tiles{holes}, "
-        f"{time.monotonic() - started:.1f} s\n"
+        f"{time.monotonic() - started:.1f} s\n{second}"
     )
     return 0
 

@@ -1,7 +1,8 @@
 """Pictures in memory of whatever kind, super-resolved to the same kind."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 import numpy as np
 import torch
@@ -9,14 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from rssr.errors import ImageError, ModelError
-from rssr.inference.chosen_model import check_scale, resolve_model
+from rssr.errors import ImageError
+from rssr.inference.chosen_model import check_bands, check_deviation, check_scale, resolve_model
 from rssr.inference.engine import Engine, FloatArray, Mask, TilingArguments, TilingOptions
 from rssr.inference.values import check_values, value_scale
 from rssr.models.loaded import LoadedModel
 from rssr.tiling import output_size, plan_tiles
 
 ImageT = TypeVar("ImageT", NDArray[Any], Tensor, Image.Image)
+ArrayOrPictureT = TypeVar("ArrayOrPictureT", NDArray[Any], Image.Image)
 
 _MOST_BANDS = 16  # an axis at least this long is height or width, not bands
 
@@ -33,14 +35,51 @@ class ArrayScene:
         return self._values[:, part[0], part[1]], self._mask[part]
 
 
+@overload
 def super_resolve(
     image: ImageT,
     model: LoadedModel | str | Path,
     scale: float,
     *,
     device: str | torch.device | None = None,
+    return_uncertainty: Literal[False] = False,
     **tiling: Unpack[TilingArguments],
-) -> ImageT:
+) -> ImageT: ...
+
+
+@overload
+def super_resolve(
+    image: Tensor,
+    model: LoadedModel | str | Path,
+    scale: float,
+    *,
+    device: str | torch.device | None = None,
+    return_uncertainty: Literal[True],
+    **tiling: Unpack[TilingArguments],
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def super_resolve(
+    image: ArrayOrPictureT,
+    model: LoadedModel | str | Path,
+    scale: float,
+    *,
+    device: str | torch.device | None = None,
+    return_uncertainty: Literal[True],
+    **tiling: Unpack[TilingArguments],
+) -> tuple[ArrayOrPictureT, FloatArray]: ...
+
+
+def super_resolve(
+    image: NDArray[Any] | Tensor | Image.Image,
+    model: LoadedModel | str | Path,
+    scale: float,
+    *,
+    device: str | torch.device | None = None,
+    return_uncertainty: bool = False,
+    **tiling: Unpack[TilingArguments],
+) -> Any:
     """Super-resolve a picture in memory.
 
     Args:
@@ -51,46 +90,98 @@ def super_resolve(
         model: A loaded model, a name such as `bicubic`, a model folder or a URI.
         scale: Enlargement of each side; results are rounded to whole pixels.
         device: Where to run. None: where the model is, or an accelerator if there is one.
+        return_uncertainty: Also return how far each pixel and band may be off; needs a model that was taught to say
+            so, such as a SlimDiffSR student after the phase `deviation`.
         **tiling: Fields of `TilingOptions` (tile_size, halo, color_match, batch_size); by default as the card says.
 
     Returns:
-        The same kind of object with the same type, layout and device.
+        The same kind of object with the same type, layout and device. With `return_uncertainty` a pair: that, and the
+        expected deviation (root of the expected squared error) as float32 in the image's own units, e.g. grey levels
+        of 255 for 8-bit images. It is an array of the image's layout, for a Pillow picture [H, W, 3]. For a tensor it
+        is a tensor. It was fitted to errors without colour matching, and is enlarged where matching raises a band's
+        contrast.
 
     Raises:
         ImageError: The array's shape or the picture's mode cannot be used.
-        ModelError: The model does not fit the bands, the type, the values or the scale.
+        ModelError: The model does not fit the bands, the type, the values or the scale, or gives no uncertainty.
     """
     loaded = resolve_model(model, device)
     check_scale(loaded, scale)
-    options = TilingOptions(**tiling)
+    if return_uncertainty:
+        check_deviation(loaded)
+    run = ArrayRun(loaded, scale, TilingOptions(**tiling), return_uncertainty)
     if isinstance(image, Image.Image):
-        pixels = _run(_picture_bands(image), loaded, scale, options)
-        return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    if isinstance(image, Tensor):
-        return _super_resolve_tensor(image, loaded, scale, options)
-    return _super_resolve_array(np.asarray(image), loaded, scale, options)
+        pixels, *deviation = (np.ascontiguousarray(part.transpose(1, 2, 0)) for part in run(_picture_bands(image)))
+        results: list[Any] = [Image.fromarray(pixels), *deviation]
+    elif isinstance(image, Tensor):
+        results = _super_resolve_tensor(image, run)
+    else:
+        results = _super_resolve_array(np.asarray(image), run)
+    return (results[0], results[1]) if return_uncertainty else results[0]
 
 
-def _super_resolve_tensor(image: Tensor, model: LoadedModel, scale: float, options: TilingOptions) -> Tensor:
+@dataclass(frozen=True)
+class ArrayRun:
+    """What is done to every image of a call.
+
+    Attributes:
+        model: The model.
+        scale: Enlargement of each side.
+        options: How to cut and match.
+        with_deviation: Whether the deviation is wanted too.
+    """
+
+    model: LoadedModel
+    scale: float
+    options: TilingOptions
+    with_deviation: bool
+
+    def __call__(self, bands: NDArray[Any]) -> list[NDArray[Any]]:
+        """Super-resolve [C, H, W]: the SR image of the same type, then its float32 deviation if wanted."""
+        self._check(bands)
+        values = value_scale(self.model.card, bands.dtype)
+        complete = self.options.completed(self.model.card)
+        lr_size = int(bands.shape[1]), int(bands.shape[2])
+        plan = plan_tiles(lr_size, output_size(lr_size, self.scale), complete.tile_size, complete.halo)
+        scene = ArrayScene(values.to_network(bands), np.ones(lr_size, np.bool_))
+        size = (bands.shape[0], *plan.sr_size)
+        results: list[NDArray[Any]] = [np.empty(size, bands.dtype)]
+        results += [np.empty(size, np.float32)] if self.with_deviation else []
+        for strip in Engine(self.model, complete, self.with_deviation).run(scene, plan, keep=True):
+            rows = slice(strip.first, strip.first + strip.values.shape[1])
+            results[0][:, rows] = values.from_network(strip.values)
+            if strip.deviation is not None:
+                results[1][:, rows] = values.deviation_from_network(strip.deviation)
+        return results
+
+    def _check(self, bands: NDArray[Any]) -> None:
+        if min(bands.shape) < 1:
+            raise ImageError(f"An image of shape {list(bands.shape)} has no pixels.")
+        if bands.dtype.kind not in "uif":
+            raise ImageError(f"Values of type {bands.dtype} are not brightness.", "Give whole or decimal numbers.")
+        check_bands(self.model, bands.shape[0])
+        check_values(bands, self.model.card)
+
+
+def _super_resolve_tensor(image: Tensor, run: ArrayRun) -> list[Tensor]:
     if image.ndim not in (3, 4):
         raise ImageError(f"A tensor of shape {list(image.shape)} is neither [C, H, W] nor [B, C, H, W].")
     array = image.detach().cpu()
     values = array.float().numpy() if array.dtype in (torch.float16, torch.bfloat16) else array.numpy()
     batch = values if image.ndim == 4 else values[None]
-    results = np.stack([_run(bands, model, scale, options) for bands in batch])
-    sr = torch.from_numpy(results if image.ndim == 4 else results[0])
-    return sr.to(device=image.device, dtype=image.dtype)
+    parts = [torch.from_numpy(np.stack(part)) for part in zip(*map(run, batch), strict=True)]
+    sr, *deviation = (part.to(image.device) if image.ndim == 4 else part[0].to(image.device) for part in parts)
+    return [sr.to(image.dtype), *deviation]
 
 
-def _super_resolve_array(image: NDArray[Any], model: LoadedModel, scale: float, options: TilingOptions) -> NDArray[Any]:
+def _super_resolve_array(image: NDArray[Any], run: ArrayRun) -> list[NDArray[Any]]:
     if image.ndim == 2:
-        gray: NDArray[Any] = _run(image[None], model, scale, options)[0]
-        return gray
+        return [part[0] for part in run(image[None])]
     if image.ndim != 3:
         raise ImageError(f"An array of shape {list(image.shape)} is neither [C, H, W], [H, W, C] nor [H, W].")
-    if _bands_come_first(image.shape, len(model.card.bands) if model.card else None):
-        return _run(image, model, scale, options)
-    return np.ascontiguousarray(_run(image.transpose(2, 0, 1), model, scale, options).transpose(1, 2, 0))
+    if _bands_come_first(image.shape, len(run.model.card.bands) if run.model.card else None):
+        return run(image)
+    return [np.ascontiguousarray(part.transpose(1, 2, 0)) for part in run(image.transpose(2, 0, 1))]
 
 
 def _bands_come_first(shape: tuple[int, ...], num_bands: int | None) -> bool:
@@ -103,27 +194,3 @@ def _picture_bands(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode not in ("RGB", "L"):
         raise ImageError(f"A picture of mode {image.mode} is not red, green, blue.", 'Use image.convert("RGB").')
     return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-
-
-def _run(bands: NDArray[Any], model: LoadedModel, scale: float, options: TilingOptions) -> NDArray[Any]:
-    """Super-resolve [C, H, W]."""
-    if min(bands.shape) < 1:
-        raise ImageError(f"An image of shape {list(bands.shape)} has no pixels.")
-    if bands.dtype.kind not in "uif":
-        raise ImageError(f"Values of type {bands.dtype} are not brightness.", "Use whole or floating-point numbers.")
-    if model.card is not None and bands.shape[0] != len(model.card.bands):
-        raise ModelError(
-            f"The image has {bands.shape[0]} bands, but {model.name} takes {len(model.card.bands)}: "
-            f"{', '.join(model.card.bands)}.",
-            "Give these bands in this order.",
-        )
-    values = value_scale(model.card, bands.dtype)
-    check_values(bands, model.card)
-    complete = options.completed(model.card)
-    lr_size = int(bands.shape[1]), int(bands.shape[2])
-    plan = plan_tiles(lr_size, output_size(lr_size, scale), complete.tile_size, complete.halo)
-    scene = ArrayScene(values.to_network(bands), np.ones(lr_size, np.bool_))
-    sr = np.empty((bands.shape[0], *plan.sr_size), bands.dtype)
-    for row, strip in Engine(model, complete).run(scene, plan, keep=True):
-        sr[:, row : row + strip.shape[1]] = values.from_network(strip)
-    return sr

@@ -7,6 +7,7 @@ import torch
 
 from rssr.errors import ModelError
 from rssr.models.loaded import LoadedModel, load_model
+from rssr.models.resolver import HOW_TO_GET_A_DEVIATION, DeviationResolver
 
 
 def resolve_model(model: "LoadedModel | str | Path", device: str | torch.device | None) -> LoadedModel:
@@ -46,6 +47,32 @@ def model_device(model: LoadedModel) -> torch.device:
     """Where a model's weights lie; the CPU for a model without."""
     weights = next(model.network.parameters(), None) if model.network is not None else None
     return weights.device if weights is not None else torch.device("cpu")
+
+
+def check_deviation(model: LoadedModel) -> None:
+    """Refuse models that cannot say how far their images may be off.
+
+    Raises:
+        ModelError: With where such a model comes from.
+    """
+    if isinstance(model.resolver, DeviationResolver) and model.resolver.gives_deviation:
+        return
+    named = model.name if model.card is None or model.card.name == model.name else f"{model.card.name} ({model.name})"
+    raise ModelError(f"{named} gives no uncertainty: it has no deviation head.", HOW_TO_GET_A_DEVIATION)
+
+
+def check_bands(model: LoadedModel, num_bands: int) -> None:
+    """Refuse images with more or fewer bands than the card says; without a card the network itself knows.
+
+    Raises:
+        ModelError: With both numbers.
+    """
+    if model.card is not None and num_bands != len(model.card.bands):
+        raise ModelError(
+            f"The image has {num_bands} bands, but {model.name} takes {len(model.card.bands)}: "
+            f"{', '.join(model.card.bands)}.",
+            "Give these bands in this order.",
+        )
 
 
 def check_scale(model: LoadedModel, scale: float) -> None:

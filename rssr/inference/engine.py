@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rssr.color import BandStatistics, ColorMatch, match_colors
 from rssr.errors import ConfigError, ModelError
 from rssr.inference.chosen_model import model_device
 from rssr.models.loaded import LoadedModel
+from rssr.models.resolver import DeviationResolver
 from rssr.tiling import Tile, TilePlan, blend
 
 if TYPE_CHECKING:
@@ -85,6 +87,29 @@ class LrScene(Protocol):
         ...
 
 
+class SrRows(NamedTuple):
+    """Finished rows of a scene, over its full width.
+
+    Attributes:
+        first: Number of the first row.
+        values: float32 [C, rows, W], about [-1, 1].
+        deviation: How far the values may be off (root of the expected squared error), float32 [C, rows, W] in network
+            units; None where it was not asked for.
+    """
+
+    first: int
+    values: FloatArray
+    deviation: FloatArray | None
+
+    def matched(self, match: ColorMatch) -> "SrRows":
+        """With other colours; a deviation grows with the contrast of its band, but never shrinks with it.
+
+        It was fitted without matching: how much of an error a lower contrast takes away is not known.
+        """
+        gain = np.maximum(match.gain, 1).astype(np.float32)[:, None, None]
+        return SrRows(self.first, match.apply(self.values), None if self.deviation is None else self.deviation * gain)
+
+
 @dataclass
 class Engine:
     """Runs one model over scenes.
@@ -92,16 +117,18 @@ class Engine:
     Attributes:
         model: The model.
         options: How to cut and match.
+        with_deviation: Whether the model, a `DeviationResolver`, also says how far it may be off.
         num_skipped_tiles: Tiles without a single valid pixel so far; the model did not see them.
         num_tiles: Tiles so far.
     """
 
     model: LoadedModel
     options: CompleteOptions
+    with_deviation: bool = False
     num_tiles: int = field(default=0, init=False)
     num_skipped_tiles: int = field(default=0, init=False)
 
-    def run(self, scene: LrScene, plan: TilePlan, *, keep: bool) -> Iterator[tuple[int, FloatArray]]:
+    def run(self, scene: LrScene, plan: TilePlan, *, keep: bool) -> Iterator[SrRows]:
         """Super-resolve a scene.
 
         Args:
@@ -111,27 +138,32 @@ class Engine:
                 statistics come from evenly spread tiles.
 
         Yields:
-            First row and float32 [C, rows, W], about [-1, 1], from top to bottom.
+            Rows from top to bottom.
         """
-        strips = blend(plan, self._results(scene, plan.tiles))
+        strips = (self._parted(first, strip) for first, strip in blend(plan, self._results(scene, plan.tiles)))
         if self.options.color_match != "scene":
             yield from strips
             return
         if keep or len(plan) <= _SAMPLED_TILES:
             kept = list(strips)
             match = self._match_whole(scene, plan, kept)
-            yield from ((row, match.apply(strip)) for row, strip in kept)
+            yield from (strip.matched(match) for strip in kept)
         else:
             match = self._match_sample(scene, plan)
-            yield from ((row, match.apply(strip)) for row, strip in strips)
+            yield from (strip.matched(match) for strip in strips)
 
-    def _match_whole(self, scene: LrScene, plan: TilePlan, strips: list[tuple[int, FloatArray]]) -> ColorMatch:
+    def _parted(self, first: int, both: FloatArray) -> SrRows:
+        """Values and deviations, which go through blending as one."""
+        num_bands = both.shape[0] // 2 if self.with_deviation else both.shape[0]
+        return SrRows(first, both[:num_bands], both[num_bands:] if self.with_deviation else None)
+
+    def _match_whole(self, scene: LrScene, plan: TilePlan, strips: list[SrRows]) -> ColorMatch:
         lr, mask = scene.read((slice(0, plan.lr_size[0]), slice(0, plan.lr_size[1])))
         lr_statistics, sr_statistics = BandStatistics(lr.shape[0]), BandStatistics(lr.shape[0])
         lr_statistics.add(lr, mask)
         sr_mask = enlarge_mask(mask, plan.sr_size)
-        for row, strip in strips:
-            sr_statistics.add(strip, sr_mask[row : row + strip.shape[1]])
+        for row, values, _ in strips:
+            sr_statistics.add(values, sr_mask[row : row + values.shape[1]])
         return match_colors(sr_statistics, lr_statistics)
 
     def _match_sample(self, scene: LrScene, plan: TilePlan) -> ColorMatch:
@@ -141,11 +173,11 @@ class Engine:
         for tile, sr in zip(picked, self._results(scene, iter(picked)), strict=True):
             lr, mask = scene.read(tile.lr)
             lr_statistics.add(lr, mask)
-            sr_statistics.add(sr, enlarge_mask(mask, tile.sr_size))
+            sr_statistics.add(self._parted(0, sr).values, enlarge_mask(mask, tile.sr_size))
         return match_colors(sr_statistics, lr_statistics)
 
     def _results(self, scene: LrScene, tiles: Iterator[Tile]) -> Iterator[FloatArray]:
-        """SR values of each tile in order; tiles of one shape share a batch."""
+        """SR values of each tile in order, then their deviations if asked for; tiles of one shape share a batch."""
         waiting: list[tuple[Tile, FloatArray | None]] = []
         for tile in tiles:
             values, mask = scene.read(tile.lr)
@@ -164,7 +196,7 @@ class Engine:
         present = [lr for _, lr in batch if lr is not None]
         results = iter(self._super_resolve(np.stack(present), size) if present else [])
         for _, lr in batch:
-            yield np.zeros((num_bands, *size), np.float32) if lr is None else next(results)
+            yield np.zeros(((1 + self.with_deviation) * num_bands, *size), np.float32) if lr is None else next(results)
 
     def _super_resolve(self, lr: FloatArray, size: tuple[int, int]) -> list[FloatArray]:
         """Run [B, C, h, w]; on short accelerator memory in halves."""
@@ -185,14 +217,25 @@ class Engine:
     def _forward(self, lr: FloatArray, size: tuple[int, int]) -> list[FloatArray]:
         with torch.inference_mode():
             tensor = torch.from_numpy(lr).to(model_device(self.model))
-            sr = self.model.resolver(tensor, size).to(torch.float32)
+            sr, deviation = self._resolve(tensor, size)
             if tuple(sr.shape) != (*lr.shape[:2], *size):
                 raise ModelError(f"{self.model.name} returned {tuple(sr.shape)} for {lr.shape} at size {size}.")
             if self.options.color_match == "authors":
-                deviation, mean = torch.std_mean(sr, dim=(2, 3), keepdim=True)
-                wanted_deviation, wanted_mean = torch.std_mean(tensor, dim=(2, 3), keepdim=True)
-                sr = (sr - mean) / deviation.clamp_min(1e-6) * wanted_deviation + wanted_mean
-            return list(sr.cpu().numpy())
+                contrast, mean = _contrast_and_mean(sr)
+                wanted_contrast, wanted_mean = _contrast_and_mean(tensor)
+                gain = wanted_contrast / contrast.clamp_min(1e-6)
+                sr, deviation = (sr - mean) * gain + wanted_mean, [part * gain.clamp_min(1) for part in deviation]
+            return list(torch.cat([sr, *deviation], dim=1).cpu().numpy())
+
+    def _resolve(self, lr: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
+        """SR images, and their deviations or nothing."""
+        resolver = self.model.resolver
+        if not self.with_deviation:
+            return resolver(lr, size).to(torch.float32), []
+        if not isinstance(resolver, DeviationResolver):
+            raise TypeError(f"{self.model.name} gives no deviation, which check_deviation refuses")
+        sr, deviation = resolver.with_deviation(lr, size)
+        return sr.to(torch.float32), [deviation.to(torch.float32)]
 
 
 def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:
@@ -221,6 +264,12 @@ def filled(values: FloatArray, mask: Mask) -> FloatArray:
     nearest = distance_transform_edt(~mask, return_distances=False, return_indices=True)
     whole: FloatArray = values[:, nearest[0], nearest[1]]
     return whole
+
+
+def _contrast_and_mean(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation (as the authors' code, over n - 1 pixels) and mean of each image and band; one pixel has 0."""
+    contrast, mean = torch.std_mean(images, dim=(2, 3), keepdim=True, correction=min(1, images[0, 0].numel() - 1))
+    return contrast, mean
 
 
 def _same_shape(one: Tile, other: Tile) -> bool:

@@ -66,12 +66,14 @@ class SceneFiles:
     Attributes:
         source: GeoTIFF, JPEG 2000, VRT, or a picture that `decode_image` takes.
         target: Ends .tif, .tiff, .png, .jpg or .jpeg.
-        overwrite: Whether an existing target is replaced.
+        overwrite: Whether existing targets are replaced.
+        deviation: GeoTIFF for how far each pixel may be off; None for none.
     """
 
     source: Path
     target: Path
     overwrite: bool = False
+    deviation: Path | None = None
 
     def check(self) -> None:
         """Refuse what would destroy something or cannot work, before anything is computed.
@@ -81,16 +83,23 @@ class SceneFiles:
         """
         if not self.source.is_file():
             raise DataError(f"There is no file {self.source}.", "Check the path.")
-        if self.target.suffix.lower() not in (*RASTER_SUFFIXES, *PICTURE_SUFFIXES):
-            known = ", ".join((*RASTER_SUFFIXES, *PICTURE_SUFFIXES))
-            raise DataError(f"The kind of file {self.target} shall be is unknown.", f"Let it end in one of: {known}.")
-        if self.target.is_dir():
-            raise DataError(f"{self.target} is a folder.", "Name a file in it.")
-        if self.target.exists():
-            if self.target.samefile(self.source):
-                raise DataError(f"{self.target} is both input and output.", "Choose another output.")
+        self._check_target(self.target, (*RASTER_SUFFIXES, *PICTURE_SUFFIXES))
+        if self.deviation is not None:
+            self._check_target(self.deviation, RASTER_SUFFIXES)
+            if self.deviation.resolve() == self.target.resolve():
+                raise DataError(f"{self.target} cannot hold both image and uncertainty.", "Name two files.")
+
+    def _check_target(self, target: Path, suffixes: tuple[str, ...]) -> None:
+        if target.suffix.lower() not in suffixes:
+            known = ", ".join(suffixes)
+            raise DataError(f"The kind of file {target} shall be is unknown.", f"Let it end in one of: {known}.")
+        if target.is_dir():
+            raise DataError(f"{target} is a folder.", "Name a file in it.")
+        if target.exists():
+            if target.samefile(self.source):
+                raise DataError(f"{target} is both input and output.", "Choose another output.")
             if not self.overwrite:
-                raise DataError(f"{self.target} exists.", "Choose another output, or add --overwrite (overwrite=True).")
+                raise DataError(f"{target} exists.", "Choose another output, or add --overwrite (overwrite=True).")
 
     @property
     def makes_raster(self) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from rssr.errors import ImageError
 from rssr.inference.bands import select_bands
-from rssr.inference.chosen_model import check_scale, resolve_model
+from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
 from rssr.inference.engine import Engine, FloatArray, Mask, TilingArguments, TilingOptions, nearest_lr
 from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
 from rssr.inference.values import check_values, value_scale
@@ -22,6 +23,8 @@ from rssr.tiling import TilePlan, output_size, plan_tiles
 
 _log = logging.getLogger(__name__)
 
+Strips = Iterator[tuple[NDArray[Any], Mask]]
+
 _KEPT_BYTES = 1 << 30  # SR scenes up to this size are held in memory, for exact colour statistics
 
 
@@ -30,12 +33,15 @@ class SceneArguments(TilingArguments, total=False):
 
     Attributes:
         device: Where to run. None: where the model is, or an accelerator if there is one.
-        overwrite: Whether an existing output is replaced.
+        overwrite: Whether existing outputs are replaced.
+        uncertainty_path: GeoTIFF for how far each pixel and band may be off: the root of the expected squared error,
+            float32 in the scene's own stored units, e.g. grey levels; NaN where there is no data. None for none.
         progress: Called with the number of finished SR rows and of all.
     """
 
     device: str | torch.device | None
     overwrite: bool
+    uncertainty_path: Path | str | None
     progress: Callable[[int, int], None]
 
 
@@ -81,21 +87,26 @@ def super_resolve_scene(
         DataError: There is no input, or the output exists or is the input.
         RasterError: The raster cannot be read or written.
         ImageError: The picture cannot be read, or the output cannot be a picture.
-        ModelError: The model does not fit the bands, the type, the values or the scale.
+        ModelError: The model does not fit the bands, the type, the values or the scale, or gives no uncertainty.
     """
-    files = SceneFiles(Path(input_path), Path(output_path), arguments.pop("overwrite", False))
+    deviation = arguments.pop("uncertainty_path", None)
+    files = SceneFiles(
+        Path(input_path),
+        Path(output_path),
+        arguments.pop("overwrite", False),
+        None if deviation is None else Path(deviation),
+    )
     progress = arguments.pop("progress", _no_progress)
     device = arguments.pop("device", None)
     files.check()
     loaded = resolve_model(model, device)
     check_scale(loaded, scale)
+    if files.deviation is not None:
+        check_deviation(loaded)
     options: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
     with open_scene(files.source) as reader:
         run = SceneRun.prepare(reader, loaded, scale, TilingOptions(**options), str(files.source))
-        if files.makes_raster:
-            run.write_raster(files.target, progress)
-        else:
-            run.write_picture(files.target, progress)
+        run.write(files, progress)
         return run.report()
 
 
@@ -122,19 +133,35 @@ class SceneRun:
         scene = StoredScene(reader, bands, model)
         return cls(scene, Engine(model, complete), plan, _sr_info(info, plan, bands))
 
-    def write_raster(self, path: Path, progress: Callable[[int, int], None]) -> None:
-        """Write a GeoTIFF as rows get finished."""
-        tags = {
-            "TIFFTAG_SOFTWARE": "rssr",
-            "RSSR_MODEL": self._engine.model.name,
-            "RSSR_NOTE": "Super-resolved: detail beyond the input's resolution is estimated, not measured.",
-        }
-        with create_geotiff(path, self._info, tags=tags) as writer:
-            for pixels, mask in self._strips(progress):
+    def write(self, files: SceneFiles, progress: Callable[[int, int], None]) -> None:
+        """Write the image and, where asked for, its uncertainty, as rows get finished."""
+        self._engine.with_deviation = files.deviation is not None
+        with self._deviation_writer(files.deviation) as write_deviation:
+            strips = self._strips(progress, write_deviation)
+            if files.makes_raster:
+                self._write_raster(files.target, strips)
+            else:
+                self._write_picture(files.target, strips)
+
+    @contextmanager
+    def _deviation_writer(self, path: Path | None) -> Iterator[Callable[[FloatArray, Mask], None]]:
+        if path is None:
+            yield _write_nothing
+            return
+        note = "How far each pixel may be off: root of the expected squared error, in the units of the stored numbers."
+        with create_geotiff(path, _deviation_info(self._info), tags=self._tags(note)) as writer:
+            yield writer.write_rows
+
+    def _tags(self, note: str) -> dict[str, str]:
+        return {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self._engine.model.name, "RSSR_NOTE": note}
+
+    def _write_raster(self, path: Path, strips: Strips) -> None:
+        note = "Super-resolved: detail beyond the input's resolution is estimated, not measured."
+        with create_geotiff(path, self._info, tags=self._tags(note)) as writer:
+            for pixels, mask in strips:
                 writer.write_rows(pixels, mask)
 
-    def write_picture(self, path: Path, progress: Callable[[int, int], None]) -> None:
-        """Write a PNG or JPEG."""
+    def _write_picture(self, path: Path, rows: Strips) -> None:
         if self._info.dtype != "uint8" or self._info.num_bands not in (1, 3):
             raise ImageError(
                 f"{self._info.num_bands} bands of {self._info.dtype} do not fit into {path.suffix}.", "Write a .tif."
@@ -142,7 +169,7 @@ class SceneRun:
         if self._info.crs is not None:
             _log.warning("%s does not keep the scene's place on the ground; a .tif would.", path)
         strips = []
-        for pixels, mask in self._strips(progress):
+        for pixels, mask in rows:
             if not mask.all():
                 raise ImageError(f"The scene has holes without data, which {path.suffix} cannot hold.", "Write a .tif.")
             strips.append(pixels)
@@ -156,13 +183,17 @@ class SceneRun:
             self._plan.lr_size, self._plan.sr_size, self._engine.num_tiles, self._engine.num_skipped_tiles, share
         )
 
-    def _strips(self, progress: Callable[[int, int], None]) -> Iterator[tuple[NDArray[Any], Mask]]:
+    def _strips(
+        self, progress: Callable[[int, int], None], write_deviation: Callable[[FloatArray, Mask], None]
+    ) -> Strips:
         """Finished rows from top to bottom: stored values [C, rows, W] and mask [rows, W]."""
         height, width = self._plan.sr_size
-        keep = self._info.num_bands * height * width * 4 <= _KEPT_BYTES
-        for row, strip in self._engine.run(self._scene, self._plan, keep=keep):
+        num_values = (1 + self._engine.with_deviation) * self._info.num_bands * height * width
+        for row, strip, deviation in self._engine.run(self._scene, self._plan, keep=4 * num_values <= _KEPT_BYTES):
             mask = self._scene.enlarged_mask(self._plan, row, strip.shape[1])
             self._num_valid += int(np.count_nonzero(mask))
+            if deviation is not None:
+                write_deviation(self._scene.values.deviation_from_network(deviation), mask)
             yield self._scene.values.from_network(strip), mask
             progress(row + strip.shape[1], height)
 
@@ -208,6 +239,22 @@ def _sr_info(info: RasterInfo, plan: TilePlan, bands: list[int]) -> RasterInfo:
             radiometry.declared,
         ),
     )
+
+
+def _deviation_info(info: RasterInfo) -> RasterInfo:
+    """Deviations over the same ground. They scale as the values do, but an offset does not shift them."""
+    scales = info.radiometry.scales
+    return replace(
+        info,
+        dtype="float32",
+        nodata=float("nan"),
+        band_names=tuple(f"{name} deviation" for name in info.band_names),
+        radiometry=Radiometry(scales, (0.0,) * len(scales), info.radiometry.declared),
+    )
+
+
+def _write_nothing(deviation: FloatArray, mask: Mask) -> None:
+    pass
 
 
 def _warn(model: LoadedModel, info: RasterInfo, bands: list[int], name: str) -> None:

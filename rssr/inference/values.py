@@ -50,6 +50,11 @@ class ValueScale:
         stored: NDArray[Any] = physical.astype(self.dtype)
         return stored
 
+    def deviation_from_network(self, values: FloatArray) -> FloatArray:
+        """Deviations in network units to the unit of the stored values, float32: nothing is shifted or rounded."""
+        deviation: FloatArray = values * np.float32((self.high - self.low) / 2)
+        return deviation
+
 
 def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> ValueScale:
     """How values of a type are shown to a model.

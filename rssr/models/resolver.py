@@ -6,6 +6,11 @@ from torch import Tensor, nn
 
 from rssr.resampling import upsample_bicubic
 
+HOW_TO_GET_A_DEVIATION = (
+    "A SlimDiffSR student has one after the job's phase `deviation`: python jobs/slimdiffsr.py PRESET "
+    "phases=[deviation], with the keys that trained the student and a section 'deviation', as the quickstart has."
+)
+
 
 @runtime_checkable
 class SuperResolver(Protocol):

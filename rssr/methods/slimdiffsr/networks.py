@@ -18,18 +18,13 @@ from rssr.methods.slimdiffsr.architecture import LATENT_CHANNELS, SlimDiffSRArch
 from rssr.models.architecture import plain_architecture, read_architecture
 from rssr.models.autoencoder_kl import AutoencoderKL, AutoencoderVariant
 from rssr.models.pruned_unet import PrunedUNet
+from rssr.models.resolver import HOW_TO_GET_A_DEVIATION
 
 # Network units: from a two-thousandth of the range of values, below any rounding to 8 bits, to the whole of it.
 LOG_VARIANCE_RANGE = (2 * math.log(1e-3), 2 * math.log(2.0))
 # Above what a trained student's errors come to: where a deviation starts too small, the first steps' gradients are so
 # large that Adam's average of their squares slows all later ones.
 _FIRST_DEVIATION = 0.25
-
-NO_HEAD = "This SlimDiffSR model has no deviation head, so it cannot say how far its images may be off."
-HOW_TO_GET_A_HEAD = (
-    "Fit one: python jobs/slimdiffsr.py PRESET phases=[deviation], with the keys that trained the student and a "
-    "section 'deviation'; the model it leaves has both."
-)
 
 
 class StudentFeatures(NamedTuple):
@@ -126,7 +121,7 @@ class SlimDiffSR(nn.Module):
             ModelError: Where the student has no deviation head.
         """
         if self.deviation_head is None:
-            raise ModelError(NO_HEAD, HOW_TO_GET_A_HEAD)
+            raise ModelError("This SlimDiffSR model has no deviation head.", HOW_TO_GET_A_DEVIATION)
         features = self.forward_features(x)
         return features.image, (0.5 * self.deviation_head(features.latent)).exp()
 
@@ -174,9 +169,9 @@ class DeviationHead(nn.Module):
             self.out.get_parameter("bias").fill_(math.log(share / (1 - share)))
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Map latents [B, C, h, w] to log-variances [B, bands, H, W], within `LOG_VARIANCE_RANGE`."""
+        """Map latents [B, C, h, w] to float32 log-variances [B, bands, H, W], within `LOG_VARIANCE_RANGE`."""
         low, high = LOG_VARIANCE_RANGE
-        bounded: Tensor = low + (high - low) * torch.sigmoid(self.spread(self.out(self.body(latent))))
+        bounded: Tensor = low + (high - low) * torch.sigmoid(self.spread(self.out(self.body(latent))).float())
         return bounded
 
 

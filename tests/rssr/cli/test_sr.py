@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rssr.card import ModelCard
 from rssr.cli import main
 from rssr.errors import ModelError
 from rssr.images import encode_png
+from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.raster import read_raster
 from rssr.scenes import generate_scene, write_scene_geotiff
+from rssr.weights.folder import save_model_folder
 
 
 def test_a_scene_is_super_resolved_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,3 +82,48 @@ def test_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
         main([])
     assert stopped.value.code == 2
     assert "COMMAND" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model folder with a small student that has a deviation head."""
+    folder = tmp_path_factory.mktemp("models") / "student"
+    network = SlimDiffSR(
+        block_channels=(8, 8),
+        mid_channels=8,
+        norm_num_groups=4,
+        taesd_channels=8,
+        num_encoder_blocks=(1, 1, 1, 1),
+        num_decoder_blocks=(1, 1, 1, 1),
+        num_queries=2,
+        query_channels=4,
+        deviation_channels=8,
+    )
+    card = ModelCard(
+        name="s-x4", method="slimdiffsr", bands=["red", "green", "blue"], scale_range=(4, 4), licence="CC0"
+    )
+    save_model_folder(folder, "slimdiffsr", network.architecture, network, card)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("given", "expected"), [((), "sr_uncertainty.tif"), (("doubt.tif",), "doubt.tif")])
+def test_uncertainty_is_written_beside_the_output_or_where_told(
+    tmp_path: Path, student: str, capsys: pytest.CaptureFixture[str], given: tuple[str, ...], expected: str
+) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 9, 14)
+    options = ["--model", student, "--uncertainty", *(str(tmp_path / name) for name in given)]
+    assert main(["sr", str(tmp_path / "lr.tif"), str(tmp_path / "sr.tif"), *options]) == 0
+    sr, doubt = read_raster(tmp_path / "sr.tif"), read_raster(tmp_path / expected)
+    assert sr.size == doubt.size == (36, 56)
+    assert doubt.pixels.min() > 0
+    assert f"{tmp_path / expected}: expected deviation" in capsys.readouterr().out
+
+
+def test_uncertainty_of_a_model_that_cannot_tell_gives_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 8, 8)
+    paths = [str(tmp_path / "lr.tif"), str(tmp_path / "sr.tif")]
+    assert main(["sr", *paths, "--model", "bicubic", "--uncertainty"]) == 2
+    assert "phases=[deviation]" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["lr.tif"]

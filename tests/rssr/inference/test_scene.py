@@ -226,3 +226,124 @@ def test_progress_ends_complete(tmp_path: Path) -> None:
     assert len(seen) > 1
     assert seen == sorted(seen)
     assert seen[-1] == (100, 100)
+
+
+class DoubtfulResolver(CubicResolver):
+    """An error bar of a tenth of the local brightness."""
+
+    gives_deviation = True
+
+    def with_deviation(self, lr: Tensor, output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        doubt = 0.1 * (1.01 + F.interpolate(lr, size=output_size, mode="bilinear", align_corners=False))
+        return self(lr, output_size), doubt
+
+
+def doubtful(**card: object) -> LoadedModel:
+    return LoadedModel("doubtful", DoubtfulResolver(), None, {}, CARD.model_copy(update=card))
+
+
+REFLECTANCE = {"bands": ["red", "green", "blue", "nir"], "dtype": "uint16", "value_range": (0.0, 10000.0)}
+
+
+def test_uncertainty_is_a_geotiff_over_the_same_ground_in_the_same_units(tmp_path: Path) -> None:
+    lr = reflectance(0.0)
+    write_geotiff(tmp_path / "lr.tif", lr)
+    model = doubtful(**REFLECTANCE)
+    super_resolve_scene(tmp_path / "lr.tif", tmp_path / "sr.tif", model, 3, uncertainty_path=tmp_path / "doubt.tif")
+    sr, doubt = read_raster(tmp_path / "sr.tif"), read_raster(tmp_path / "doubt.tif")
+    assert (doubt.size, doubt.crs, doubt.transform) == (sr.size, sr.crs, sr.transform)
+    np.testing.assert_array_equal(doubt.valid_mask, sr.valid_mask)
+    assert np.isnan(doubt.pixels[:, ~doubt.valid_mask]).all()
+    assert doubt.pixels.dtype == np.float32
+    assert doubt.band_names == ("B04 deviation", "B03 deviation", "B02 deviation", "B08 deviation")
+    assert doubt.radiometry == Radiometry((1e-4,) * 4, (0.0,) * 4)  # an offset moves values, not their deviations
+    expected = 0.1 * (sr.pixels.astype(float) + 0.01 * 5000)
+    difference = (doubt.pixels - expected)[:, doubt.valid_mask]
+    assert np.abs(difference).mean() < 25  # bicubic values against bilinear doubts, of about 280
+    alone = tmp_path / "alone.tif"
+    super_resolve_scene(tmp_path / "lr.tif", alone, model, 3)
+    np.testing.assert_array_equal(read_raster(alone).pixels, sr.pixels)
+
+
+@pytest.mark.parametrize("matching", ["none", "scene"])
+def test_uncertainty_does_not_depend_on_how_much_is_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matching: str
+) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 5, 130, 120)
+    results = []
+    for number, kept in enumerate((scene_module._KEPT_BYTES, 0)):
+        monkeypatch.setattr(scene_module, "_KEPT_BYTES", kept)
+        paths = tmp_path / f"sr{number}.tif", tmp_path / f"doubt{number}.tif"
+        super_resolve_scene(
+            tmp_path / "lr.tif",
+            paths[0],
+            doubtful(),
+            2,
+            tile_size=32,
+            halo=4,
+            color_match=matching,  # type: ignore[arg-type]  # one of the literals
+            uncertainty_path=paths[1],
+        )
+        results.append(read_raster(paths[1]).pixels)
+    np.testing.assert_allclose(results[0], results[1], rtol=0 if matching == "none" else 0.02)
+    assert results[0].std() > 1
+
+
+def test_a_picture_has_its_uncertainty_beside_it(tmp_path: Path) -> None:
+    pixels = generate_scene(2, 21, 13)
+    (tmp_path / "lr.png").write_bytes(encode_png(pixels))
+    super_resolve_scene(
+        tmp_path / "lr.png", tmp_path / "sr.png", doubtful(), 2, uncertainty_path=tmp_path / "doubt.tif"
+    )
+    _, expected = super_resolve(pixels, doubtful(), 2, return_uncertainty=True)
+    np.testing.assert_array_equal(read_raster(tmp_path / "doubt.tif").pixels, expected.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "word"),
+    [
+        ("doubt.png", DataError, r"one of: \.tif"),
+        ("sr.tif", DataError, "both image and uncertainty"),
+        ("lr.tif", DataError, "both input and output"),
+        ("there.tif", DataError, "exists"),
+    ],
+)
+def test_uncertainty_destroys_no_file(tmp_path: Path, path: str, error: type[Exception], word: str) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 8, 8)
+    (tmp_path / "there.tif").write_bytes(b"precious")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(error, match=word):
+        super_resolve_scene(tmp_path / "lr.tif", tmp_path / "sr.tif", doubtful(), 2, uncertainty_path=tmp_path / path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_model_that_cannot_tell_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 8, 8)
+    with pytest.raises(ModelError, match="bicubic gives no uncertainty"):
+        super_resolve_scene(
+            tmp_path / "lr.tif", tmp_path / "sr.tif", "bicubic", 2, uncertainty_path=tmp_path / "doubt.tif"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["lr.tif"]
+
+
+def test_a_run_that_fails_leaves_neither_image_nor_uncertainty(tmp_path: Path) -> None:
+    class Breaking(DoubtfulResolver):
+        def with_deviation(self, lr: Tensor, output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+            if self.num_seen > 2:
+                raise ModelError("broken")
+            return super().with_deviation(lr, output_size)
+
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 60, 60)
+    model = LoadedModel("breaking", Breaking(), None, {}, CARD)
+    with pytest.raises(ModelError, match="broken"):
+        super_resolve_scene(
+            tmp_path / "lr.tif",
+            tmp_path / "sr.tif",
+            model,
+            2,
+            tile_size=20,
+            halo=2,
+            batch_size=1,
+            uncertainty_path=tmp_path / "doubt.tif",
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["lr.tif"]
