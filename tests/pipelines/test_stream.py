@@ -123,6 +123,24 @@ def test_workers_together_see_the_whole_in_order(inputs: StreamInputs, world_siz
         assert digest([joined]) == digest([whole])
 
 
+def test_the_workers_of_a_micro_batch_share_its_scale(inputs: StreamInputs) -> None:
+    ranged = replace(inputs, spec=replace(SPEC, scale_range=(1.0, 8.0)))
+    parts = zip(local_batches(ranged, 0, 0, 2), local_batches(ranged, 0, 1, 2), local_batches(ranged, 0), strict=True)
+    for first, second, whole in parts:
+        assert first["scale"] == second["scale"] == whole["scale"]
+        side = int(32 / whole["scale"])
+        assert first["lr"].shape == second["lr"].shape == (2, side, side, 3)
+        assert np.array_equal(np.concatenate([first["lr"], second["lr"]]), whole["lr"])
+
+
+def test_at_scale_one_lr_is_as_large_as_hr_and_degraded(inputs: StreamInputs) -> None:
+    ranged = replace(inputs, spec=replace(SPEC, scale_range=(1.0, 1.0)))
+    for batch in local_batches(ranged, 0):
+        assert batch["scale"] == 1.0
+        assert batch["lr"].shape == batch["hr"].shape == (4, 32, 32, 3)
+        assert not np.array_equal(batch["lr"], batch["hr"])
+
+
 def test_fixed_lr_patches_make_equal_lr_sizes(inputs: StreamInputs) -> None:
     spec = replace(SPEC, lr_patch_size=9, scale_range=(1.0, 4.0))
     for batch in local_batches(replace(inputs, spec=spec), 0):
