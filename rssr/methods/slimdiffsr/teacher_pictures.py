@@ -96,9 +96,10 @@ def draw_features(teacher: Teacher, image: HeldOutImage) -> Figure:
         rows.append(FigureRow(f"{run.label}{change}", pictures))
     text = (
         f"What the teacher's UNet computes of {image.key} at the levels that the student is taught: the mean magnitude "
-        "of all channels, each level with one colour scale for all rows. The rows are one and the same trained teacher "
-        f"(timestep={teacher.config.timestep}), run at other timesteps; Fig. 14 of the paper compares teachers that "
-        "were trained for theirs. What differs between the rows is what the timestep alone changes."
+        "of all channels. Each level has one colour scale for all rows, from the 1st to the 99th percentile.\n\n"
+        f"The rows are one and the same trained teacher (timestep={teacher.config.timestep}), run at other timesteps; "
+        "Fig. 14 of the paper compares teachers that were trained for theirs. What differs between the rows is what "
+        "the timestep alone changes."
     )
     return Figure("Teacher features", text, rows)
 
@@ -166,14 +167,15 @@ def _describe_uncertainty(teacher: Teacher) -> str:
         "Expected error: how far the estimator, which sees LR alone, expects its guess of the HR latent to be off; the "
         "root of three times its variance, since Eq. 5 ends at a third of the squared error. Actual error: how far it "
         "is off. Both are root mean squares over the latent's channels, in units of the scaled latent, whose deviation "
-        "is about 1; each column has one colour scale, so compare the numbers at its ends. "
+        "is about 1. Each column has one colour scale, from the 1st to the 99th percentile of its values."
     )
     if teacher.config.timestep == "fixed":
-        return text + f"This teacher starts at the fixed timestep {teacher.config.fixed_timestep:g} everywhere."
+        return text + f"\n\nThis teacher starts at the fixed timestep {teacher.config.fixed_timestep:g} everywhere."
     seen = "the HR latent and the estimator's variance" if teacher.config.use_uncertainty else "the HR latent alone"
     return text + (
-        "Timestep: where the teacher starts, from 0 (the LR latent is taken as it is) to 999 (it is taken for noise), "
-        f"predicted from {seen}, as in training. As the paper says of its Fig. 15, it need not follow the uncertainty."
+        "\n\nTimestep: where the teacher starts, from 0 (the LR latent is taken as it is) to 999 (it is taken for "
+        f"noise), predicted from {seen}, as in training. As the paper says of its Fig. 15, it need not follow the "
+        "uncertainty."
     )
 
 
@@ -202,7 +204,10 @@ def _enlarged(pair: Batch) -> Tensor:
 
 
 def _limits(maps: Sequence[Tensor]) -> tuple[float, float]:
-    return min(float(found.min()) for found in maps), max(float(found.max()) for found in maps)
+    """Ends of a colour scale for several maps; a few extremes do not leave the rest in one colour."""
+    values = torch.cat([found.flatten() for found in maps]).float()
+    low, high = values.quantile(values.new_tensor([0.01, 0.99])).tolist()
+    return low, high
 
 
 def _or_none(correlation: float) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rssr.layers.attention import QueryGlobalAggregation
 from rssr.methods.figures import HeldOutImage
 from rssr.methods.phase import Batch
-from rssr.methods.slimdiffsr.attention_pictures import draw_attention, query_attention
+from rssr.methods.slimdiffsr.attention_pictures import QueryAttention, draw_attention, query_attention, unlike_queries
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.resampling import upsample_bicubic
 from rssr.value_map import ValueMap
@@ -96,34 +96,61 @@ def test_hooks_are_gone_after_a_failure_too(student: SlimDiffSR) -> None:
     assert all(not module._forward_pre_hooks for module in student.modules())
 
 
-def test_an_even_query_looks_at_the_whole_image(student: SlimDiffSR, upsampled: Tensor) -> None:
-    for module in student.modules():
-        if isinstance(module, QueryGlobalAggregation):
-            module.query.data[2] = 0
-    for attention in query_attention(student, upsampled).values():
-        torch.testing.assert_close(attention.share[:, 2], torch.ones(2))
-        assert attention.share[:, 0].max() < 0.999
+def attention(*queries: Tensor) -> QueryAttention:
+    """Attention in proportion to each of these maps [h, w]."""
+    maps = torch.stack(queries)[None]
+    return QueryAttention(maps / maps.sum(dim=(2, 3), keepdim=True))
 
 
-def test_the_most_selective_queries_are_drawn_in_multiples_of_an_even_share(
-    student: SlimDiffSR, images: list[HeldOutImage]
-) -> None:
+def test_a_share_is_the_part_of_the_image_that_a_query_looks_at() -> None:
+    even, half, one = torch.ones(16, 16), torch.ones(16, 16), torch.zeros(16, 16)
+    half[:, 8:] = 0
+    one[4, 5] = 1
+    torch.testing.assert_close(attention(even, half, one).share, torch.tensor([[1, 0.5, 1 / 144]]))
+
+
+def test_edges_do_not_count() -> None:
+    even, bright = torch.ones(16, 16), torch.ones(16, 16)
+    bright[:2], bright[-2:], bright[:, :2], bright[:, -2:] = 50, 50, 50, 50
+    torch.testing.assert_close(attention(even, bright).share, torch.ones(1, 2))
+    assert attention(even).inner.shape == (1, 1, 12, 12)
+    assert attention(torch.ones(4, 4)).inner.shape == (1, 1, 4, 4), "too small to have an edge"
+
+
+def test_a_weight_of_one_is_an_even_share() -> None:
+    torch.testing.assert_close(attention(torch.full((8, 8), 7.0)).multiples, torch.ones(1, 1, 8, 8))
+
+
+def test_the_queries_shown_are_the_most_selective_and_those_unlike_it() -> None:
+    generator = torch.Generator().manual_seed(2)
+    sharp, other, even = torch.zeros(16, 16), torch.rand(16, 16, generator=generator), torch.ones(16, 16)
+    sharp[3:6, 3:6] = 1
+    alike = sharp + 0.05
+    found = attention(alike, even, other, sharp)
+    assert unlike_queries([found], most=2) == [3, 2]
+    assert unlike_queries([found], most=9)[:2] == [3, 2]
+    assert sorted(unlike_queries([found], most=9)) == [0, 1, 2, 3]
+
+
+def test_queries_are_drawn_in_multiples_of_an_even_share(student: SlimDiffSR, images: list[HeldOutImage]) -> None:
     figure = draw_attention(student, images)
     assert figure is not None
     assert [row.label for row in figure.rows] == ["0.png", "1.png"]
-    queries = list(figure.rows[0].pictures)
-    assert queries[0] == "HR"
-    assert len(queries) == 6
-    for row in figure.rows:
-        for name in queries[1:]:
-            shown = row.pictures[name]
-            assert isinstance(shown, ValueMap)
-            assert np.mean(shown.values) == pytest.approx(1, rel=1e-4)
     passes = [query_attention(student, upsample_bicubic(image.pair.lr, (64, 64))) for image in images]
-    shares = {name: torch.cat([run[name].share for run in passes]).mean(dim=0) for name in passes[0]}
-    block = min(shares, key=lambda name: float(shares[name].mean()))
+    shares = {name: torch.cat([run[name].share for run in passes]).mean() for name in passes[0]}
+    block = min(shares, key=lambda name: float(shares[name]))
     assert f"`{block}`" in figure.text
-    assert queries[1] == f"query {int(shares[block].argmin())}"
+    for row, found in zip(figure.rows, passes, strict=True):
+        assert len(row.pictures) == 6
+        for name, shown in row.pictures.items():
+            if name == "HR":
+                continue
+            assert isinstance(shown, ValueMap)
+            query = int(name.removeprefix("query "))
+            np.testing.assert_allclose(shown.values, found[block].weights[0, query] * shown.values.size, rtol=1e-6)
+            assert np.mean(shown.values) == pytest.approx(1, rel=1e-4)
+            inner = found[block].inner[0, query]
+            assert shown.limits == pytest.approx((float(inner.min()), float(inner.max())))
 
 
 def test_a_student_without_queries_has_no_such_figure(images: list[HeldOutImage]) -> None:
