@@ -33,7 +33,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt "setuptools<81" "pip>=25"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[eval,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[eval,export,dev]"
 	touch $(STAMP)
 
 clean: ## remove the environment and caches, not runs/
