@@ -4,7 +4,7 @@
 diffusers: entry t is the share of signal power left after t + 1 noising steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,24 +16,23 @@ class NoiseSchedule:
 
     Attributes:
         alphas_cumprod: [num_train_timesteps], strictly descending within (0, 1), float64, on the CPU.
+        bounds: Smallest and largest signal share of the table.
     """
 
     alphas_cumprod: Tensor
+    bounds: tuple[float, float] = field(init=False)
 
     def __post_init__(self) -> None:
         table = self.alphas_cumprod
         if table.ndim != 1 or not bool((table[1:] < table[:-1]).all()):
             raise ValueError("alphas_cumprod must be a one-dimensional, strictly descending table")
+        # Read once: a network may run where no value can be read back, as when its memory is estimated.
+        object.__setattr__(self, "bounds", (float(table[-1]), float(table[0])))
 
     @property
     def num_train_timesteps(self) -> int:
         """Entries of the table."""
         return len(self.alphas_cumprod)
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Smallest and largest signal share of the table."""
-        return float(self.alphas_cumprod[-1]), float(self.alphas_cumprod[0])
 
 
 def scaled_linear_schedule(

@@ -109,6 +109,10 @@ class Phase(ABC):
         """Moving averages to maintain; none unless the method says so."""
         return ()
 
+    def networks(self) -> Mapping[str, nn.Module]:
+        """All networks that a training step runs, trained and frozen, by name; they may share parts."""
+        return dict(self.objectives())
+
     @abstractmethod
     def validate(self, batch: Batch) -> dict[str, float]:
         """Metrics of a held-out batch, e.g. PSNR in dB; larger or smaller is better as the name says."""
@@ -129,10 +133,13 @@ class PhaseInputs:
     Attributes:
         folders: Output folder of each earlier phase, by phase name.
         device: Where to build.
+        reads_weights: Whether networks are filled from files. Otherwise they are built in their sizes alone, e.g. on
+            the device `meta`, and `folders` may be empty.
     """
 
     folders: Mapping[str, Path]
     device: torch.device
+    reads_weights: bool = True
 
     def folder(self, phase: str) -> Path:
         """Output folder of an earlier phase."""

@@ -50,7 +50,7 @@ def load_lpips(folder: str | None) -> LPIPS:
     """LPIPS with weights from torchvision's VGG-16 layout and the lpips package's linear layout."""
     vgg = _read(folder, VGG_FILE, "lpips_weight")
     linear = _read(folder, LPIPS_FILE, "lpips_weight")
-    lpips = LPIPS()
+    lpips = create_lpips()
     state = {name: value for name, value in vgg.items() if name.startswith("features.")}
     for index in range(len(lpips.linear)):
         key = f"lin{index}.model.1.weight"
@@ -58,16 +58,27 @@ def load_lpips(folder: str | None) -> LPIPS:
             raise WeightsError(f"{LPIPS_FILE} in {folder} has no tensor '{key}'.", "Fetch the file again.")
         state[f"linear.{index}"] = linear[key]
     _fill(lpips, state, f"{VGG_FILE} and {LPIPS_FILE} in {folder}")
-    return lpips.requires_grad_(False).eval()
+    return lpips
+
+
+def create_lpips() -> LPIPS:
+    """LPIPS with random weights."""
+    return LPIPS().requires_grad_(False).eval()
 
 
 def load_discriminator(folder: str | None) -> Discriminator:
     """A discriminator with fresh heads on DINO's frozen features."""
+    state = _read(folder, DINO_FILE, "gan_weight")
+    discriminator = create_discriminator()
+    _fill(discriminator.extractor.get_submodule("vit"), state, f"{DINO_FILE} in {folder}")
+    return discriminator
+
+
+def create_discriminator() -> Discriminator:
+    """A discriminator whose frozen features are random too."""
     import timm
 
-    state = _read(folder, DINO_FILE, "gan_weight")
     vit = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0, dynamic_img_size=True)
-    _fill(vit, state, f"{DINO_FILE} in {folder}")
     return Discriminator(DinoFeatures(vit), DINO_WIDTH, len(DINO_DEPTHS))
 
 

@@ -26,6 +26,7 @@ STABLE_DIFFUSION = "stabilityai/sd-turbo"
 TINY_AUTOENCODER = "madebyollin/taesd"
 PROMPT_FILE = "empty_prompt.safetensors"
 PROMPT_TOKENS = 77
+_PROMPT_WIDTH = 1024
 
 # Stable Diffusion 2.1's sizes, where networks are built without its directory.
 _UNET = MappingProxyType(
@@ -35,7 +36,7 @@ _UNET = MappingProxyType(
         "block_out_channels": (320, 640, 1280, 1280),
         "layers_per_block": 2,
         "attention_head_dim": (5, 10, 20, 20),
-        "cross_attention_dim": 1024,
+        "cross_attention_dim": _PROMPT_WIDTH,
         "use_linear_projection": True,
     }
 )
@@ -71,6 +72,45 @@ class BaseLocations:
         return cls(str(folder), str(folder / "taesd"))
 
 
+@dataclass(frozen=True)
+class BaseOutline:
+    """The pretrained networks in their sizes alone: taken for `BaseLocations`, no weights are read.
+
+    Attributes:
+        unet: Builds the UNet.
+        autoencoder: Builds the AutoencoderKL.
+        tiny_autoencoder: Builds the AutoencoderTiny.
+        prompt_shape: Tokens and width of the prompt's embedding.
+    """
+
+    unet: Callable[[], Component]
+    autoencoder: Callable[[], Component]
+    tiny_autoencoder: Callable[[], Component]
+    prompt_shape: tuple[int, int]
+
+
+BaseSource = BaseLocations | BaseOutline
+
+
+def outline_of(locations: BaseLocations) -> BaseOutline:
+    """The outline of pretrained networks: a directory's own configuration; of a hub id, as Stable Diffusion 2.1.
+
+    Raises:
+        WeightsError: If a directory lacks a configuration.
+    """
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+
+    source, width = locations.stable_diffusion, _PROMPT_WIDTH
+    if _is_path(source):
+        width = _load_plain(UNet2DConditionModel.load_config, source, "unet")["cross_attention_dim"]
+    return BaseOutline(
+        unet=lambda: _create_like(UNet2DConditionModel, source, "unet", create_unet),
+        autoencoder=lambda: _create_like(AutoencoderKL, source, "vae", create_autoencoder),
+        tiny_autoencoder=lambda: _create_like(AutoencoderTiny, locations.taesd, None, create_tiny_autoencoder),
+        prompt_shape=(PROMPT_TOKENS, width),
+    )
+
+
 def require_directories(locations: BaseLocations) -> None:
     """Find out at once whether directories hold the parts that will be loaded; hub ids are left to the hub.
 
@@ -97,31 +137,46 @@ def create_autoencoder(**config: object) -> Component:
     return AutoencoderKL(**{**_AUTOENCODER, **config}).eval()
 
 
-def load_unet(locations: BaseLocations) -> Component:
+def create_tiny_autoencoder(**config: object) -> Component:
+    """AutoencoderTiny with random weights; values replace TAESD's."""
+    from diffusers import AutoencoderTiny
+
+    return AutoencoderTiny(**config).eval()
+
+
+def load_unet(locations: BaseSource) -> Component:
     """UNet2DConditionModel in eval mode."""
     from diffusers import UNet2DConditionModel
 
+    if isinstance(locations, BaseOutline):
+        return locations.unet().eval()
     return _load(UNet2DConditionModel, locations.stable_diffusion, "unet")
 
 
-def load_autoencoder(locations: BaseLocations) -> Component:
+def load_autoencoder(locations: BaseSource) -> Component:
     """AutoencoderKL in eval mode; its latents times `config.scaling_factor` have unit deviation."""
     from diffusers import AutoencoderKL
 
+    if isinstance(locations, BaseOutline):
+        return locations.autoencoder().eval()
     return _load(AutoencoderKL, locations.stable_diffusion, "vae")
 
 
-def load_tiny_autoencoder(locations: BaseLocations) -> Component:
+def load_tiny_autoencoder(locations: BaseSource) -> Component:
     """AutoencoderTiny (TAESD) in eval mode."""
     from diffusers import AutoencoderTiny
 
+    if isinstance(locations, BaseOutline):
+        return locations.tiny_autoencoder().eval()
     return _load(AutoencoderTiny, locations.taesd, None)
 
 
-def load_schedule(locations: BaseLocations) -> NoiseSchedule:
+def load_schedule(locations: BaseSource) -> NoiseSchedule:
     """The noise schedule that the UNet was trained with."""
     from diffusers import DDPMScheduler
 
+    if isinstance(locations, BaseOutline):
+        return scaled_linear_schedule()
     source = locations.stable_diffusion
     config = {"prediction_type": "epsilon", **_load_plain(DDPMScheduler.load_config, source, "scheduler")}
     for key, needed in (("beta_schedule", "scaled_linear"), ("prediction_type", "epsilon")):
@@ -133,13 +188,15 @@ def load_schedule(locations: BaseLocations) -> NoiseSchedule:
     return scaled_linear_schedule(config["beta_start"], config["beta_end"], config["num_train_timesteps"])
 
 
-def load_prompt_embedding(locations: BaseLocations) -> Tensor:
+def load_prompt_embedding(locations: BaseSource) -> Tensor:
     """Text embedding of the empty prompt, [1, tokens, width].
 
     Read from a stored file where there is one (the networks need no other text), else computed once.
     """
     from safetensors.torch import load_file
 
+    if isinstance(locations, BaseOutline):
+        return torch.zeros(1, *locations.prompt_shape)
     stored = Path(locations.stable_diffusion).expanduser() / PROMPT_FILE
     if not stored.is_file():
         return compute_prompt_embedding(locations)
@@ -207,6 +264,15 @@ def _load_plain(load: Callable[..., Any], location: str, subfolder: str | None, 
             return load(Path(location).expanduser(), local_files_only=True, **arguments)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _missing(location, subfolder, error) from None
+
+
+def _create_like(
+    kind: Component, location: str, subfolder: str | None, published: Callable[[], Component]
+) -> Component:
+    """A network with a directory's configuration, else as published; random weights."""
+    if not _is_path(location):
+        return published()
+    return kind.from_config(_load_plain(kind.load_config, location, subfolder)).eval()
 
 
 def _require_configuration(location: str, subfolder: str | None) -> None:

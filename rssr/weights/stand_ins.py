@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rssr.weights.base import PROMPT_FILE, Component, quietly
 
+PROMPT_TOKENS = 8
 _LATENT_CHANNELS = 4
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 
@@ -85,7 +86,7 @@ def build_text_encoder(width: int) -> TextStandIn:
         intermediate_size=2 * width,
         num_hidden_layers=1,
         num_attention_heads=2,
-        max_position_embeddings=8,
+        max_position_embeddings=PROMPT_TOKENS,
         bos_token_id=0,
         eos_token_id=1,
         pad_token_id=1,

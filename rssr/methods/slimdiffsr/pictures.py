@@ -10,12 +10,12 @@ from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.methods.slimdiffsr.objectives.teacher import load_teacher
 from rssr.methods.slimdiffsr.teacher_pictures import draw_features, draw_uncertainty
 from rssr.models.loaded import load_model
-from rssr.weights.base import BaseLocations
+from rssr.weights.base import BaseSource
 
 
 def draw_figures(
     config: SlimDiffSRConfig,
-    locate: Callable[[PhaseInputs], BaseLocations],
+    locate: Callable[[PhaseInputs], BaseSource],
     inputs: PhaseInputs,
     images: Sequence[HeldOutImage],
 ) -> list[Figure]:

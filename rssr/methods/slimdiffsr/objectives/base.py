@@ -18,8 +18,9 @@ from rssr.losses.reconstruction import l1_loss
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import BaseConfig
 from rssr.methods.validation import psnr
-from rssr.weights.base import Component
+from rssr.weights.base import BaseOutline, Component
 from rssr.weights.stand_ins import (
+    PROMPT_TOKENS,
     build_autoencoder,
     build_text_encoder,
     build_tiny_autoencoder,
@@ -119,7 +120,7 @@ class Latents(nn.Module):
             latent: Tensor = self._autoencoder[0].encode(image).latent_dist.mode()
             count: Tensor = self.get_buffer("count")
             momentum = torch.minimum(count / (count + 1), count.new_tensor(_STD_MOMENTUM))
-            self.deviation.lerp_(latent.std(), float(1 - momentum))
+            self.deviation.lerp_(latent.float().std(), 1 - momentum)  # autocast yields half precision
             count.add_(1)
             return latent / self.deviation
 
@@ -131,11 +132,10 @@ class BasePhase(Phase):
 
     def __init__(self, config: BaseConfig, inputs: PhaseInputs) -> None:
         self.config: BaseConfig = config
-        self.autoencoder = build_autoencoder(config.autoencoder_channels, config.autoencoder_norm_groups).to(
-            inputs.device
-        )
-        self.tiny = build_tiny_autoencoder(config.tiny_channels, config.tiny_blocks).to(inputs.device)
-        self.unet = build_unet(config.unet_channels, config.norm_num_groups, config.prompt_width).to(inputs.device)
+        stand_ins = stand_in_outline(config)
+        self.autoencoder = stand_ins.autoencoder().to(inputs.device)
+        self.tiny = stand_ins.tiny_autoencoder().to(inputs.device)
+        self.unet = stand_ins.unet().to(inputs.device)
         self.text = build_text_encoder(config.prompt_width)
         latents = Latents(self.autoencoder).to(inputs.device)
         prompt_embedding = self.text.embed_empty_prompt().to(inputs.device)
@@ -166,6 +166,16 @@ class BasePhase(Phase):
         """A diffusers directory with TAESD in a subfolder."""
         scaling = 1.0 / float(self._latents.deviation)
         save_stand_ins(folder, self.autoencoder, self.tiny, self.unet, self.text, scaling)
+
+
+def stand_in_outline(config: BaseConfig) -> BaseOutline:
+    """The stand-ins' sizes."""
+    return BaseOutline(
+        unet=lambda: build_unet(config.unet_channels, config.norm_num_groups, config.prompt_width),
+        autoencoder=lambda: build_autoencoder(config.autoencoder_channels, config.autoencoder_norm_groups),
+        tiny_autoencoder=lambda: build_tiny_autoencoder(config.tiny_channels, config.tiny_blocks),
+        prompt_shape=(PROMPT_TOKENS, config.prompt_width),
+    )
 
 
 def check_reconstruction(config: BaseConfig, metrics: Mapping[str, float]) -> None:

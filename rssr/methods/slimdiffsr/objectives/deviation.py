@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rssr.losses.uncertainty import gaussian_nll
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
@@ -47,7 +47,7 @@ class DeviationObjective(Objective):
         with torch.no_grad():
             features = self._student[0].forward_features(upsample_bicubic(batch.lr, tuple(batch.hr.shape[-2:])))
             squared_error = (features.image.float().clamp(-1, 1) - batch.hr).square()
-        return self.head(features.latent).float(), squared_error
+        return self.head(features.latent), squared_error
 
 
 class DeviationPhase(Phase):
@@ -55,12 +55,9 @@ class DeviationPhase(Phase):
 
     name = "deviation"
 
-    def __init__(self, config: DeviationConfig, inputs: PhaseInputs) -> None:
+    def __init__(self, config: DeviationConfig, student: SlimDiffSR, inputs: PhaseInputs) -> None:
         self.config: DeviationConfig = config
-        trained = load_model(inputs.folder("student"))
-        assert isinstance(trained.network, SlimDiffSR)  # the phase `student` exports nothing else
-        self.model_name = trained.name
-        self.student = trained.network
+        self.student = student
         self.student.attach_deviation_head(config.channels)
         self.student.to(inputs.device)
         self._objective = DeviationObjective(self.student)
@@ -68,6 +65,10 @@ class DeviationPhase(Phase):
     def objectives(self) -> Mapping[str, Objective]:
         """See `Phase.objectives`."""
         return {"deviation": self._objective}
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """See `Phase.networks`."""
+        return {"student": self.student}
 
     def validate(self, batch: Batch) -> dict[str, float]:
         """The likelihood beside that of the best constant, and how predicted and squared errors compare (1 is right).
@@ -93,4 +94,11 @@ class DeviationPhase(Phase):
 
     def export(self, folder: Path) -> None:
         """A model folder with student and head; the job that ran the phase adds the card."""
-        save_model_folder(folder, self.model_name, self.student.architecture, self.student, None)
+        save_model_folder(folder, "slimdiffsr", self.student.architecture, self.student, None)
+
+
+def load_student(folder: Path) -> SlimDiffSR:
+    """The student that the phase `student` exported."""
+    network = load_model(folder).network
+    assert isinstance(network, SlimDiffSR)  # the phase exports nothing else
+    return network

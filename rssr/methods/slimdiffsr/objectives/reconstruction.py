@@ -10,7 +10,7 @@ from rssr.losses.lpips import LPIPS
 from rssr.losses.reconstruction import l1_loss
 from rssr.methods.phase import Batch, Loss, Objective
 from rssr.methods.slimdiffsr.config import ReconstructionConfig
-from rssr.weights.auxiliary import load_discriminator, load_lpips
+from rssr.weights.auxiliary import create_discriminator, create_lpips, load_discriminator, load_lpips
 
 
 class ReconstructionLoss(nn.Module):
@@ -45,7 +45,7 @@ class ReconstructionLoss(nn.Module):
 
 
 def build_reconstruction(
-    config: ReconstructionConfig, auxiliary: str | None, device: torch.device
+    config: ReconstructionConfig, auxiliary: str | None, device: torch.device, reads_weights: bool = True
 ) -> ReconstructionLoss:
     """The loss with the networks that its weights ask for.
 
@@ -53,12 +53,16 @@ def build_reconstruction(
         config: Weights of the terms; a weight of 0 needs no network.
         auxiliary: Directory of those networks' weights.
         device: Where they shall live.
+        reads_weights: Whether they are filled from there; otherwise no file is read.
 
     Raises:
         WeightsError: If a file is missing or damaged.
     """
-    lpips = load_lpips(auxiliary).to(device) if config.lpips_weight > 0 else None
-    discriminator = load_discriminator(auxiliary).to(device) if config.gan_weight > 0 else None
+    lpips, discriminator = None, None
+    if config.lpips_weight > 0:
+        lpips = (load_lpips(auxiliary) if reads_weights else create_lpips()).to(device)
+    if config.gan_weight > 0:
+        discriminator = (load_discriminator(auxiliary) if reads_weights else create_discriminator()).to(device)
     return ReconstructionLoss(config, lpips, discriminator)
 
 

@@ -27,7 +27,7 @@ from rssr.methods.slimdiffsr.teacher_unet import feature_widths, taught_levels
 from rssr.methods.slimdiffsr.weights import student_from_diffusers
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
-from rssr.weights.base import BaseLocations, load_autoencoder, load_tiny_autoencoder, load_unet
+from rssr.weights.base import BaseSource, load_autoencoder, load_tiny_autoencoder, load_unet
 from rssr.weights.folder import save_model_folder
 
 log = logging.getLogger(__name__)
@@ -90,24 +90,29 @@ class StudentPhase(Phase):
 
     name = "student"
 
-    def __init__(self, config: SlimDiffSRConfig, locations: BaseLocations, inputs: PhaseInputs) -> None:
+    def __init__(self, config: SlimDiffSRConfig, locations: BaseSource, inputs: PhaseInputs) -> None:
         self.config = config.student
         self.architecture, self.student = build_student(config.student, locations)
         self.student.to(inputs.device)
         distil = config.student.distillation_weight > 0
         teacher = merge_adapters(load_teacher(config, locations, inputs)) if distil else None
         reconstruction = build_reconstruction(
-            config.student.reconstruction, config.base_weights.auxiliary, inputs.device
+            config.student.reconstruction, config.base_weights.auxiliary, inputs.device, inputs.reads_weights
         )
         self._objective = StudentObjective(self.student, teacher, reconstruction, config.student).to(inputs.device)
         self._objectives: dict[str, Objective] = {
             "student": self._objective,
             **adversarial_objectives(reconstruction),
         }
+        self._teacher = teacher
 
     def objectives(self) -> Mapping[str, Objective]:
         """See `Phase.objectives`."""
         return self._objectives
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """See `Phase.networks`."""
+        return {**self._objectives, **({} if self._teacher is None else {"teacher": self._teacher})}
 
     def validate(self, batch: Batch) -> dict[str, float]:
         """Held-out PSNR of the student and of bicubic."""
@@ -126,7 +131,7 @@ class StudentPhase(Phase):
         save_model_folder(folder, "slimdiffsr", self.architecture, self.student, None)
 
 
-def build_student(config: StudentConfig, locations: BaseLocations) -> tuple[dict[str, Any], SlimDiffSR]:
+def build_student(config: StudentConfig, locations: BaseSource) -> tuple[dict[str, Any], SlimDiffSR]:
     """A student, published or ablated, whose retained modules start from the pretrained weights.
 
     Returns:

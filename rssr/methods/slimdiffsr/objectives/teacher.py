@@ -17,11 +17,11 @@ from rssr.methods.slimdiffsr.objectives.reconstruction import (
     adversarial_objectives,
     build_reconstruction,
 )
-from rssr.methods.slimdiffsr.objectives.uncertainty import load_estimator
+from rssr.methods.slimdiffsr.objectives.uncertainty import build_estimator, load_estimator
 from rssr.methods.slimdiffsr.teacher import Teacher, TeacherOutput, TeacherParts, adapter_state
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
-from rssr.weights.base import BaseLocations, load_autoencoder, load_prompt_embedding, load_schedule, load_unet
+from rssr.weights.base import BaseSource, load_autoencoder, load_prompt_embedding, load_schedule, load_unet
 from rssr.weights.layout import compare_layouts, layout_of
 
 WEIGHTS = "teacher.safetensors"
@@ -55,11 +55,11 @@ class TeacherPhase(Phase):
 
     name = "teacher"
 
-    def __init__(self, config: SlimDiffSRConfig, locations: BaseLocations, inputs: PhaseInputs) -> None:
+    def __init__(self, config: SlimDiffSRConfig, locations: BaseSource, inputs: PhaseInputs) -> None:
         self.config = config.teacher
         self.teacher = build_teacher(config, locations, inputs)
         reconstruction = build_reconstruction(
-            config.teacher.reconstruction, config.base_weights.auxiliary, inputs.device
+            config.teacher.reconstruction, config.base_weights.auxiliary, inputs.device, inputs.reads_weights
         )
         self._objective = TeacherObjective(self.teacher, reconstruction, config.teacher.tv_weight)
         self._objectives: dict[str, Objective] = {
@@ -90,13 +90,17 @@ class TeacherPhase(Phase):
         save_file({name: value.contiguous() for name, value in adapter_state(self.teacher).items()}, folder / WEIGHTS)
 
 
-def build_teacher(config: SlimDiffSRConfig, locations: BaseLocations, inputs: PhaseInputs) -> Teacher:
+def build_teacher(config: SlimDiffSRConfig, locations: BaseSource, inputs: PhaseInputs) -> Teacher:
     """A teacher with fresh adapters."""
     autoencoder = load_autoencoder(locations)
+    if inputs.reads_weights:
+        estimator = load_estimator(config.uncertainty, autoencoder, inputs.folder("uncertainty"))
+    else:
+        estimator = build_estimator(config.uncertainty, autoencoder)
     parts = TeacherParts(
         unet=load_unet(locations),
         autoencoder=autoencoder,
-        estimator=load_estimator(config.uncertainty, autoencoder, inputs.folder("uncertainty")),
+        estimator=estimator,
         predictor=NoiseLevelPredictor(
             latent_channels=autoencoder.config.latent_channels,
             channels=config.teacher.predictor_channels,
@@ -108,10 +112,15 @@ def build_teacher(config: SlimDiffSRConfig, locations: BaseLocations, inputs: Ph
     return Teacher(parts, config.teacher).to(inputs.device)
 
 
-def load_teacher(config: SlimDiffSRConfig, locations: BaseLocations, inputs: PhaseInputs) -> Teacher:
+def load_teacher(config: SlimDiffSRConfig, locations: BaseSource, inputs: PhaseInputs) -> Teacher:
     """The teacher that the phase exported, frozen."""
     teacher = build_teacher(config, locations, inputs)
-    path = inputs.folder("teacher") / WEIGHTS
+    if inputs.reads_weights:
+        _fill_trained(teacher, inputs.folder("teacher") / WEIGHTS)
+    return teacher.requires_grad_(False).eval()
+
+
+def _fill_trained(teacher: Teacher, path: Path) -> None:
     trained, own = load_file(path), adapter_state(teacher)
     difference = compare_layouts(layout_of(own), layout_of(trained))
     if difference:
@@ -119,4 +128,3 @@ def load_teacher(config: SlimDiffSRConfig, locations: BaseLocations, inputs: Pha
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(trained[name])
-    return teacher.requires_grad_(False).eval()

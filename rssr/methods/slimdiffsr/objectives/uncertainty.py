@@ -13,7 +13,7 @@ from rssr.methods.slimdiffsr.latents import decode_latent, encode_image
 from rssr.methods.slimdiffsr.networks import UncertaintyEstimator
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
-from rssr.weights.base import BaseLocations, Component, freeze, load_autoencoder
+from rssr.weights.base import BaseSource, Component, freeze, load_autoencoder
 from rssr.weights.layout import fill_network
 
 WEIGHTS = "uncertainty.safetensors"
@@ -46,7 +46,7 @@ class UncertaintyPhase(Phase):
 
     name = "uncertainty"
 
-    def __init__(self, config: UncertaintyConfig, locations: BaseLocations, inputs: PhaseInputs) -> None:
+    def __init__(self, config: UncertaintyConfig, locations: BaseSource, inputs: PhaseInputs) -> None:
         self.config: UncertaintyConfig = config
         autoencoder = load_autoencoder(locations).to(inputs.device)
         self.estimator = build_estimator(config, autoencoder).to(inputs.device)

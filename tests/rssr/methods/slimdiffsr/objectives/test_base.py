@@ -27,6 +27,14 @@ def test_losses_of_both_parts_fall(build: Build, train: Callable[..., Any], batc
     assert second.losses["denoiser"][-1] < second.losses["denoiser"][0]
 
 
+def test_both_parts_train_in_half_precision(build: Build, train: Callable[..., Any], batch: Batch) -> None:
+    phase = build("base")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for first_step in (0, SECOND_PART):
+            losses = train(phase, batch, 2, first_step).losses
+            assert all(0 < loss < 100 for values in losses.values() for loss in values)
+
+
 def test_objectives_say_when_they_are_trained(build: Build) -> None:
     steps = {name: objective.active_steps(25) for name, objective in build("base").objectives().items()}
     assert steps == {"autoencoder": range(10), "tiny_autoencoder": range(25), "denoiser": range(10, 25)}
