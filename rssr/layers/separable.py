@@ -36,7 +36,7 @@ class FrequencySeparableConv(nn.Module):
         """Map [B, in_channels, H, W] to [B, out_channels, H, W]."""
         low = self.low_branch(x)
         high = self.high_branch(x - low)
-        low_gate, high_gate = _apply_gates(self.mlp, x)
+        low_gate, high_gate = apply_gates(self.mlp, x)
         mixed: Tensor = self.bottleneck(low_gate * low + high_gate * high)
         return mixed
 
@@ -63,7 +63,7 @@ class DirectionSeparableConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, in_channels, H, W] to [B, out_channels, H, W]."""
-        column_gate, composed_gate, row_gate = _apply_gates(self.mlp, x)
+        column_gate, composed_gate, row_gate = apply_gates(self.mlp, x)
         column = self.h_conv(x)
         fused = column_gate * column + composed_gate * self.v_conv(column) + row_gate * self.v_conv(x)
         mixed: Tensor = self.conv_expand(self.conv_reduce(fused))
@@ -86,6 +86,7 @@ def _gates(in_channels: int, hidden: int, num_gates: int) -> nn.Sequential:
     )
 
 
-def _apply_gates(mlp: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
+def apply_gates(mlp: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
+    """Image-wide gates of a map [B, C, H, W], each [B, 1, 1, 1] in (0, 1)."""
     gates: Tensor = mlp(x.mean(dim=(2, 3)))
     return torch.unbind(gates[:, :, None, None, None], dim=1)  # each [B, 1, 1, 1]

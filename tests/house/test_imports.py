@@ -28,6 +28,9 @@ DOORS = {
     "transformers": ("rssr/weights/base.py", "rssr/weights/stand_ins.py"),
     "peft": ("rssr/methods/slimdiffsr/teacher.py",),
     "timm": ("rssr/weights/auxiliary.py",),
+    "onnx": (),
+    "onnxruntime": ("rssr/models/export.py",),
+    "onnxscript": ("rssr/models/export.py",),
     "mlflow": ("pipelines/tracking/",),
     "fsspec": ("pipelines/storage/",),
     "s3fs": (),  # fsspec loads it by name
@@ -41,8 +44,8 @@ DOORS = {
     "yaml": ("rssr/plain_yaml.py", "rssr/configuration.py", "rssr/card.py", "pipelines/tracking/model_source.py"),
 }
 
-# Packages of the extras `eval` and `dev`, which users need not have.
-EXTRAS = ("pyiqa", "lpips", "skimage", "hypothesis", "moto", "pytest", "mypy")
+# Packages of the extras, which users need not have.
+EXTRAS = ("pyiqa", "onnx", "onnxruntime", "onnxscript", "lpips", "skimage", "hypothesis", "moto", "pytest", "mypy")
 
 # What a dependency brings along as part of its own interface.
 BROUGHT_ALONG = {

@@ -113,11 +113,26 @@ def test_contradicting_architectures_are_refused(
         SlimDiffSR(**{**tiny_architecture, **change})
 
 
-def test_student_compiles_without_a_graph_break(tiny_architecture: dict[str, Any], generator: torch.Generator) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"attention": "standard", "head_channels": 16},
+        {"first_conv": "standard"},
+        {"second_conv": "standard"},
+        {"block_channels": [16, 16, 32], "mid_block": "attention", "num_plain_levels": 1},
+        {"autoencoder": "taesd"},
+        {"autoencoder": "vae", "vae_channels": [8, 16, 16, 16]},
+    ],
+    ids=["slimdiffsr", "wo-qgam", "wo-fsc", "wo-dsc", "wo-sap", "taesd", "vae"],
+)
+def test_students_compile_without_a_graph_break(
+    tiny_architecture: dict[str, Any], change: dict[str, Any], generator: torch.Generator
+) -> None:
     torch.compiler.reset()
-    student = SlimDiffSR(**tiny_architecture)
+    student = SlimDiffSR(**{**tiny_architecture, **change})
     compiled = torch.compile(student, fullgraph=True, backend="aot_eager")
-    x = torch.rand(1, 3, 32, 16, generator=generator) * 2 - 1
+    x = torch.rand(1, 3, 2 * student.stride, student.stride, generator=generator) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(compiled(x), student(x), atol=1e-5, rtol=1e-4)
 

@@ -1,0 +1,70 @@
+"""A network made ready to run fast: the same function up to rounding, for inference alone.
+
+What is done, in this order, each step where it pays:
+
+1. Layers take their cheaper forms (`rssr.layers.folded`), summed in the network's own type.
+2. Weights and activations become bfloat16 where the hardware multiplies it natively: elsewhere it is emulated and
+   slower than float32. Every layer is converted, the first and the last too: together they cost the result less
+   than one 8-bit level.
+3. Memory order becomes channels last, which the convolutions of oneDNN and cuDNN want.
+4. On CUDA the network is compiled and its launches are recorded as a CUDA graph. On a CPU it is not: compiling takes
+   minutes and saves little, since the convolutions are already most of the time.
+"""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from rssr.layers.folded import fold_layers
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+def prepare_fast(
+    network: NetworkT,
+    device: str | torch.device,
+    dtype: torch.dtype | None = None,
+    compiled: bool | None = None,
+) -> NetworkT:
+    """A fast copy of a network; the network itself stays as it is.
+
+    Results are the same from call to call. They differ from the network's own by rounding: at least 45 dB of PSNR
+    between images of 8 bit.
+
+    Args:
+        network: Any network of ours.
+        device: Where the copy shall run.
+        dtype: Type of weights, activations and input; by default bfloat16 where it is native, else float32.
+        compiled: Whether to compile; by default on CUDA. The first call for every input size then takes minutes,
+            and a result is overwritten by the next call: copy what is to be kept.
+
+    Returns:
+        The copy, frozen and in eval mode. It takes inputs of `dtype`, the type of its parameters.
+    """
+    device = torch.device(device)
+    fast = copy.deepcopy(network).requires_grad_(False).eval()
+    fold_layers(fast)
+    fast.to(device=device, dtype=dtype or fast_dtype(device)).to(memory_format=torch.channels_last)
+    if device.type == "cuda" if compiled is None else compiled:
+        _compile(fast, device)
+    return fast
+
+
+def fast_dtype(device: str | torch.device) -> torch.dtype:
+    """bfloat16 where a device multiplies it natively, else float32."""
+    if torch.device(device).type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of PyTorch cannot tell
+        native = any(present is True for name, present in capabilities.items() if name.endswith("bf16"))
+    return torch.bfloat16 if native else torch.float32
+
+
+def _compile(network: nn.Module, device: torch.device) -> None:
+    if device.type == "cuda":
+        network.compile(fullgraph=True, dynamic=False, mode="reduce-overhead")
+    else:
+        # Constant weights can be packed once, and activations merged into the convolutions before them.
+        network.compile(fullgraph=True, dynamic=False, options={"freezing": True})
