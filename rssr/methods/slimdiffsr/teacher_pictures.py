@@ -77,7 +77,7 @@ def draw_uncertainty(teacher: Teacher, images: Sequence[HeldOutImage]) -> Figure
         if teacher.config.timestep != "fixed":
             pictures["timestep t*"] = ValueMap(values_of(found.timestep), "of 0 to 999", timesteps)
         rows.append(FigureRow(f"{image.key}: {_agreement(teacher, found)}", pictures))
-    return Figure("Uncertainty and timestep", _describe_uncertainty(teacher), rows)
+    return Figure("Teacher uncertainty and timesteps", _describe_uncertainty(teacher), rows)
 
 
 def draw_features(teacher: Teacher, image: HeldOutImage) -> Figure:

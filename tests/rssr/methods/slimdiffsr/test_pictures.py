@@ -10,7 +10,7 @@ from rssr.methods.phase import Batch, PhaseInputs
 from rssr.methods.slimdiffsr.method import SlimDiffSRMethod
 
 CPU = torch.device("cpu")
-TITLES = ["Uncertainty and timestep", "Teacher features", "Attention of the learned queries"]
+TITLES = ["Teacher uncertainty and timesteps", "Teacher features", "Attention of the learned queries"]
 
 
 @pytest.fixture(scope="module")
