@@ -81,6 +81,14 @@ class ReportConfig(Config):
     seconds in the quickstart, a minute or so at published sizes, on the CPU of the process that writes the report."""
 
 
+class PhaseRunConfig(Config):
+    """How the phases are run."""
+
+    dry_run: bool = False
+    """Only report what each selected phase would take: parameters, multiply-accumulates and memory of one worker.
+    Nothing is loaded, no image is read, Ray is not started and nothing is written."""
+
+
 class WorkerConfig(Config):
     """Resources of one training worker."""
 
@@ -103,6 +111,8 @@ class JobConfig(Config):
     """Images and how they are degraded."""
     phases: tuple[str, ...] | None = None
     """Phases to run, in order; null runs all. Finished ones with the same digest are not run again."""
+    phase: PhaseRunConfig = PhaseRunConfig()
+    """How the phases are run."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""
     fresh: bool = False

@@ -27,7 +27,7 @@ from rssr.methods.slimdiffsr.teacher_unet import feature_widths, taught_levels
 from rssr.methods.slimdiffsr.weights import student_from_diffusers
 from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
-from rssr.weights.base import BaseSource, load_autoencoder, load_tiny_autoencoder, load_unet
+from rssr.weights.base import BaseOutline, BaseSource, load_autoencoder, load_tiny_autoencoder, load_unet
 from rssr.weights.folder import save_model_folder
 
 log = logging.getLogger(__name__)
@@ -141,6 +141,8 @@ def build_student(config: StudentConfig, locations: BaseSource) -> tuple[dict[st
     unet, autoencoder = load_unet(locations), load(locations)
     architecture = student_architecture(config, unet, autoencoder)
     student = SlimDiffSR(**architecture)
+    if isinstance(locations, BaseOutline):
+        return architecture, student  # there are no weights to start from
     report = student_from_diffusers(unet.state_dict(), autoencoder.state_dict(), student)
     if config.pruning == "uniform":
         log.info("student: no weight of the pretrained UNet fits three quarters of its widths; the U-Net starts anew")
