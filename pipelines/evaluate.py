@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]
 Upscaler = Callable[[Pixels, tuple[int, int]], Pixels]
 
-_LOSSLESS_DB = 100.0  # what an infinite PSNR (an image without any error) counts in means
+LOSSLESS_DB = 100.0
+"""What an infinite PSNR (of an image without any error) counts in means."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def evaluate(
     evaluation = Evaluation()
     for number, record in enumerate(images):
         pixels = reader.read_image(number)
-        if _is_measurable(pixels, spec):
+        if is_measurable(pixels, spec):
             image = prepare_pair(record.key, pixels, spec)
             evaluation.rows += _measure(image, upscalers, spec)
             if len(evaluation.examples) < num_examples:
@@ -192,7 +193,8 @@ def upscaler_of(model: LoadedModel, scale: float) -> Upscaler:
     return upscale
 
 
-def _is_measurable(pixels: Pixels, spec: EvaluationSpec) -> bool:
+def is_measurable(pixels: Pixels, spec: EvaluationSpec) -> bool:
+    """Whether an image, cropped as `prepare_pair` does, is large enough for the metrics."""
     return min(_cropped_side(side, spec) for side in pixels.shape[:2]) >= SSIM_WINDOW + 2 * spec.border
 
 
@@ -210,4 +212,4 @@ def _means_of(rows: Sequence[Mapping[str, float | str]]) -> dict[str, float]:
 
 
 def _finite(value: float) -> float:
-    return _LOSSLESS_DB if value == math.inf else value
+    return LOSSLESS_DB if value == math.inf else value

@@ -31,6 +31,42 @@ class TrainingManifest(Config):
     """Images in that split."""
 
 
+class Uncertainty(Config):
+    """How the model's error bars came about, and how well they hold on images that they were not fitted on.
+
+    An error bar is the root of the expected squared error of one pixel and band. Lengths are in the units of the
+    pixel values.
+    """
+
+    fitted_on: TrainingManifest
+    """Held-out images that the error bars were fitted on; the network itself was trained on none of them."""
+    fitted_images_sha256: str | None = None
+    """As training_images_sha256, for those images."""
+    num_images: int = Field(ge=1)
+    """Other held-out images, on which the figures below were measured."""
+    rmse: float = Field(ge=0)
+    """Root of the mean squared error."""
+    rms_deviation: float = Field(ge=0)
+    """Root of the mean squared error bar; equal to rmse where error bars hold on the whole."""
+    correlation: float = Field(ge=-1, le=1)
+    """Correlation of error bars with absolute errors, pixel by pixel."""
+    coverage_1: float = Field(ge=0, le=1)
+    """Share of errors within one error bar; 0.683 if errors are normal."""
+    coverage_2: float = Field(ge=0, le=1)
+    """Share of errors within two error bars; 0.954 if errors are normal."""
+    calibration_error: float = Field(ge=0)
+    """Mean relative distance between the two columns of the reliability; 0 is perfect."""
+    likelihood_gain: float
+    """Mean log-likelihood of the errors above that of one constant error bar, nats a value; below 0 they tell less."""
+    reliability: tuple[tuple[float, float], ...] = ()
+    """Mean error bar and root of the mean squared error of about ten groups of like error bars, ascending."""
+
+    @field_validator("fitted_images_sha256")
+    @classmethod
+    def _digest_or_plain_name(cls, value: str | None) -> str | None:
+        return _digest_or_plain_name(value)
+
+
 class ModelCard(Config):
     """Facts about a model that inference, evaluation and serving check or show."""
 
@@ -63,6 +99,8 @@ class ModelCard(Config):
     training_images_sha256: str | None = None
     """SHA-256 of the sorted list of the training images' SHA-256, or the name of a text file in the model folder with
     one image SHA-256 a line."""
+    uncertainty: Uncertainty | None = None
+    """How far images may be off, where the model says so; null where it does not."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Results by name, unit in the name where there is one, e.g. psnr_db."""
     notes: str = ""
@@ -73,9 +111,7 @@ class ModelCard(Config):
     @field_validator("training_images_sha256")
     @classmethod
     def _digest_or_plain_name(cls, value: str | None) -> str | None:
-        if value is not None and not _SHA256.fullmatch(value) and (Path(value).name != value or value in ("", "..")):
-            raise ValueError("must be 64 hexadecimal digits or the name of a file in the model folder")
-        return value
+        return _digest_or_plain_name(value)
 
     @field_validator("bands")
     @classmethod
@@ -130,16 +166,29 @@ class ModelCard(Config):
         Raises:
             ModelError: If the card names a list that is not there.
         """
-        named = self.training_images_sha256
-        if named is None or _SHA256.fullmatch(named):
-            return frozenset()
-        try:
-            return frozenset((folder / named).read_text(encoding="ascii").split())
-        except OSError as error:
-            raise ModelError(
-                f"The card names the list {named}, which cannot be read in {folder}: {error.strerror}.",
-                "Fetch or export the model again.",
-            ) from None
+        return _read_list(folder, self.training_images_sha256)
+
+    def uncertainty_images(self, folder: Path) -> frozenset[str]:
+        """SHA-256 of every image that the error bars were fitted on; see `training_images`."""
+        return _read_list(folder, self.uncertainty.fitted_images_sha256 if self.uncertainty else None)
+
+
+def _digest_or_plain_name(value: str | None) -> str | None:
+    if value is not None and not _SHA256.fullmatch(value) and (Path(value).name != value or value in ("", "..")):
+        raise ValueError("must be 64 hexadecimal digits or the name of a file in the model folder")
+    return value
+
+
+def _read_list(folder: Path, named: str | None) -> frozenset[str]:
+    if named is None or _SHA256.fullmatch(named):
+        return frozenset()
+    try:
+        return frozenset((folder / named).read_text(encoding="ascii").split())
+    except OSError as error:
+        raise ModelError(
+            f"The card names the list {named}, which cannot be read in {folder}: {error.strerror}.",
+            "Fetch or export the model again.",
+        ) from None
 
 
 def shipped_schema() -> str:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 
@@ -12,7 +11,9 @@ import numpy as np
 from pipelines.evaluate import Evaluation
 from pipelines.experiment.comparison_parts import comparison, example_panels, headline, in_words
 from pipelines.experiment.figures import make_figures
+from pipelines.experiment.provenance import images, provenance
 from pipelines.experiment.training import Plan
+from pipelines.experiment.uncertainty import MeasuredUncertainty, uncertainty_parts
 from pipelines.phase_records import PhaseRecord
 from pipelines.report import (
     Column,
@@ -21,24 +22,16 @@ from pipelines.report import (
     Part,
     before_after,
     curve,
-    facts,
-    listing,
-    notice,
     panels,
     prose,
     table,
 )
-from pipelines.tracking.code_version import code_version_tags
-from pipelines.tracking.secrecy import mask_secrets
-from rssr.configuration import to_yaml
 from rssr.images import RgbImage, decode_image
 from rssr.inference import super_resolve
 from rssr.models.loaded import load_model
 from rssr.raster import read_raster
 
-_MAX_SKIPPED = 50
 _MAX_POINTS = 150  # of a curve
-_LIBRARIES = ("torch", "diffusers", "peft", "ray", "mlflow")
 
 
 @dataclass
@@ -53,6 +46,7 @@ class ReportInputs:
     model_uri: str | None = None
     lr_scene: Path | None = None
     product: Path | None = None
+    uncertainty: MeasuredUncertainty | None = None
 
 
 def write_report(inputs: ReportInputs, path: Path) -> None:
@@ -66,13 +60,15 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
         page.section("Super-resolved scene", *_scene(inputs.lr_scene, inputs.product))
     if inputs.evaluation is not None:
         page.section("Held-out images", example_panels(inputs.evaluation.examples, inputs.evaluation.scales))
+    if inputs.uncertainty is not None:
+        page.section("Uncertainty", *uncertainty_parts(inputs.plan, inputs.uncertainty))
     for figure in make_figures(inputs.plan, inputs.records):
         rows = [(row.label, row.pictures) for row in figure.rows]
         page.section(figure.title, prose(figure.text), panels(rows))
     for phase, record in inputs.records.items():
         page.section(f"Phase {phase}", *_phase(inputs.plan, phase, record))
-    page.section("Images", *_images(inputs.plan))
-    page.section("Configuration and versions", *_provenance(inputs))
+    page.section("Images", *images(inputs.plan))
+    page.section("Configuration and versions", *provenance(inputs.plan, inputs.tracking_uri, inputs.run_id))
     page.write(path)
 
 
@@ -131,33 +127,6 @@ def _series(rows: Iterable[Mapping[str, float]], name: str) -> tuple[list[float]
     length = -(-len(points) // _MAX_POINTS) or 1
     stretches = [points[start : start + length] for start in range(0, len(points), length)]
     return [stretch[-1][0] for stretch in stretches], [fmean(value for _, value in stretch) for stretch in stretches]
-
-
-def _images(plan: Plan) -> Iterable[Part]:
-    manifest = plan.manifest
-    yield facts(
-        {
-            "sources": ", ".join(manifest.sources),
-            "training images": len(manifest.split("train")),
-            "held-out images": len(manifest.split("test")),
-            "skipped": len(manifest.skipped),
-            "manifest digest": manifest.digest,
-        }
-    )
-    if manifest.conversions:
-        yield facts({f"converted: {kind}": count for kind, count in sorted(manifest.conversions.items())})
-    if manifest.skipped:
-        yield notice(f"{len(manifest.skipped)} files were skipped.", "warning")
-        rows = [{"key": skipped.key, "reason": skipped.reason} for skipped in manifest.skipped[:_MAX_SKIPPED]]
-        yield table([Column("key", "File"), Column("reason", "Reason")], rows)
-
-
-def _provenance(inputs: ReportInputs) -> Iterable[Part]:
-    code = code_version_tags()
-    rssr = {"rssr": code["rssr.version"], "commit": code.get("mlflow.source.git.commit", "unknown")}
-    yield facts(rssr | {name: version(name) for name in _LIBRARIES})
-    yield facts({"MLflow store": inputs.tracking_uri, "MLflow run": inputs.run_id})
-    yield listing(mask_secrets(to_yaml(inputs.plan.config)), "Resolved configuration")
 
 
 def _rgb(path: Path) -> RgbImage:

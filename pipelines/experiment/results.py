@@ -1,22 +1,26 @@
 """After training: compare with baselines, register the model, super-resolve a scene."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from pipelines.datasets.manifest import ImageRecord
 from pipelines.evaluate import Evaluation, EvaluationSpec, Upscaler, constant_colour, evaluate, upscaler_of
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.training import Plan
+from pipelines.experiment.uncertainty import MeasuredUncertainty, fitted_images, uncertainty_facts
 from pipelines.progress import Progress
 from pipelines.storage import local_path, open_store
 from rssr.card import ModelCard, TrainingManifest
 from rssr.errors import DataError
 from rssr.inference import super_resolve_scene
 from rssr.inference.bands import select_bands
+from rssr.inference.chosen_model import gives_deviation
 from rssr.inference.files import open_scene
 from rssr.inference.values import value_scale
 from rssr.models.loaded import LoadedModel, load_model
@@ -29,6 +33,7 @@ log = logging.getLogger(__name__)
 
 BASELINES = ("constant colour", "bicubic", "untrained")
 _TRAINING_IMAGES = "training_images.txt"
+_UNCERTAINTY_IMAGES = "uncertainty_images.txt"
 _SAMPLE = "sample"
 _RGB = ["red", "green", "blue"]
 _NUM_EXAMPLES = 4
@@ -42,34 +47,52 @@ class Trained:
     model: LoadedModel
 
 
-def open_trained(plan: Plan, work: Path) -> Trained:
+def open_trained(plan: Plan, work: Path, device: str = "cpu") -> Trained:
     """The model that the last of the selected phases exported; `work` is a place for copies."""
     folder = plan.folder(plan.product).fetch_output(work)
-    return Trained(folder, load_model(folder))
+    return Trained(folder, load_model(folder, device))
 
 
 def compare(plan: Plan, trained: Trained) -> Evaluation:
     """Measure the trained model and the baselines on the held-out images, at each scale in turn."""
+    models = {
+        "bicubic": load_model("bicubic"),
+        "untrained": _untrained(trained.model, plan.config.seed),
+        trained.model.name: trained.model,
+    }
+    return measure(plan, models, {"constant colour": constant_colour})
+
+
+def measure(
+    plan: Plan, models: Mapping[str, LoadedModel], plain: Mapping[str, Upscaler] = MappingProxyType({})
+) -> Evaluation:
+    """Measure models on the held-out images, at each scale in turn. LR images are equal for equal plans' data.
+
+    Args:
+        plan: Names the images and how they are degraded.
+        models: By the name they shall have in the results.
+        plain: What else upscales, likewise; comes first.
+    """
     config = plan.config
     images = plan.manifest.test_images()[: config.evaluation.num_images]
     scales = config.evaluation_scales
-    models = {
-        "bicubic": load_model("bicubic"),
-        "untrained": _untrained(trained.model, config.seed),
-        trained.model.name: trained.model,
-    }
     evaluation = Evaluation()
     with Progress("evaluation", total=len(images) * len(scales)) as progress:
         for number, scale in enumerate(scales):
-            upscalers: dict[str, Upscaler] = {"constant colour": constant_colour}
-            upscalers |= {name: upscaler_of(model, scale) for name, model in models.items()}
+            upscalers = dict(plain) | {name: upscaler_of(model, scale) for name, model in models.items()}
             done = partial(_count, progress, number * len(images))
-            spec, num_examples = _spec(config, scale), max(1, _NUM_EXAMPLES // len(scales))
+            spec, num_examples = evaluation_spec(config, scale), max(1, _NUM_EXAMPLES // len(scales))
             evaluation.add(evaluate(images, plan.manifest.sources, upscalers, spec, num_examples, done))
     return evaluation
 
 
-def with_card(trained: Trained, plan: Plan, means: Mapping[str, Mapping[str, float]], target: Path) -> ModelCard:
+def with_card(
+    trained: Trained,
+    plan: Plan,
+    means: Mapping[str, Mapping[str, float]],
+    target: Path,
+    uncertainty: MeasuredUncertainty | None = None,
+) -> ModelCard:
     """Copy the model into a new folder with its card; returns the card."""
     config = plan.config
     held = load_model_folder(trained.folder)
@@ -86,12 +109,14 @@ def with_card(trained: Trained, plan: Plan, means: Mapping[str, Mapping[str, flo
             "architecture": f"{held.name}, {num_parameters:,} parameters",
             "training_manifests": (manifest,),
             "training_images_sha256": _TRAINING_IMAGES,
+            "uncertainty": uncertainty and uncertainty_facts(plan, uncertainty, _UNCERTAINTY_IMAGES),
             "metrics": {f"{model}/{name}": value for model, row in means.items() for name, value in row.items()},
         }
     )
     assert trained.model.network is not None  # a trained model has a network
-    digests = "".join(f"{digest}\n" for digest in sorted(record.sha256 for record in training))
-    attachments = {_TRAINING_IMAGES: digests.encode()}
+    attachments = {_TRAINING_IMAGES: _list_of(training)}
+    if uncertainty is not None:
+        attachments[_UNCERTAINTY_IMAGES] = _list_of(fitted_images(plan))
     save_model_folder(target, held.name, held.architecture, trained.model.network, card, attachments)
     return card
 
@@ -117,28 +142,53 @@ def check_scene(config: JobConfig, method: str) -> None:
         value_scale(card, np.dtype(reader.info.dtype))
 
 
-def make_product(plan: Plan, model: LoadedModel, work: Path) -> tuple[str, Path, Path]:
-    """Super-resolve the configured scene.
+@dataclass(frozen=True)
+class Product:
+    """The super-resolved scene.
+
+    Attributes:
+        uri: Where it lies.
+        uncertainty_uri: Where its error bars lie; None where the model gives none.
+        lr_scene: Local copy of the LR scene.
+        path: Local copy of the product.
+    """
+
+    uri: str
+    uncertainty_uri: str | None
+    lr_scene: Path
+    path: Path
+
+
+def make_product(plan: Plan, model: LoadedModel, work: Path) -> Product:
+    """Super-resolve the configured scene, with error bars where the model gives them.
 
     Args:
         plan: Names the scene.
         model: With its card, which says how to tile.
         work: Where local copies go.
-
-    Returns:
-        URI of the product, and local copies of the LR scene and of the product for the report.
     """
     config = plan.config
     scale = config.product_scale
     scene = _scene(config, work)
     product = work / f"{scene.stem}_x{scale:g}.tif"
-    super_resolve_scene(scene, product, model, scale)
+    uncertainty = product.with_name(f"{product.stem}_uncertainty.tif") if gives_deviation(model) else None
+    super_resolve_scene(scene, product, model, scale, uncertainty_path=uncertainty)
+    uri = _publish(plan, product)
+    return Product(uri, None if uncertainty is None else _publish(plan, uncertainty), scene, product)
+
+
+def _publish(plan: Plan, product: Path) -> str:
     key = f"products/{plan.digests[plan.product][:16]}/{product.name}"
     plan.home.upload_file(product, key)
-    return f"{plan.home.uri}/{key}", scene, product
+    return f"{plan.home.uri}/{key}"
 
 
-def _spec(config: JobConfig, scale: float) -> EvaluationSpec:
+def _list_of(records: Iterable[ImageRecord]) -> bytes:
+    return "".join(f"{digest}\n" for digest in sorted(record.sha256 for record in records)).encode()
+
+
+def evaluation_spec(config: JobConfig, scale: float) -> EvaluationSpec:
+    """How held-out images are prepared and measured at a scale."""
     return EvaluationSpec(
         scale=scale,
         degradation=config.data.degradation,

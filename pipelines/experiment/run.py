@@ -9,9 +9,26 @@ from pipelines.cluster import inside_ray_job, ray_session, require_durable_outpu
 from pipelines.evaluate import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
+from pipelines.experiment.dry_run import run_dry
 from pipelines.experiment.report import ReportInputs, write_report
-from pipelines.experiment.results import check_scene, compare, make_product, open_trained, with_card
-from pipelines.experiment.training import Plan, check_inputs, digest_phases, product_phase, run_phases, selected_phases
+from pipelines.experiment.results import (
+    check_scene,
+    compare,
+    evaluation_spec,
+    make_product,
+    open_trained,
+    with_card,
+)
+from pipelines.experiment.training import (
+    Plan,
+    check_inputs,
+    digest_phases,
+    forget_phases,
+    product_phase,
+    run_phases,
+    selected_phases,
+)
+from pipelines.experiment.uncertainty import MeasuredUncertainty, measure_uncertainty
 from pipelines.phase_records import PhaseRecord
 from pipelines.progress import print_closing
 from pipelines.storage import Store, open_store
@@ -33,10 +50,12 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
 
     Every part that is finished already for the same configuration and data is recognised and not done again.
     """
+    if config.phase.dry_run:
+        return run_dry({method.name: method}, config)
     require_durable_output(config.output.uri)
     home = open_store(config.output.uri)
     phases = selected_phases(method, config)
-    _check_ends(method, config, phases, home)
+    check_ends(method, config, phases, home)
     with ray_session(config.ray, needed=config.num_workers > 0):
         manifest, manifest_key = find_images(config, home)
         check_patches(method, phases, manifest)
@@ -44,20 +63,21 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
         check_inputs(plan)
         tracker = open_tracker(config.mlflow, home.uri)
         try:
-            with tracker.open_run(_run_key(plan), method.name) as run:
-                _log_inputs(run, plan)
+            with tracker.open_run(run_key(plan), method.name) as run:
+                log_inputs(run, plan)
+                forget_phases(plan)
                 records = run_phases(plan, tracker, run)
                 outcome = _finish(plan, tracker, run, records)
         finally:
             durable = tracker.backup()
-    print_closing(outcome, _next_commands(config, outcome))
+    print_closing(outcome, next_commands(config, outcome))
     return ExitCode.DONE if durable else ExitCode.COMPLETED_WITH_FAILURES
 
 
-def _check_ends(method: Method, config: JobConfig, phases: Sequence[str], home: Store) -> None:
+def check_ends(method: Method, config: JobConfig, phases: Sequence[str], home: Store) -> None:
     """Refuse at once what would otherwise fail after hours, or wait for ever."""
-    require_room(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
     method.require_files(phases)
+    require_room(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
     if product_phase(method, config) is not None:
         check_scene(config, method.name)
     probe = probe_key()
@@ -82,18 +102,23 @@ def _use_model(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> dict[s
     trained = open_trained(plan, work)
     inputs.evaluation = compare(plan, trained)
     _store_evaluation(plan, run, inputs.evaluation)
+    specs = [evaluation_spec(plan.config, scale) for scale in plan.config.evaluation_scales]
+    inputs.uncertainty = measure_uncertainty(plan, trained.model, specs)
+    _store_uncertainty(plan, run, inputs.uncertainty)
     folder = work / "model"
-    with_card(trained, plan, inputs.evaluation.labelled_means(), folder)
+    with_card(trained, plan, inputs.evaluation.labelled_means(), folder, inputs.uncertainty)
     version = register_model(folder, registered_name, run)
     inputs.model_uri = f"models:/{registered_name}@candidate"
     model_key = f"models/{registered_name}-{plan.digests[plan.product][:16]}"
     plan.home.upload_folder(folder, model_key)
-    product_uri, inputs.lr_scene, inputs.product = make_product(plan, load_model(folder), work)
-    return {
+    product = make_product(plan, load_model(folder), work)
+    inputs.lr_scene, inputs.product = product.lr_scene, product.path
+    where = {
         "model": f"{plan.home.uri}/{model_key}",
         "registered": f"{version.name} version {version.version}",
-        "product": product_uri,
+        "product": product.uri,
     }
+    return where if product.uncertainty_uri is None else {**where, "uncertainty": product.uncertainty_uri}
 
 
 def _publish_report(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> str:
@@ -113,19 +138,26 @@ def _store_evaluation(plan: Plan, run: Run, evaluation: Evaluation) -> None:
     plan.home.write_bytes(key, evaluation.to_parquet())
 
 
-def _log_inputs(run: Run, plan: Plan) -> None:
+def _store_uncertainty(plan: Plan, run: Run, measured: MeasuredUncertainty | None) -> None:
+    if measured is not None:
+        run.log_metrics(measured.metrics())
+        plan.home.write_bytes(f"evaluations/{plan.digests[plan.product][:16]}-uncertainty.json", measured.to_json())
+
+
+def log_inputs(run: Run, plan: Plan) -> None:
+    """Record configuration and images with a run."""
     run.log_config(plan.config)
     run.log_dataset("training", plan.manifest.digest, ", ".join(plan.manifest.sources))
     run.set_tags({"rssr.manifest_digest": plan.manifest.digest, "rssr.manifest": plan.manifest_key})
 
 
-def _run_key(plan: Plan) -> str:
+def run_key(plan: Plan) -> str:
     """The same configuration and images make the same run, so that a rerun goes on in it.
 
     Settings that change where things go or what is shown, but not what is made (`fresh`, the cluster's address), do
     not count.
     """
-    values = plan.config.model_dump(mode="json", exclude={"fresh", "ray", "mlflow", "output", "report"})
+    values = plan.config.model_dump(mode="json", exclude={"fresh", "ray", "mlflow", "output", "phase", "report"})
     attempt = _attempt(plan.home, key := config_digest(values, plan.manifest.digest), plan.config.fresh)
     return f"{plan.method.name}-{key[:24]}-{attempt}"
 
@@ -140,7 +172,8 @@ def _attempt(home: Store, key: str, fresh: bool) -> int:
     return attempt
 
 
-def _next_commands(config: JobConfig, where: dict[str, str]) -> list[str]:
+def next_commands(config: JobConfig, where: dict[str, str]) -> list[str]:
+    """What to type after a job."""
     commands = []
     if "model" in where and "://" not in where["model"]:
         commands.append(f"rssr sr YOUR_SCENE.tif OUT.tif --model {where['model']} --scale {config.product_scale:g}")

@@ -85,12 +85,12 @@ def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict
 
 
 def selected_phases(method: Method, config: JobConfig) -> tuple[str, ...]:
-    """Phases to run, in order.
+    """Phases to run, in order: those asked for, or all that the products build on.
 
     Raises:
         ConfigError: A phase is unknown.
     """
-    wanted = config.phases if config.phases is not None else method.phases
+    wanted = config.phases if config.phases is not None else _phases_of_products(method)
     unknown = [name for name in wanted if name not in method.phases]
     if unknown:
         raise ConfigError(f"Unknown phase '{unknown[0]}'.", f"{method.name} has: {', '.join(method.phases)}.")
@@ -105,6 +105,16 @@ def product_phase(method: Method, config: JobConfig) -> str | None:
     """The selected phase whose model is evaluated, registered and run; None where no selected phase exports one."""
     selected = selected_phases(method, config)
     return next((name for name in reversed(method.product_phases) if name in selected), None)
+
+
+def _phases_of_products(method: Method) -> set[str]:
+    """Phases whose outputs end in a product, directly or through others."""
+    found: set[str] = set()
+    waiting = [name for name in method.product_phases if method.is_needed(name)]
+    while waiting:
+        found.add(name := waiting.pop())
+        waiting += method.needed_phases(name)
+    return found
 
 
 def check_inputs(plan: Plan) -> None:
@@ -123,10 +133,16 @@ def check_inputs(plan: Plan) -> None:
                 )
 
 
+def forget_phases(plan: Plan) -> None:
+    """Where the configuration says so, forget what the selected phases have left, so that they start over."""
+    if plan.config.fresh:
+        for phase in selected_phases(plan.method, plan.config):
+            plan.folder(phase).forget()
+
+
 def run_phases(plan: Plan, tracker: Tracker, parent: Run) -> dict[str, PhaseRecord]:
-    """Run the selected phases that are not finished; returns the records of all that are."""
+    """Run the selected phases that are not finished; returns the records of all of them."""
     selected = selected_phases(plan.method, plan.config)
-    _forget(plan, selected)
     records: dict[str, PhaseRecord] = {}
     for phase in selected:
         record = plan.folder(phase).record()
@@ -199,12 +215,6 @@ def _log_outcome(plan: Plan, phase: str, record: PhaseRecord, run: Run) -> None:
 
 def _run_key(plan: Plan, phase: str, parent: Run) -> str:
     return f"{parent.run_id}/{phase}-{plan.digests[phase][:16]}"
-
-
-def _forget(plan: Plan, phases: tuple[str, ...]) -> None:
-    if plan.config.fresh:
-        for phase in phases:
-            plan.folder(phase).forget()
 
 
 def _check(plan: Plan, phase: str, record: PhaseRecord) -> None:

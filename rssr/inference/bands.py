@@ -31,7 +31,8 @@ def select_bands(model: LoadedModel, band_names: tuple[str, ...], name: str) -> 
     if len(found) == len(wanted) and not set(found) & {*_ALIASES.values()}:
         return list(range(len(found)))
     raise ModelError(
-        f"{model.name} takes the bands {', '.join(model.card.bands)}; {name} has {', '.join(band_names)}.",
+        f"{model.name} takes {len(wanted)} bands ({', '.join(model.card.bands)}); {name} has {len(found)} "
+        f"({', '.join(band_names)}).",
         "Choose a model for these bands, or write a raster with the wanted bands and their names.",
     )
 

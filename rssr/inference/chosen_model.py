@@ -49,13 +49,18 @@ def model_device(model: LoadedModel) -> torch.device:
     return weights.device if weights is not None else torch.device("cpu")
 
 
+def gives_deviation(model: LoadedModel) -> bool:
+    """Whether a model can say how far its images may be off."""
+    return isinstance(model.resolver, DeviationResolver) and model.resolver.gives_deviation
+
+
 def check_deviation(model: LoadedModel) -> None:
     """Refuse models that cannot say how far their images may be off.
 
     Raises:
         ModelError: With where such a model comes from.
     """
-    if isinstance(model.resolver, DeviationResolver) and model.resolver.gives_deviation:
+    if gives_deviation(model):
         return
     named = model.name if model.card is None or model.card.name == model.name else f"{model.card.name} ({model.name})"
     raise ModelError(f"{named} gives no uncertainty: it has no deviation head.", HOW_TO_GET_A_DEVIATION)

@@ -102,12 +102,8 @@ class SrRows(NamedTuple):
     deviation: FloatArray | None
 
     def matched(self, match: ColorMatch) -> "SrRows":
-        """With other colours; a deviation grows with the contrast of its band, but never shrinks with it.
-
-        It was fitted without matching: how much of an error a lower contrast takes away is not known.
-        """
-        gain = np.maximum(match.gain, 1).astype(np.float32)[:, None, None]
-        return SrRows(self.first, match.apply(self.values), None if self.deviation is None else self.deviation * gain)
+        """With other colours. The deviation stays: what matching adds to or takes from an error is not known."""
+        return SrRows(self.first, match.apply(self.values), self.deviation)
 
 
 @dataclass
@@ -223,8 +219,7 @@ class Engine:
             if self.options.color_match == "authors":
                 contrast, mean = _contrast_and_mean(sr)
                 wanted_contrast, wanted_mean = _contrast_and_mean(tensor)
-                gain = wanted_contrast / contrast.clamp_min(1e-6)
-                sr, deviation = (sr - mean) * gain + wanted_mean, [part * gain.clamp_min(1) for part in deviation]
+                sr = (sr - mean) / contrast.clamp_min(1e-6) * wanted_contrast + wanted_mean
             return list(torch.cat([sr, *deviation], dim=1).cpu().numpy())
 
     def _resolve(self, lr: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:

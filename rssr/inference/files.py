@@ -118,7 +118,7 @@ def open_scene(path: Path) -> Iterator[SceneReader]:
     with path.open("rb") as file:
         head = file.read(32)
     if is_raster(head) or head.lstrip().startswith(_VIRTUAL_RASTER):
-        with open_raster(path) as reader:
+        with open_raster(path, refuse_non_finite=True) as reader:
             yield reader
     else:
         pixels = decode_image(path.read_bytes(), str(path)).pixels

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
+_MOST_PLACES = 3
 _FRACTION_SLACK = 0.5  # reflectances a little below 0 or above 1 are real; 0 to 255 is a mistake
 
 
@@ -86,15 +87,22 @@ def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> ValueScale:
 def check_values(values: NDArray[Any], card: "ModelCard | None") -> None:
     """Refuse what is certainly not meant: NaN, and floating-point grey levels where fractions are expected.
 
+    Args:
+        values: [C, H, W].
+        card: Of the model.
+
     Raises:
-        ModelError: With the number of bad values, or the range that was found.
+        ModelError: With the number of bad values and where the first ones are, or the range that was found.
     """
     if not np.issubdtype(values.dtype, np.floating):
         return
-    broken = int(np.count_nonzero(~np.isfinite(values)))
-    if broken:
+    broken = np.argwhere(~np.isfinite(values))
+    if len(broken):
+        places = [f"band {band}, row {row}, column {column}" for band, row, column in broken[:_MOST_PLACES]]
+        more = ", ..." if len(broken) > len(places) else ""
         raise ModelError(
-            f"{broken} of {values.size} values are NaN or infinite.",
+            f"{len(broken)} of {values.size} values are NaN or infinite, at {'; '.join(places)}{more} "
+            "(counted from 0).",
             "Fill them, or give a GeoTIFF, whose nodata mask is kept.",
         )
     if card is not None and card.dtype != "float32":

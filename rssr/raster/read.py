@@ -71,9 +71,10 @@ class RasterInfo:
 class RasterReader:
     """An open raster, read window by window. Use `open_raster`; not for sharing between threads."""
 
-    def __init__(self, dataset: Any, name: str) -> None:  # noqa: ANN401  # rasterio ships no types
+    def __init__(self, dataset: Any, name: str, refuse_non_finite: bool = False) -> None:  # noqa: ANN401  # no types
         self._dataset = dataset
         self._name = name
+        self._refuse_non_finite = refuse_non_finite
         self._bands = [
             index
             for index, meaning in enumerate(dataset.colorinterp, start=1)
@@ -86,7 +87,7 @@ class RasterReader:
         """Read all bands of a window, or of everything.
 
         Raises:
-            RasterError: The window leaves the raster, or the pixels are damaged.
+            RasterError: The window leaves the raster, or the pixels are damaged, or not numbers (see `open_raster`).
         """
         height, width = self.info.size
         window = window or Window(0, 0, height, width)
@@ -105,6 +106,8 @@ class RasterReader:
         if self._palette is not None:
             pixels = self._palette[pixels[0]].transpose(2, 0, 1)
         if np.issubdtype(pixels.dtype, np.floating):
+            if self._refuse_non_finite:
+                self._check_finite(pixels, mask, window)
             mask &= np.isfinite(pixels).all(axis=0)
         return Raster(
             pixels=pixels,
@@ -114,6 +117,20 @@ class RasterReader:
             band_names=self.info.band_names,
             radiometry=self.info.radiometry,
             nodata=self.info.nodata,
+        )
+
+    def _check_finite(self, pixels: NDArray[Any], mask: NDArray[np.bool_], window: Window) -> None:
+        nodata = self.info.nodata
+        meant = np.isnan(pixels) if nodata is not None and np.isnan(nodata) else np.zeros(pixels.shape, np.bool_)
+        broken = np.argwhere(~np.isfinite(pixels) & mask & ~meant)
+        if len(broken) == 0:
+            return
+        band, row, column = broken[0]
+        raise RasterError(
+            f"{self._name} has values that are NaN or infinite although it does not mark them as missing: at least "
+            f"{len(broken)}, the first in band {self.info.band_names[band]}, row {window.row + row}, column "
+            f"{window.column + column} (counted from 0).",
+            "Declare them as nodata (gdal_edit.py -a_nodata nan FILE), mask them, or fill them.",
         )
 
     def _describe(self) -> RasterInfo:
@@ -147,13 +164,17 @@ class RasterReader:
 
 
 @contextmanager
-def open_raster(source: Path | str | bytes, *, name: str = "", max_pixels: int | None = None) -> Iterator[RasterReader]:
+def open_raster(
+    source: Path | str | bytes, *, name: str = "", max_pixels: int | None = None, refuse_non_finite: bool = False
+) -> Iterator[RasterReader]:
     """Open a raster for reading by windows.
 
     Args:
         source: A file, or the bytes of a GeoTIFF or JPEG 2000.
         name: What errors call it; a path names itself.
         max_pixels: Refuse anything with more rows times columns, before reading a pixel.
+        refuse_non_finite: Whether NaN and infinity are refused where they are read, unless the file itself says that
+            there is no data (by a nodata number of NaN, a mask or an alpha band). Otherwise they count as missing.
 
     Raises:
         RasterError: Not a raster, complex numbers (radar), no bands, bands of different types, or too large.
@@ -165,7 +186,7 @@ def open_raster(source: Path | str | bytes, *, name: str = "", max_pixels: int |
         try:
             dataset = _open_dataset(source, opened)
             _check_readable(dataset, name, max_pixels)
-            reader = RasterReader(dataset, name)
+            reader = RasterReader(dataset, name, refuse_non_finite)
         except RasterError:
             raise
         except Exception as error:  # damaged headers raise RasterioError, UnicodeDecodeError, ValueError ...

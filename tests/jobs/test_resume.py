@@ -14,7 +14,7 @@ from tests.jobs.running import TIMEOUT_S, Run, environment, job_command, mlflow_
 
 @pytest.mark.parametrize(
     ("num_workers", "phases", "longest_s"),
-    [(0, ("base", "student", "teacher", "uncertainty"), 6.0), (1, ("base", "uncertainty"), 3.0)],
+    [(0, ("base", "deviation", "student", "teacher", "uncertainty"), 6.0), (1, ("base", "uncertainty"), 3.0)],
 )
 def test_killed_at_a_random_moment_it_ends_with_the_same_weights(
     undisturbed: Run, tmp_path: Path, num_workers: int, phases: tuple[str, ...], longest_s: float

@@ -1,20 +1,23 @@
 """What the main job leaves behind, and what it does when it is started again."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rasterio
 import yaml
 
 import rssr
+from rssr.errors import ModelError
 from tests.jobs.running import Run, mlflow_runs, phase_digests, run_job
 
-PHASES = ["base", "student", "teacher", "uncertainty"]
+PHASES = ["base", "deviation", "student", "teacher", "uncertainty"]
 FINISHED = sorted((name, "FINISHED") for name in [*PHASES, "slimdiffsr"])
 
 
@@ -42,9 +45,10 @@ def test_says_where_everything_lies_and_what_to_type_next(undisturbed: Run) -> N
     out = undisturbed.result.out
     places = [match for match in re.findall(r"\S+", out) if match.startswith(str(undisturbed.folder))]
     [model] = undisturbed.folder.glob("models/*")
-    [product] = undisturbed.folder.glob("products/*/*.tif")
+    [product] = undisturbed.folder.glob("products/*/*_x4.tif")
+    [uncertainty] = undisturbed.folder.glob("products/*/*_x4_uncertainty.tif")
     [report] = undisturbed.folder.glob("reports/*.html")
-    assert {str(place) for place in (undisturbed.folder, model, product, report)} <= set(places)
+    assert {str(place) for place in (undisturbed.folder, model, product, uncertainty, report)} <= set(places)
     assert all(Path(place).exists() for place in places)
     commands = [line for line in out[out.index("Next:") :].splitlines()[1:] if line]
     assert [command.split()[0] for command in commands] == ["rssr", "mlflow", "python"]
@@ -62,7 +66,7 @@ def test_the_model_is_whole_and_its_card_says_what_it_is(undisturbed: Run) -> No
 
 
 def test_the_product_keeps_the_crs_and_covers_the_same_ground(undisturbed: Run) -> None:
-    [product] = undisturbed.folder.glob("products/*/*.tif")
+    [product] = undisturbed.folder.glob("products/*/*_x4.tif")
     with rasterio.open(product) as sr:
         assert (sr.height, sr.width) == (160, 224)
         assert sr.crs is not None
@@ -71,6 +75,46 @@ def test_the_product_keeps_the_crs_and_covers_the_same_ground(undisturbed: Run) 
         assert sr.transform.e == pytest.approx(-1.6 / 4)
         assert sr.bounds.right - sr.bounds.left == pytest.approx(56 * 1.6)
         assert sr.bounds.top - sr.bounds.bottom == pytest.approx(40 * 1.6)
+
+
+def test_error_bars_are_fitted_and_judged_on_different_held_out_images(undisturbed: Run) -> None:
+    [folder] = undisturbed.folder.glob("models/*")
+    card = rssr.load_model(folder).card
+    assert card is not None
+    assert card.uncertainty is not None
+    assert (card.uncertainty.fitted_on.num_images, card.uncertainty.num_images) == (3, 2)
+    fitted = card.uncertainty_images(folder)
+    assert len(fitted) == 3
+    assert not fitted & card.training_images(folder)
+    [told] = undisturbed.folder.glob("evaluations/*-uncertainty.json")
+    assert json.loads(told.read_text())["reliability"]["rmse"] == card.uncertainty.rmse
+    assert len(card.uncertainty.reliability) > 5
+
+
+def test_the_product_has_error_bars_in_grey_levels(undisturbed: Run) -> None:
+    [product] = undisturbed.folder.glob("products/*/*_x4.tif")
+    [uncertainty] = undisturbed.folder.glob("products/*/*_x4_uncertainty.tif")
+    with rasterio.open(product) as sr, rasterio.open(uncertainty) as bars:
+        assert (bars.shape, bars.crs, bars.transform, bars.count) == (sr.shape, sr.crs, sr.transform, 3)
+        assert bars.dtypes == ("float32",) * 3
+        assert 1 < bars.read().mean() < 255
+
+
+def test_without_its_phase_the_job_makes_a_model_without_error_bars(undisturbed: Run, tmp_path: Path) -> None:
+    for part in ("phases", "manifests", "sample-data"):
+        shutil.copytree(undisturbed.folder / part, tmp_path / part)
+    result = run_job("num_workers=0", f"output.uri={tmp_path}", "phases=[base,uncertainty,teacher,student]")
+    assert result.status == 0, result.err
+    assert result.err.count("finished already") == 4
+    [folder] = tmp_path.glob("models/*")
+    model = rssr.load_model(folder)
+    assert model.card is not None
+    assert model.card.uncertainty is None
+    with pytest.raises(
+        ModelError, match=r"slimdiffsr-x4-tiny \(slimdiffsr\) gives no uncertainty"
+    ):
+        rssr.super_resolve(np.zeros((8, 8, 3), np.uint8), model, 4, return_uncertainty=True)
+    assert not list(tmp_path.glob("products/*/*_uncertainty.tif"))
 
 
 def test_evaluation_compares_the_student_with_all_baselines(undisturbed: Run) -> None:
@@ -92,6 +136,7 @@ def test_the_report_stands_alone_and_says_who_wins(undisturbed: Run) -> None:
     assert re.search(r"(wins: .*|are equal) on held-out PSNR-Y", page.text)
     for phase in PHASES:
         assert f"Phase {phase}" in page.text
+    assert re.search("Error bars are .* on the whole", page.text)
     assert "untrained" in page.text
     assert "constant colour" in page.text
 

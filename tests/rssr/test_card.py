@@ -4,10 +4,25 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rssr.card import ModelCard, TrainingManifest, render_schema, shipped_schema
+from rssr.card import ModelCard, TrainingManifest, Uncertainty, render_schema, shipped_schema
 from rssr.errors import ModelError
 
 FACTS = {"name": "example", "method": "slimdiffsr", "bands": ["red", "green"], "scale_range": (4, 8), "licence": "CC0"}
+
+
+UNCERTAINTY = {
+    "fitted_on": {"uri": "s3://data/aid.parquet", "digest": "ab", "split": "test, half 'fit'", "num_images": 2},
+    "fitted_images_sha256": "uncertainty_images.txt",
+    "num_images": 2,
+    "rmse": 9.5,
+    "rms_deviation": 9.0,
+    "correlation": 0.4,
+    "coverage_1": 0.7,
+    "coverage_2": 0.95,
+    "calibration_error": 0.1,
+    "likelihood_gain": 0.2,
+    "reliability": [(3.0, 3.5), (12.0, 11.0)],
+}
 
 
 def full_card() -> ModelCard:
@@ -16,6 +31,7 @@ def full_card() -> ModelCard:
         gsd_range_m=(0.5, 8),
         training_manifests=[TrainingManifest(uri="s3://data/aid.parquet", digest="ab", split="train", num_images=3)],
         training_images_sha256="images.txt",
+        uncertainty=UNCERTAINTY,
         metrics={"psnr_db": 27.19},
         notes="first line\nsecond: line",
     )
@@ -31,7 +47,8 @@ def test_shipped_schema_is_current() -> None:
 
 
 def test_every_field_is_documented() -> None:
-    assert [name for name, field in ModelCard.model_fields.items() if not field.description] == []
+    for kind in (ModelCard, Uncertainty, TrainingManifest):
+        assert [name for name, field in kind.model_fields.items() if not field.description] == []
 
 
 @pytest.mark.parametrize(
@@ -48,6 +65,9 @@ def test_every_field_is_documented() -> None:
         {"halo": -1},
         {"color_match": "always"},
         {"colour": "red"},
+        {"uncertainty": {**UNCERTAINTY, "coverage_1": 1.2}},
+        {"uncertainty": {**UNCERTAINTY, "num_images": 0}},
+        {"uncertainty": {**UNCERTAINTY, "fitted_images_sha256": "../list.txt"}},
     ],
 )
 def test_contradicting_facts_are_refused(change: dict[str, Any]) -> None:

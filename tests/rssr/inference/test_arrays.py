@@ -182,16 +182,18 @@ def test_reflectance_models_take_their_own_units() -> None:
     assert sr.max() > 255
 
 
-def with_nan() -> np.ndarray:
+def with_nan(broken: float = np.nan) -> np.ndarray:
     image = FLOATS.copy()
-    image[3, 4:7, 1] = np.nan
+    image[3, 4:7, 1] = broken
     return image
 
 
 @pytest.mark.parametrize(
     ("image", "scale", "word"),
     [
-        (with_nan(), 2, "3 of 10500 values are NaN"),
+        (with_nan(), 2, r"3 of 10500 values are NaN.*band 1, row 3, column 4; .*column 6 \(counted from 0\)"),
+        (with_nan(np.inf).transpose(2, 0, 1), 2, r"3 of 10500 .*band 1, row 3, column 4"),
+        (np.full((2, 2, 3), -np.inf), 2, r"12 of 12 .*band 0, row 0, column 0; .*, \.\.\."),
         (SCENE.astype(np.float32), 2, "fractions"),
         (SCENE.astype(np.uint16), 2, "uint16"),
         (SCENE[..., :2], 2, "takes 3: red, green, blue"),

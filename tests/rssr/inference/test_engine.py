@@ -108,18 +108,16 @@ def test_uncertainty_of_fractions_is_a_fraction() -> None:
 
 
 @pytest.mark.parametrize("matching", ["scene", "authors"])
-@pytest.mark.parametrize("contrast", [0.5, 1.6])
-def test_matched_colours_raise_the_uncertainty_with_the_contrast_and_never_lower_it(
-    matching: Any, contrast: float
-) -> None:
+def test_matching_colours_changes_the_image_and_not_its_uncertainty(matching: Any) -> None:
     class Faded(DoubtfulResolver):
         def __call__(self, lr: Tensor, output_size: tuple[int, int]) -> Tensor:
-            return contrast * F.interpolate(lr, size=output_size, mode="nearest")
+            return 0.5 * super().__call__(lr, output_size)
 
     model = LoadedModel("faded", Faded(), None, {}, CARD)
-    _, plain = super_resolve(SCENE, model, 2, tile_size=100, return_uncertainty=True)
-    _, matched = super_resolve(SCENE, model, 2, tile_size=100, color_match=matching, return_uncertainty=True)
-    np.testing.assert_allclose(matched, plain * max(1, 1 / contrast), rtol=0.01)
+    plain = super_resolve(SCENE, model, 2, return_uncertainty=True)
+    matched = super_resolve(SCENE, model, 2, color_match=matching, return_uncertainty=True)
+    assert matched[0].std() > 1.5 * plain[0].std()
+    np.testing.assert_array_equal(matched[1], plain[1])
 
 
 @pytest.mark.parametrize("model", [BICUBIC, replace(BICUBIC, card=CARD)], ids=["plain", "with a card"])

@@ -1,0 +1,204 @@
+"""How well the trained model's error bars hold, for its card and for the report."""
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.datasets.manifest import ImageRecord
+from pipelines.evaluate import EvaluationSpec, Pixels, is_measurable, prepare_pair
+from pipelines.experiment.training import Plan
+from pipelines.progress import Progress
+from pipelines.report import Column, Part, curve, notice, panels, prose, table
+from pipelines.stages.read import ReadPatches
+from rssr.card import TrainingManifest, Uncertainty
+from rssr.inference import super_resolve
+from rssr.inference.chosen_model import gives_deviation
+from rssr.metrics.reliability import Reliability, ReliabilityTally
+from rssr.models.loaded import LoadedModel
+from rssr.value_map import ValueMap
+
+log = logging.getLogger(__name__)
+
+_NUM_EXAMPLES = 3
+_UNIT = "grey levels"
+_CLOSE = 0.15  # error bars whose length is right within this share on the whole are called so
+
+
+@dataclass(frozen=True)
+class UncertainImage:
+    """One image with its error and its error bars, for the report.
+
+    Attributes:
+        key: Of the image.
+        sr: uint8 [H, W, 3].
+        error: Root mean square over the bands, [H, W], grey levels.
+        deviation: The same of the error bars.
+    """
+
+    key: str
+    sr: Pixels
+    error: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MeasuredUncertainty:
+    """Error bars of a model against its errors on images that they were not fitted on.
+
+    Attributes:
+        num_images: Images measured.
+        scales: HR/LR ratios measured.
+        reliability: What was found, in grey levels of 255.
+        examples: A few images for panels.
+    """
+
+    num_images: int
+    scales: tuple[float, ...]
+    reliability: Reliability
+    examples: tuple[UncertainImage, ...] = field(default=(), repr=False)
+
+    def metrics(self) -> dict[str, float]:
+        """Single numbers, as MLflow gets them."""
+        return {f"uncertainty/{name}": value for name, value in self.reliability.metrics().items()}
+
+    def to_json(self) -> bytes:
+        """All numbers, for other programs."""
+        values = {"num_images": self.num_images, "scales": self.scales, "reliability": asdict(self.reliability)}
+        return json.dumps(values, indent=1).encode()
+
+
+def measure_uncertainty(plan: Plan, model: LoadedModel, specs: Sequence[EvaluationSpec]) -> MeasuredUncertainty | None:
+    """Compare error bars with errors on the half of the held-out images that is kept for it; colours are not matched.
+
+    Args:
+        plan: Names the images.
+        model: The trained model.
+        specs: How images are prepared, one entry a scale.
+
+    Returns:
+        What was found; None where the model has no error bars, or no image is large enough.
+    """
+    if not gives_deviation(model):
+        return None
+    images = plan.manifest.half_of_test_images("report")[: plan.config.evaluation.num_images]
+    reader = ReadPatches(images, plan.manifest.sources, patch_size=0, max_cached_bytes=0)
+    tally, keys, examples = ReliabilityTally(), set[str](), list[UncertainImage]()
+    work = [(number, spec) for spec in specs for number in range(len(images))]
+    with Progress("uncertainty", total=len(work)) as progress:
+        for done, (number, spec) in enumerate(work, start=1):
+            pixels = reader.read_image(number)
+            if is_measurable(pixels, spec):
+                shown = _tally_image(tally, images[number].key, pixels, model, spec)
+                keys.add(shown.key)
+                examples += [shown] if len(examples) < _NUM_EXAMPLES else []
+            progress.update(done)
+    if not keys:
+        log.warning("no image kept for judging the error bars is large enough: the card will not tell how they hold")
+        return None
+    scales = tuple(spec.scale for spec in specs)
+    return MeasuredUncertainty(len(keys), scales, tally.result(), tuple(examples))
+
+
+def uncertainty_facts(plan: Plan, measured: MeasuredUncertainty, images_file: str) -> Uncertainty:
+    """What the card says; `images_file` is the list in the model folder of images that error bars were fitted on."""
+    fitted = fitted_images(plan)
+    found = measured.reliability
+    return Uncertainty(
+        fitted_on=TrainingManifest(
+            uri=f"{plan.home.uri}/{plan.manifest_key}",
+            digest=plan.manifest.digest,
+            split="test, half 'fit'",
+            num_images=len(fitted),
+        ),
+        fitted_images_sha256=images_file,
+        num_images=measured.num_images,
+        reliability=tuple((group.deviation, group.rmse) for group in found.bins),
+        **{name: value for name, value in found.metrics().items() if name != "num_values"},
+    )
+
+
+def fitted_images(plan: Plan) -> tuple[ImageRecord, ...]:
+    """Held-out images that the error bars were fitted on."""
+    return plan.manifest.half_of_test_images("fit")
+
+
+def uncertainty_parts(plan: Plan, measured: MeasuredUncertainty) -> Iterable[Part]:
+    """The report's section."""
+    found = measured.reliability
+    yield notice(verdict(found), "good" if found.likelihood_gain > 0 and _is_close(found) else "warning")
+    yield prose(
+        f"An error bar is the root of the expected squared error of one pixel and band, in grey levels of 255. It was "
+        f"fitted on {len(fitted_images(plan))} of the held-out images and is judged here on {measured.num_images} "
+        "others; the student was trained on neither. Colours are not matched."
+    )
+    yield _figures(found)
+    deviations = [group.deviation for group in found.bins]
+    yield curve(
+        {"found": (deviations, [group.rmse for group in found.bins]), "ideal": (deviations, deviations)},
+        f"Reliability: {len(found.bins)} groups of like error bars",
+        "mean error bar, grey levels",
+        "root of the mean squared error, grey levels",
+    )
+    yield panels([(image.key, _pictures(image)) for image in measured.examples])
+
+
+def verdict(found: Reliability) -> str:
+    """Whether the error bars hold on the whole and tell more than a constant would, in words."""
+    ratio = found.rms_deviation / max(found.rmse, 1e-12)
+    length = "right" if _is_close(found) else "too long" if ratio > 1 else "too short"
+    more = "more" if found.likelihood_gain > 0 else "no more"
+    return (
+        f"Error bars are {length} on the whole ({found.rms_deviation:.2f} {_UNIT} for errors of {found.rmse:.2f}), and "
+        f"tell {more} than one constant error bar for all pixels would."
+    )
+
+
+def _is_close(found: Reliability) -> bool:
+    return abs(found.rms_deviation - found.rmse) <= _CLOSE * found.rmse
+
+
+def _figures(found: Reliability) -> Part:
+    within = [2 * NormalDist().cdf(deviations) - 1 for deviations in (1, 2)]
+    rows = (
+        ("Root of the mean squared error", found.rmse, found.rms_deviation),
+        ("Errors within one error bar", found.coverage_1, within[0]),
+        ("Errors within two error bars", found.coverage_2, within[1]),
+        ("Mean relative miscalibration of the groups", found.calibration_error, 0.0),
+        ("Correlation with absolute errors", found.correlation, None),
+        ("Log-likelihood above one constant error bar, nats", found.likelihood_gain, None),
+    )
+    names = ("figure", "found", "ideal")
+    titles = ("Figure", "Found", "Where error bars hold and errors are normal")
+    columns = [Column(name, title, digits=3) for name, title in zip(names, titles, strict=True)]
+    return table(columns, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _tally_image(
+    tally: ReliabilityTally, key: str, pixels: Pixels, model: LoadedModel, spec: EvaluationSpec
+) -> UncertainImage:
+    pair = prepare_pair(key, pixels, spec)
+    lr, hr = (np.moveaxis(image, -1, 0) for image in (pair.lr, pair.hr))
+    sr, deviation = super_resolve(lr, model, spec.scale, color_match="none", return_uncertainty=True)
+    error = sr.astype(np.float32) - hr
+    tally.add(deviation, error)
+    return UncertainImage(key, np.ascontiguousarray(np.moveaxis(sr, 0, -1)), _over_bands(error), _over_bands(deviation))
+
+
+def _over_bands(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    root: NDArray[np.float32] = np.sqrt(np.square(values).mean(axis=0))
+    return root
+
+
+def _pictures(image: UncertainImage) -> dict[str, Pixels | ValueMap]:
+    """Error and error bar on one scale, so that they can be compared."""
+    limits = (0.0, float(np.percentile(image.error, 99)))
+    return {
+        "super-resolved": image.sr,
+        "error": ValueMap(image.error, _UNIT, limits),
+        "error bar": ValueMap(image.deviation, _UNIT, limits),
+    }

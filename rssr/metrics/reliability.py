@@ -1,0 +1,137 @@
+"""How well error bars hold: predicted deviations against the errors that came about.
+
+Sums are gathered in fine steps of the deviation, so that any number of images takes the same little memory.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_BINS = 10
+
+_STEPS_PER_OCTAVE = 16
+_LOWEST, _HIGHEST = -24, 24  # powers of two between which steps lie; what is beyond counts in the outermost ones
+_SUMS = ("count", "deviation", "variance", "squared_error", "absolute_error", "product", "within_1", "within_2", "nll")
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Values whose predicted deviations are alike.
+
+    Attributes:
+        num_values: How many.
+        deviation: Mean predicted deviation.
+        rmse: Root of their mean squared error; equal to the deviation where error bars hold.
+    """
+
+    num_values: int
+    deviation: float
+    rmse: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well error bars hold over all values; lengths are in the units of the values.
+
+    Attributes:
+        num_values: Values measured.
+        rmse: Root of the mean squared error.
+        rms_deviation: Root of the mean predicted variance; equal to rmse where error bars hold on the whole.
+        correlation: Pearson's, of deviation and absolute error. Even with perfect error bars it is far below 1,
+            because a single error may be small by chance.
+        coverage_1: Share of errors up to one deviation; 0.683 if errors are normal.
+        coverage_2: Share of errors up to two deviations; 0.954 if errors are normal.
+        calibration_error: Mean relative distance of rmse and deviation over equally large groups of like deviations
+            (expected normalised calibration error); 0 is perfect.
+        likelihood_gain: Mean log-likelihood of the errors above that of the best constant deviation, nats a value.
+        bins: About ten equally large groups of like deviations, ascending.
+    """
+
+    num_values: int
+    rmse: float
+    rms_deviation: float
+    correlation: float
+    coverage_1: float
+    coverage_2: float
+    calibration_error: float
+    likelihood_gain: float
+    bins: tuple[ReliabilityBin, ...]
+
+    def metrics(self) -> dict[str, float]:
+        """All single numbers by name."""
+        return {field.name: float(getattr(self, field.name)) for field in fields(self) if field.name != "bins"}
+
+
+class ReliabilityTally:
+    """Gathers deviations and errors image by image."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((len(_SUMS), (_HIGHEST - _LOWEST) * _STEPS_PER_OCTAVE))
+
+    def add(self, deviation: NDArray[np.floating], error: NDArray[np.floating]) -> None:
+        """Take in values.
+
+        Args:
+            deviation: Predicted, above 0, any shape.
+            error: What came about, in the same units and of the same shape; the sign plays no part.
+        """
+        d, e = deviation.ravel().astype(np.float64), np.abs(error.ravel().astype(np.float64))
+        if d.shape != e.shape or not (d > 0).all():
+            raise ValueError("deviations are above 0, and there is one for each error")
+        step = ((np.log2(d) - _LOWEST) * _STEPS_PER_OCTAVE).astype(np.int64).clip(0, self._sums.shape[1] - 1)
+        nll = 0.5 * np.square(e / d) + np.log(d)
+        values = (np.ones_like(d), d, d * d, e * e, e, d * e, (e <= d) * 1.0, (e <= 2 * d) * 1.0, nll)
+        for number, value in enumerate(values):
+            self._sums[number] += np.bincount(step, weights=value, minlength=self._sums.shape[1])
+
+    def result(self) -> Reliability:
+        """What was found so far.
+
+        Raises:
+            ValueError: Nothing was added.
+        """
+        count, *sums = (float(total) for total in self._sums.sum(axis=1))
+        if count == 0:
+            raise ValueError("there are no values yet")
+        means = dict(zip(_SUMS[1:], (total / count for total in sums), strict=True))
+        bins = self._bins()
+        mse = means["squared_error"]
+        constant_nll = 0.5 + 0.5 * math.log(max(mse, 1e-300))
+        return Reliability(
+            num_values=int(count),
+            rmse=math.sqrt(mse),
+            rms_deviation=math.sqrt(means["variance"]),
+            correlation=_correlation(means),
+            coverage_1=means["within_1"],
+            coverage_2=means["within_2"],
+            calibration_error=float(np.mean([abs(group.rmse - group.deviation) / group.deviation for group in bins])),
+            likelihood_gain=constant_nll - means["nll"],
+            bins=bins,
+        )
+
+    def _bins(self) -> tuple[ReliabilityBin, ...]:
+        """Steps joined to groups of about equal numbers of values; a step is never divided."""
+        count = self._sums[0]
+        middle = (np.cumsum(count) - 0.5 * count) / count.sum()
+        group = np.minimum((NUM_BINS * middle).astype(np.int64), NUM_BINS - 1)
+        joined = np.stack([np.bincount(group, weights=sums, minlength=NUM_BINS) for sums in self._sums])
+        filled = joined[:, joined[0] > 0]
+        number, deviation, squared_error = (
+            filled[_SUMS.index(name)] for name in ("count", "deviation", "squared_error")
+        )
+        return tuple(
+            ReliabilityBin(int(n), float(d / n), math.sqrt(s / n))
+            for n, d, s in zip(number, deviation, squared_error, strict=True)
+        )
+
+
+def _correlation(means: dict[str, float]) -> float:
+    spread_d = means["variance"] - means["deviation"] ** 2
+    spread_e = means["squared_error"] - means["absolute_error"] ** 2
+    shared = means["product"] - means["deviation"] * means["absolute_error"]
+    # Rounding of the sums: what is constant has a spread of about a billionth.
+    if spread_d <= 1e-9 * means["variance"] or spread_e <= 1e-9 * means["squared_error"]:
+        return 0.0
+    return shared / math.sqrt(spread_d * spread_e)

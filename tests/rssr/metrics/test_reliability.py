@@ -1,0 +1,92 @@
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rssr.metrics.reliability import NUM_BINS, Reliability, ReliabilityTally
+
+RNG = np.random.default_rng(5)
+DEVIATION = np.exp(RNG.normal(1.0, 0.6, 200_000))
+NORMAL_ERRORS = DEVIATION * RNG.normal(size=DEVIATION.shape)
+
+
+def tallied(deviation: NDArray[np.float64], error: NDArray[np.float64], num_parts: int = 1) -> Reliability:
+    tally = ReliabilityTally()
+    for part in zip(np.array_split(deviation, num_parts), np.array_split(error, num_parts), strict=True):
+        tally.add(*part)
+    return tally.result()
+
+
+def test_true_error_bars_are_found_true() -> None:
+    found = tallied(DEVIATION, NORMAL_ERRORS)
+    assert found.num_values == 200_000
+    assert found.rmse == pytest.approx(found.rms_deviation, rel=0.02)
+    assert found.coverage_1 == pytest.approx(0.6827, abs=0.005)
+    assert found.coverage_2 == pytest.approx(0.9545, abs=0.005)
+    assert found.calibration_error < 0.02
+    assert len(found.bins) == NUM_BINS
+    for group in found.bins:
+        assert group.num_values == pytest.approx(20_000, rel=0.25)
+        assert group.rmse == pytest.approx(group.deviation, rel=0.04)
+    assert [group.deviation for group in found.bins] == sorted(group.deviation for group in found.bins)
+
+
+def test_figures_are_those_of_the_plain_formulas() -> None:
+    found = tallied(DEVIATION, NORMAL_ERRORS, num_parts=7)
+    errors = np.abs(NORMAL_ERRORS)
+    assert found.rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert found.rms_deviation == pytest.approx(np.sqrt(np.mean(DEVIATION**2)))
+    assert found.correlation == pytest.approx(np.corrcoef(DEVIATION, errors)[0, 1])
+    assert found.coverage_1 == pytest.approx(np.mean(errors <= DEVIATION))
+    likelihood = -0.5 * (errors / DEVIATION) ** 2 - np.log(DEVIATION)
+    constant = -0.5 * (errors / found.rmse) ** 2 - np.log(found.rmse)
+    assert found.likelihood_gain == pytest.approx(likelihood.mean() - constant.mean())
+    assert sum(group.num_values for group in found.bins) == found.num_values
+    assert sum(group.num_values * group.rmse**2 for group in found.bins) == pytest.approx(np.sum(errors**2))
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_error_bars_of_the_wrong_length_are_found_out(factor: float) -> None:
+    found = tallied(factor * DEVIATION, NORMAL_ERRORS)
+    assert found.rms_deviation / found.rmse == pytest.approx(factor, rel=0.02)
+    assert found.calibration_error == pytest.approx(abs(1 / factor - 1), rel=0.05)
+    assert found.correlation == pytest.approx(tallied(DEVIATION, NORMAL_ERRORS).correlation)
+
+
+def test_error_bars_that_know_nothing_gain_nothing() -> None:
+    shuffled = RNG.permutation(DEVIATION)
+    found = tallied(shuffled, NORMAL_ERRORS)
+    assert abs(found.correlation) < 0.01
+    assert found.likelihood_gain < 0
+    constant = tallied(np.full_like(DEVIATION, 4.0), NORMAL_ERRORS)
+    assert constant.correlation == 0
+    assert constant.likelihood_gain <= 0
+    assert len(constant.bins) == 1
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 40.0])
+def test_units_of_the_values_change_lengths_alone(unit: float) -> None:
+    one, other = tallied(DEVIATION, NORMAL_ERRORS), tallied(unit * DEVIATION, unit * NORMAL_ERRORS)
+    assert other.rmse == pytest.approx(unit * one.rmse)
+    for name in ("correlation", "coverage_1", "coverage_2", "likelihood_gain"):
+        assert getattr(other, name) == pytest.approx(getattr(one, name))
+    assert other.calibration_error == pytest.approx(one.calibration_error, abs=0.01)
+
+
+def test_images_without_any_error_are_no_trouble() -> None:
+    found = tallied(np.full(10, 0.5), np.zeros(10))
+    assert (found.rmse, found.coverage_1, found.correlation) == (0, 1, 0)
+    assert all(math.isfinite(value) for value in found.metrics().values())
+
+
+def test_what_is_no_deviation_is_refused() -> None:
+    for deviation, error in (
+        (np.zeros(2), np.ones(2)),
+        (np.array([1.0, np.nan]), np.ones(2)),
+        (np.ones(3), np.ones(2)),
+    ):
+        with pytest.raises(ValueError, match="above 0"):
+            ReliabilityTally().add(deviation, error)
+    with pytest.raises(ValueError, match="no values"):
+        ReliabilityTally().result()
