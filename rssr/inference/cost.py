@@ -15,7 +15,7 @@ from rssr.models.macs import count_macs
 SIDE = 512
 """Side of the SR image that costs are told for, pixels (SlimDiffSR, section 4.3)."""
 _NUM_RUNS = 3
-_PATIENCE_S = 30.0
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The paper's ablations (section 4.5): the name of each, and what it changes in the configuration."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -79,6 +80,20 @@ TABLES = (
     AblationTable("Table 7", "knowledge distillation", ("wo-distillation", "wo-mmd")),
     AblationTable("Fig. 13 and 14", "the teacher's timestep", ("fixed-timestep", "wo-uncertainty")),
 )
+
+
+def find_ablation(text: str) -> AblationName:
+    """A variant by its name.
+
+    Raises:
+        ValueError: There is no such variant; names the nearest, or all.
+    """
+    for name in ABLATIONS:
+        if name == text:
+            return name
+    close = difflib.get_close_matches(text, ABLATIONS, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(ABLATIONS)}"
+    raise ValueError(f"there is no variant '{text}'; {hint}")
 
 
 def ablate(config: ConfigT, name: AblationName) -> ConfigT:
