@@ -18,7 +18,6 @@ from rssr.methods.slimdiffsr.config import SlimDiffSRConfig
 from rssr.methods.slimdiffsr.method import SlimDiffSRMethod
 from rssr.models.registry import model_entry
 
-
 _ALL = "all"
 
 
