@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from rssr.errors import ModelError
+from rssr.errors import ModelError, WeightsError
 from rssr.models.registry import MODELS, build_resolver, create_model
 from rssr.models.resolver import SuperResolver
-from rssr.weights.folder import is_model_folder, load_model_folder
+from rssr.weights.folder import ModelFolder, is_model_folder, load_model_folder
 from rssr.weights.layout import fill_network
+from rssr.weights.official import read_checkpoint, recognise
 
 if TYPE_CHECKING:
     from rssr.card import ModelCard
@@ -54,18 +55,47 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> Loaded
         device: Where the network shall live.
 
     Raises:
-        ModelError: If there is no such model.
-        WeightsError: If its weights are missing, damaged or do not fit.
+        ModelError: If there is no such model, or it is of a method that is not known here.
+        WeightsError: If its weights are missing or damaged, do not fit, or are another method's.
     """
     if source == "bicubic":
         return LoadedModel("bicubic", build_resolver("bicubic", create_model("bicubic")), None, {}, None)
     folder = find_model_folder(source)
     held = load_model_folder(folder)
+    _check_method(held, folder)
     with torch.random.fork_rng(devices=[]):  # random weights that are overwritten must not move anyone's generator
         network = create_model(held.name, **held.architecture)
+    _check_recognised(held, network, folder)
     fill_network(network, held.state, str(folder))
     network.to(device).eval()
     return LoadedModel(held.name, build_resolver(held.name, network), network, held.architecture, held.card)
+
+
+def _check_method(held: ModelFolder, folder: Path) -> None:
+    """Refuse folders that name a method which is not known, or two of them."""
+    if held.name not in MODELS:
+        method = "" if held.card is None else f" of the method {held.card.method}"
+        raise ModelError(
+            f"{folder} holds the model '{held.name}'{method}, which this version of rssr does not know.",
+            f"Update rssr, or choose one of: {', '.join(MODELS)}.",
+        )
+    wanted = MODELS[held.name].method
+    if held.card is not None and held.card.method != wanted:
+        raise ModelError(
+            f"{folder} contradicts itself: its config.json names the model {held.name}, its card the method "
+            f"{held.card.method}.",
+            "Export or fetch the model again.",
+        )
+
+
+def _check_recognised(held: ModelFolder, network: nn.Module, folder: Path) -> None:
+    """Refuse weights whose names are those of another network, before their thousand differences are listed."""
+    found, wanted = recognise(held.state), recognise(network.state_dict())
+    if found not in ("unknown", wanted):
+        raise WeightsError(
+            f"The weights in {folder} are not those of {held.name}: by their names they are {found}.",
+            "Check where they come from; published checkpoints are imported with `rssr weights import`.",
+        )
 
 
 def find_model_folder(source: str | Path) -> Path:
@@ -74,6 +104,11 @@ def find_model_folder(source: str | Path) -> Path:
     if separator and not isinstance(source, Path):
         return _fetch(str(source), scheme)
     path = Path(source).expanduser()
+    if path.is_file():
+        raise ModelError(
+            f"{path} is a file, not a model folder: by its names it holds {recognise(read_checkpoint(path))}.",
+            "Import published checkpoints first: rssr weights import --format slimdiffsr FILE FOLDER.",
+        )
     if path.exists():
         return path
     named = models_folder() / str(source)

@@ -146,6 +146,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON ({error}).", "Export or fetch the model again.") from None
+    foreign = isinstance(config, dict) and (config.get("_class_name") or config.get("architectures"))
+    if foreign and "format_version" not in config:
+        kind = foreign if isinstance(foreign, str) else ", ".join(map(str, foreign))
+        raise ModelError(
+            f"{folder} holds {kind} of diffusers or transformers, not a model of rssr.",
+            "Give a model folder of rssr; pretrained networks belong to base_weights.* of a training job.",
+        )
     if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
         found = config.get("format_version") if isinstance(config, dict) else None
         raise ModelError(f"{path} has the format version {found!r}; this rssr reads {FORMAT_VERSION}.", "Update rssr.")

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import rssr
+from rssr.card import ModelCard
 from rssr.errors import ModelError, WeightsError
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.models.loaded import SOURCES_GROUP
@@ -89,3 +91,71 @@ def test_weights_of_other_widths_are_refused(student: SlimDiffSR, tmp_path: Path
     save_model_folder(tmp_path / "student", "slimdiffsr", values, student, None)
     with pytest.raises(WeightsError, match="mis-shaped"):
         rssr.load_model(tmp_path / "student")
+
+
+STUDENT_TENSOR = "unet.mid_block.mid_block.norm1.weight"
+FOREIGN = {
+    "LDCSR's or LCMSR's second stage": "first_stage_model.decoder.FRUList.0.weight",
+    "TAESD": "decoder.layers.0.weight",
+}
+
+
+@pytest.mark.parametrize(("title", "tensor"), FOREIGN.items())
+def test_weights_of_another_method_are_called_by_name(
+    student: SlimDiffSR, tmp_path: Path, title: str, tensor: str
+) -> None:
+    network = torch.nn.Module()
+    network.state_dict = lambda: {tensor: torch.zeros(3)}  # type: ignore[method-assign,assignment,misc]
+    save_model_folder(tmp_path / "m", "slimdiffsr", student.architecture, network, None)
+    with pytest.raises(WeightsError, match=rf"not those of slimdiffsr: by their names they are {title}"):
+        rssr.load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+@pytest.mark.parametrize(("title", "tensor"), [*FOREIGN.items(), ("SlimDiffSR's student", STUDENT_TENSOR)])
+def test_a_checkpoint_file_is_no_model_folder_but_is_recognised(
+    tmp_path: Path, title: str, tensor: str, ending: str
+) -> None:
+    path = tmp_path / f"net{ending}"
+    state = {tensor: torch.zeros(3)}
+    if ending == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    with pytest.raises(ModelError, match=rf"is a file.*{title}.*rssr weights import"):
+        rssr.load_model(path)
+
+
+def test_a_model_of_an_unknown_method_is_named(tmp_path: Path) -> None:
+    card = ModelCard(name="l", method="ldcsr", bands=["red"], scale_range=(1, 8), licence="CC0")
+    save_model_folder(tmp_path / "m", "ldcsr-next", {}, torch.nn.Conv2d(1, 1, 1), card)
+    with pytest.raises(ModelError, match="model 'ldcsr-next' of the method ldcsr, which this version"):
+        rssr.load_model(tmp_path / "m")
+
+
+def test_a_card_of_another_method_is_noticed(student: SlimDiffSR, tmp_path: Path) -> None:
+    card = ModelCard(name="l", method="ldcsr", bands=["red", "green", "blue"], scale_range=(1, 8), licence="CC0")
+    save_model_folder(tmp_path / "m", "slimdiffsr", student.architecture, student, card)
+    with pytest.raises(ModelError, match="names the model slimdiffsr, its card the method ldcsr"):
+        rssr.load_model(tmp_path / "m")
+
+
+def test_old_folders_without_a_head_still_load(student: SlimDiffSR, tmp_path: Path) -> None:
+    architecture = {name: value for name, value in student.architecture.items() if name != "deviation_channels"}
+    save_model_folder(tmp_path / "m", "slimdiffsr", architecture, student, None)
+    loaded = rssr.load_model(tmp_path / "m")
+    assert isinstance(loaded.network, SlimDiffSR)
+    assert loaded.network.deviation_head is None
+
+
+def test_a_head_travels_in_the_model_folder(student: SlimDiffSR, tmp_path: Path, generator: torch.Generator) -> None:
+    student.attach_deviation_head(6)
+    assert student.deviation_head is not None
+    torch.nn.init.normal_(student.deviation_head.out.weight)
+    save_model_folder(tmp_path / "m", "slimdiffsr", student.architecture, student, None)
+    loaded = rssr.load_model(tmp_path / "m").network
+    assert isinstance(loaded, SlimDiffSR)
+    x = torch.randn(1, 3, 32, 32, generator=generator)
+    with torch.no_grad():
+        assert torch.equal(loaded.forward_with_deviation(x)[1], student.forward_with_deviation(x)[1])
+        assert torch.equal(loaded(x), student(x))

@@ -117,6 +117,8 @@ def test_truncated_weights_without_a_digest_are_noticed(tmp_path: Path, network:
         ("[]", "format version"),
         ('{"format_version": 2, "model": "m", "architecture": {}}', "format version 2"),
         ('{"format_version": 1, "model": "m"}', "lacks"),
+        ('{"_class_name": "AutoencoderKL"}', "holds AutoencoderKL of diffusers or transformers"),
+        ('{"architectures": ["CLIPTextModel"]}', "holds CLIPTextModel of diffusers or transformers"),
     ],
 )
 def test_a_bad_configuration_is_explained(tmp_path: Path, network: nn.Module, content: Any, reason: str) -> None:
