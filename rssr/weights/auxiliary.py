@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rssr.errors import WeightsError
 from rssr.losses.adversarial import Discriminator
 from rssr.losses.lpips import LPIPS
+from rssr.weights.missing import MissingWeights
 
 VGG_FILE = "vgg16.safetensors"
 LPIPS_FILE = "lpips_vgg.safetensors"
@@ -82,17 +83,21 @@ def create_discriminator() -> Discriminator:
     return Discriminator(DinoFeatures(vit), DINO_WIDTH, len(DINO_DEPTHS))
 
 
-def require_auxiliary(folder: str | None, lpips_weight: float, gan_weight: float) -> None:
-    """Find out at once whether the files that the losses will load are there.
-
-    Raises:
-        WeightsError: Naming the file and the command that makes it.
-    """
-    if lpips_weight > 0:
-        _require(folder, VGG_FILE, "lpips_weight")
-        _require(folder, LPIPS_FILE, "lpips_weight")
-    if gan_weight > 0:
-        _require(folder, DINO_FILE, "gan_weight")
+def find_missing_auxiliary(folder: str | None, lpips_weight: float, gan_weight: float) -> list[MissingWeights]:
+    """Find out at once which of the files that the losses will load are missing."""
+    found: list[MissingWeights] = []
+    for name, key, weight in (
+        (VGG_FILE, "lpips_weight", lpips_weight),
+        (LPIPS_FILE, "lpips_weight", lpips_weight),
+        (DINO_FILE, "gan_weight", gan_weight),
+    ):
+        path = _path(folder, name)
+        if weight > 0 and (folder is None or not path.is_file()):
+            place = "base_weights.auxiliary is not set" if folder is None else f"not in {path.parent}"
+            setting = f"base_weights.auxiliary={path.parent}"
+            first = f"mkdir -p {path.parent} && " if not found and not path.parent.is_dir() else ""
+            found.append(MissingWeights(name, place, first + _command(path), setting, f"set {key} to 0"))
+    return found
 
 
 def auxiliary_digests(folder: str | None) -> dict[str, str]:
@@ -112,7 +117,7 @@ def _sha256(path: Path) -> str:
 
 
 def _require(folder: str | None, name: str, key: str) -> Path:
-    path = Path(folder or "auxiliary-weights") / name
+    path = _path(folder, name)
     if folder is None or not path.is_file():
         where = "base_weights.auxiliary is not set" if folder is None else f"{path} does not exist"
         remedy = f"On a machine with a network run: {_command(path)} ; then set base_weights.auxiliary={path.parent}."
@@ -129,6 +134,11 @@ def _read(folder: str | None, name: str, key: str) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read: {error}.", f"Fetch it again: {_command(path)}") from None
+
+
+def _path(folder: str | None, name: str) -> Path:
+    """Where a file lies, or where its command shall put it."""
+    return Path(folder or "auxiliary-weights") / name
 
 
 def _command(path: Path) -> str:

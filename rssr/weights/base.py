@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rssr.diffusion.schedule import NoiseSchedule, scaled_linear_schedule
 from rssr.errors import WeightsError
+from rssr.weights.missing import MissingWeights
 
 # diffusers' classes carry no types; they are plain modules to us, with a `config` mapping.
 Component = Any
@@ -49,6 +50,8 @@ _AUTOENCODER = MappingProxyType(
         "latent_channels": 4,
     }
 )
+
+_PATIENCE_S = 10.0  # with a hub that does not answer
 
 # diffusers imports this package where it happens to be installed; it then warns about kernels that nobody here calls.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -111,16 +114,26 @@ def outline_of(locations: BaseLocations) -> BaseOutline:
     )
 
 
-def require_directories(locations: BaseLocations) -> None:
-    """Find out at once whether directories hold the parts that will be loaded; hub ids are left to the hub.
+def find_missing(locations: BaseLocations) -> list[MissingWeights]:
+    """Find out at once which locations lack a part that will be loaded.
 
-    Raises:
-        WeightsError: Naming the directory and the part.
+    Directories are looked into; hub ids are looked up in the hub's cache, else asked of the hub.
     """
-    parts = [(locations.stable_diffusion, name) for name in ("unet", "vae", "scheduler")]
-    for location, subfolder in (*parts, (locations.taesd, None)):
-        if _is_path(location):
-            _require_configuration(location, subfolder)
+    found = []
+    for key, location, parts in (
+        ("base_weights.stable_diffusion", locations.stable_diffusion, ("unet", "vae", "scheduler")),
+        ("base_weights.taesd", locations.taesd, (None,)),
+    ):
+        require = _require_configuration if _is_path(location) else _require_at_hub
+        try:
+            for part in parts:
+                require(location, part)
+        except WeightsError:
+            place, command = _looked_in(location), _download(location, parts[0])
+            folder = location if _is_path(location) else "DIR"
+            setting, instead = f"{key}={folder}", "leave base_weights.stable_diffusion unset for small stand-ins"
+            found.append(MissingWeights(location, f"looked in {place}", command, setting, instead))
+    return found
 
 
 def create_unet(**config: object) -> Component:
@@ -281,6 +294,22 @@ def _require_configuration(location: str, subfolder: str | None) -> None:
         raise _missing(location, subfolder, FileNotFoundError(f"{part} holds no configuration"))
 
 
+def _require_at_hub(location: str, subfolder: str | None) -> None:
+    from huggingface_hub import get_session, get_token, hf_hub_url, try_to_load_from_cache
+
+    configuration = "scheduler_config.json" if subfolder == "scheduler" else "config.json"
+    name = f"{subfolder}/{configuration}" if subfolder else configuration
+    try:
+        if isinstance(try_to_load_from_cache(location, name), str):
+            return
+        # Not through the loaders, which would try again and again for half a minute.
+        headers = {"authorization": f"Bearer {token}"} if (token := get_token()) else {}
+        url = hf_hub_url(location, name)
+        get_session().head(url, headers=headers, timeout=_PATIENCE_S, follow_redirects=True).raise_for_status()
+    except Exception as error:  # of the hub's client and of the one that it is built on
+        raise _missing(location, subfolder, error) from None
+
+
 def _is_path(location: str) -> bool:
     """Whether a location is meant as a directory: it is one, or cannot be a hub id (`owner/name`)."""
     path = Path(location).expanduser()
@@ -290,19 +319,26 @@ def _is_path(location: str) -> bool:
 def _missing(location: str, subfolder: str | None, error: Exception) -> WeightsError:
     part = f" (part '{subfolder}')" if subfolder else ""
     if _is_path(location):
-        looked = f"the directory {location}"
-        name = STABLE_DIFFUSION if subfolder else TINY_AUTOENCODER
-        remedy = (
-            f"Give a directory written by save_pretrained with safetensors, or fetch {name} into it: "
-            f"`hf download {name} --local-dir {location}`."
-        )
+        remedy = "Give a directory written by save_pretrained with safetensors, or fetch one: "
+        remedy += f"`{_download(location, subfolder)}`."
     else:
-        from huggingface_hub.constants import HF_HUB_CACHE
-
-        looked = f"no directory of that name, nor the hub cache {HF_HUB_CACHE}, nor the hub"
-        remedy = (
-            f"On a machine with a network run `hf download {location} --local-dir DIR` and pass DIR; for small "
-            "stand-ins trained on the spot leave base_weights.stable_diffusion unset."
-        )
+        key = "base_weights.stable_diffusion" if subfolder else "base_weights.taesd"
+        remedy = f"On a machine with a network run `{_download(location, subfolder)}` and set {key}=DIR."
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    looked = _looked_in(location)
     return WeightsError(f"Base weights '{location}'{part} not usable: looked in {looked} ({reason[:160]}).", remedy)
+
+
+def _looked_in(location: str) -> str:
+    if _is_path(location):
+        return f"the directory {location}"
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return f"a directory of that name, the hub's cache {HF_HUB_CACHE} and the hub"
+
+
+def _download(location: str, subfolder: str | None) -> str:
+    """The command that fetches a hub id, or what belongs into a directory."""
+    if not _is_path(location):
+        return f"hf download {location} --local-dir DIR"
+    return f"hf download {STABLE_DIFFUSION if subfolder else TINY_AUTOENCODER} --local-dir {location}"

@@ -20,6 +20,15 @@ class BaseWeightsConfig(Config):
     """Directory with the networks of the perceptual and adversarial losses (vgg16.safetensors,
     lpips_vgg.safetensors, dino_vits16.safetensors); needed where a weight of those losses is above 0."""
 
+    @model_validator(mode="after")
+    def _require_both(self) -> Self:
+        if self.stable_diffusion is not None and self.taesd is None:
+            raise ValueError(
+                "base_weights.stable_diffusion is given but base_weights.taesd is not; give it the directory or hub id "
+                "of TAESD (madebyollin/taesd)"
+            )
+        return self
+
 
 class LatentTrainingConfig(TrainingConfig):
     """A phase that trains on latents at 1/8 of the image's size."""

@@ -19,8 +19,9 @@ from rssr.methods.slimdiffsr.teacher import merge_adapters
 from rssr.methods.slimdiffsr.teacher_inference import TeacherResolver
 from rssr.methods.training import TrainingConfig
 from rssr.models.loaded import LoadedModel
-from rssr.weights.auxiliary import DINO_FILE, LPIPS_FILE, VGG_FILE, auxiliary_digests, require_auxiliary
-from rssr.weights.base import BaseLocations, BaseOutline, BaseSource, outline_of, require_directories
+from rssr.weights.auxiliary import DINO_FILE, LPIPS_FILE, VGG_FILE, auxiliary_digests, find_missing_auxiliary
+from rssr.weights.base import BaseLocations, BaseOutline, BaseSource, find_missing, outline_of
+from rssr.weights.missing import MissingWeights, weights_error
 
 _BUILDERS: Mapping[str, Callable[[SlimDiffSRConfig, BaseSource, PhaseInputs], Phase]] = MappingProxyType(
     {
@@ -95,14 +96,17 @@ class SlimDiffSRMethod:
         return values
 
     def require_files(self, phases: Sequence[str]) -> None:
-        """Refuse settings whose pretrained networks are not there."""
+        """Refuse settings whose pretrained networks are not there, naming all that are missing at once."""
         weights = self.config.base_weights
+        missing: list[MissingWeights] = []
         if weights.stable_diffusion is not None:
-            require_directories(self._pretrained(weights.stable_diffusion))
+            missing += find_missing(self._pretrained(weights.stable_diffusion))
         for phase in phases:
             if phase in ("teacher", "student"):
                 loss: ReconstructionConfig = getattr(self.config, phase).reconstruction
-                require_auxiliary(weights.auxiliary, loss.lpips_weight, loss.gan_weight)
+                missing += find_missing_auxiliary(weights.auxiliary, loss.lpips_weight, loss.gan_weight)
+        if missing:
+            raise weights_error(missing)
 
     def check(self, phase: str, metrics: Mapping[str, float]) -> None:
         """Refuse stand-ins whose autoencoders lose too much."""
@@ -160,9 +164,5 @@ class SlimDiffSRMethod:
 
     def _pretrained(self, stable_diffusion: str) -> BaseLocations:
         taesd = self.config.base_weights.taesd
-        if taesd is None:
-            raise ConfigError(
-                "base_weights.stable_diffusion is given but base_weights.taesd is not.",
-                "Give base_weights.taesd the directory or hub id of TAESD (madebyollin/taesd).",
-            )
+        assert taesd is not None  # the configuration refuses one without the other
         return BaseLocations(stable_diffusion, taesd)

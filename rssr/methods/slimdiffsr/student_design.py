@@ -50,7 +50,7 @@ def _unet_values(config: StudentNetworkConfig, unet: Component) -> dict[str, Any
         "mid_block": "attention",
         "num_plain_levels": sum(not kind.startswith("CrossAttn") for kind in unet.down_block_types),
         # As many channels a group as before where that divides every width.
-        "norm_num_groups": math.gcd(groups * part // whole, *narrowed),
+        "norm_num_groups": math.gcd(max(1, groups * part // whole), *narrowed),
     }
 
 

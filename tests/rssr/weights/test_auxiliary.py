@@ -19,6 +19,7 @@ from rssr.weights.auxiliary import (
     LPIPS_FILE,
     VGG_FILE,
     auxiliary_digests,
+    find_missing_auxiliary,
     load_discriminator,
     load_lpips,
 )
@@ -166,6 +167,22 @@ def test_the_command_for_lpips_writes_what_is_read(folder: str, tmp_path: Path) 
     assert load_file(incomplete / LPIPS_FILE).keys() == {f"lin{i}.model.1.weight" for i in range(5)}
     image = torch.rand(1, 3, 32, 32)
     assert float(load_lpips(str(incomplete))(image, 1 - image)) > 0
+
+
+def test_all_missing_files_are_found_at_once_where_a_loss_needs_them(folder: str, tmp_path: Path) -> None:
+    assert find_missing_auxiliary(folder, 2.5, 0.25) == []
+    assert find_missing_auxiliary(None, 0, 0) == []
+    absent = str(tmp_path / "nowhere")
+    found = find_missing_auxiliary(absent, 2.5, 0.25)
+    assert [item.name for item in found] == list(FILES)
+    assert {(item.place, item.setting) for item in found} == {(f"not in {absent}", f"base_weights.auxiliary={absent}")}
+    assert [item.instead for item in found] == ["set lpips_weight to 0"] * 2 + ["set gan_weight to 0"]
+    make, *others = [item.command.partition("python -c ")[0] for item in found]
+    assert (make, others) == (f"mkdir -p {absent} && ", ["", ""])  # the commands write into it one after another
+    assert [item.name for item in find_missing_auxiliary(str(copy_without(folder, tmp_path, DINO_FILE)), 1, 1)] == [
+        DINO_FILE
+    ]
+    assert find_missing_auxiliary(None, 1, 0)[0].place == "base_weights.auxiliary is not set"
 
 
 def test_an_unset_directory_is_explained() -> None:

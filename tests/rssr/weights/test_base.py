@@ -3,7 +3,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from rssr.weights.base import (
     BaseLocations,
     create_autoencoder,
     create_unet,
+    find_missing,
     freeze,
     load_autoencoder,
     load_prompt_embedding,
@@ -85,6 +88,78 @@ def test_a_missing_directory_names_id_directory_and_command(tmp_path: Path, part
     assert str(absent) in raised.value.problem
     assert f"`hf download {name} --local-dir {absent}`" in raised.value.remedy
     assert "\n" not in str(raised.value)
+
+
+def test_a_whole_directory_lacks_nothing_and_each_lacking_one_is_named_once(folder: Path, tmp_path: Path) -> None:
+    locations = BaseLocations.in_folder(folder)
+    assert find_missing(locations) == []
+    (folder / "vae").rename(folder / "elsewhere")
+    absent = str(tmp_path / "nowhere")
+    found = find_missing(BaseLocations(locations.stable_diffusion, absent))
+    assert [(item.name, item.place) for item in found] == [
+        (str(folder), f"looked in the directory {folder}"),
+        (absent, f"looked in the directory {absent}"),
+    ]
+    assert found[0].command == f"hf download {STABLE_DIFFUSION} --local-dir {folder}"
+    assert found[1].setting == f"base_weights.taesd={absent}"
+
+
+def missing_ids(environment: dict[str, str]) -> list[str]:
+    """Hub ids that are missing, found out in a process of its own: the hub's client reads its settings once."""
+    script = """
+        from rssr.weights.base import BaseLocations, find_missing
+        for item in find_missing(BaseLocations("there/stable", "there/tiny")):
+            print(item.name, item.place, sep="|")
+        """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    ran = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env={**kept, **environment, "OMP_NUM_THREADS": "1"},
+    )
+    return [line.partition("|")[0] for line in ran.stdout.splitlines()]
+
+
+def test_hub_ids_are_asked_of_the_hub_with_the_users_token(tmp_path: Path) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        """Holds everything but the tiny autoencoder."""
+
+        def do_HEAD(self) -> None:
+            asked.append((self.path, self.headers["authorization"]))
+            self.send_response(404 if "tiny" in self.path else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_TOKEN": "planted-token"}
+        assert missing_ids(settings) == ["there/tiny"]
+    finally:
+        server.shutdown()
+        server.server_close()
+    stable = ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json")
+    expected = [f"/there/stable/resolve/main/{name}" for name in stable] + ["/there/tiny/resolve/main/config.json"]
+    assert asked == [(path, "Bearer planted-token") for path in expected]
+
+
+def test_what_the_hubs_cache_holds_is_not_missing_without_a_network(tmp_path: Path) -> None:
+    settings = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    cached = tmp_path / "hub" / "models--there--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    (cached / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (cached / "snapshots" / ("0" * 40) / "config.json").write_text("{}")
+    assert missing_ids(settings) == ["there/stable"]
 
 
 @pytest.mark.parametrize("part", LOADERS)

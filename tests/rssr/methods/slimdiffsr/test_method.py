@@ -118,9 +118,8 @@ def test_a_missing_base_directory_names_id_directory_and_command(
 
 
 def test_stable_diffusion_without_taesd_is_refused(make_method: MakeMethod) -> None:
-    method = make_method(base_weights={"stable_diffusion": "/models/sd-turbo"})
-    with pytest.raises(ConfigError, match=r"base_weights\.taesd"):
-        method.build_phase("student", NOTHING)
+    with pytest.raises(ValidationError, match=r"base_weights\.taesd"):
+        make_method(base_weights={"stable_diffusion": "/models/sd-turbo"})
 
 
 def test_no_weights_and_no_settings_for_stand_ins_are_refused(make_method: MakeMethod) -> None:

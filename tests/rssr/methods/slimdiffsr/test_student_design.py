@@ -61,17 +61,18 @@ def test_heads_are_those_of_the_unet() -> None:
     assert student_architecture(network_config("wo-qgam"), equal, tiny)["num_heads"] == 8
 
 
-def test_narrowed_widths_share_the_groups_that_divide_them_all() -> None:
+@pytest.mark.parametrize(("groups", "expected"), [(8, 3), (32, 3), (2, 1), (1, 1)])
+def test_narrowed_widths_share_the_groups_that_divide_them_all(groups: int, expected: int) -> None:
     unet = SimpleNamespace(
         config=SimpleNamespace(
             block_out_channels=(40, 80, 100, 100),
-            norm_num_groups=8,
+            norm_num_groups=groups,
             layers_per_block=2,
             down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         )
     )
     values = student_architecture(network_config("wo-sap"), unet, stable_diffusion("wo-sap")[1])
     assert values["block_channels"] == [30, 60, 75, 75]
-    assert values["norm_num_groups"] == 3
+    assert values["norm_num_groups"] == expected
     with torch.device("meta"):
         SlimDiffSR(**values)
