@@ -6,7 +6,7 @@ a device's libraries and allocator take on top is not counted.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,8 @@ def pretended_device(
         device: `cpu` or `cuda`.
         autocast: Type of the forward pass's arithmetic where it is not that of the weights.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), _FusedAttention(), _autocast(device.type, autocast):
+    attention = _FusedAttention() if device.type == "cuda" else nullcontext()
+    with FakeTensorMode(allow_non_fake_inputs=True), attention, _autocast(device.type, autocast):
         for network in networks:
             network.to_empty(device=device)
         yield
@@ -113,19 +114,18 @@ class _FusedAttention(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401  # PyTorch's signature
-        if func is F.scaled_dot_product_attention and args[0].device.type == "cuda":
-            return _fused_attention(*args, **(kwargs or {}))
+        if func is F.scaled_dot_product_attention:
+            return _fused_attention(*args[:3], **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
-def _fused_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, scale: float | None = None
-) -> Tensor:
+def _fused_attention(query: Tensor, key: Tensor, value: Tensor, **options: object) -> Tensor:
+    """Options, such as a scale or a mask, change values but neither sizes nor what is kept."""
     if torch.is_autocast_enabled("cuda"):
         query, key, value = (tensor.to(torch.get_autocast_dtype("cuda")) for tensor in (query, key, value))
     keeps = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value))
     kernel = torch.ops.aten._scaled_dot_product_efficient_attention
-    attended: Tensor = kernel(query, key, value, attn_mask, keeps, scale=scale)[0]
+    attended: Tensor = kernel(query, key, value, None, keeps)[0]
     return attended
 
 

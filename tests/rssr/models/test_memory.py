@@ -108,6 +108,15 @@ def test_a_pretended_gpu_keeps_no_matrix_of_scores(autocast: torch.dtype | None)
     assert one < 512 * 512 * 2
 
 
+@pytest.mark.parametrize("options", [{"scale": 0.3}, {"attn_mask": None, "dropout_p": 0.0, "is_causal": False}])
+def test_attention_takes_its_usual_options_on_a_pretended_gpu(options: dict[str, Any]) -> None:
+    class Attention(nn.Module):
+        def forward(self, tokens: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(tokens, tokens, tokens, **options)
+
+    assert pretended(Attention, (1, 2, 64, 8), CUDA).peak >= 2 * 64 * 8 * 4
+
+
 def test_a_pretended_gpu_normalises_in_full_precision_under_autocast() -> None:
     """As CUDA's autocast does and the CPU's does not: the copy that it makes is kept."""
 

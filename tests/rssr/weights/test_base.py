@@ -27,6 +27,7 @@ from rssr.weights.base import (
     load_schedule,
     load_tiny_autoencoder,
     load_unet,
+    outline_of,
     quietly,
 )
 from rssr.weights.stand_ins import (
@@ -37,7 +38,7 @@ from rssr.weights.stand_ins import (
     save_stand_ins,
 )
 
-LOADERS: dict[str, Callable[[BaseLocations], Any]] = {
+LOADERS: dict[str, Callable[[Any], Any]] = {
     "unet": load_unet,
     "vae": load_autoencoder,
     "scheduler": load_schedule,
@@ -218,6 +219,40 @@ def test_home_directories_are_expanded(folder: Path, monkeypatch: pytest.MonkeyP
     locations = BaseLocations("~/stable-diffusion", "~/stable-diffusion/taesd")
     assert load_schedule(locations).num_train_timesteps == 1000
     assert load_prompt_embedding(locations).shape == (1, 8, 8)
+
+
+def test_an_outline_has_the_sizes_of_its_directory_without_its_weights(folder: Path) -> None:
+    locations = BaseLocations.in_folder(folder)
+    whole = {part: LOADERS[part](locations) for part in ("unet", "vae", "taesd")}
+    for weights in folder.rglob("*.safetensors"):
+        weights.unlink()
+    outline = outline_of(locations)
+    with torch.device("meta"):
+        for part, network in whole.items():
+            alone = LOADERS[part](outline)
+            assert not alone.training
+            assert {name: t.shape for name, t in alone.state_dict().items()} == {
+                name: t.shape for name, t in network.state_dict().items()
+            }
+        assert load_prompt_embedding(outline).shape == (1, 77, 8)
+    assert load_schedule(outline).num_train_timesteps == 1000
+
+
+def test_the_outline_of_a_hub_id_is_the_published_one() -> None:
+    outline = outline_of(BaseLocations("nobody/nothing", "nobody/nothing"))
+    with torch.device("meta"):
+        counts = {
+            part: sum(p.numel() for p in LOADERS[part](outline).parameters()) for part in ("unet", "vae", "taesd")
+        }
+        assert load_prompt_embedding(outline).shape == (1, 77, 1024)
+    assert counts == {"unet": 865_910_724, "vae": 83_653_863, "taesd": 2_445_063}
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "taesd"])
+def test_an_outline_needs_the_directorys_configurations(folder: Path, part: str) -> None:
+    (folder / part / "config.json").unlink()
+    with pytest.raises(WeightsError, match=part):
+        LOADERS[part](outline_of(BaseLocations.in_folder(folder)))
 
 
 def test_the_users_settings_are_restored() -> None:
