@@ -148,16 +148,19 @@ def _run_all(variants: Sequence[Variant], plans: Mapping[str, Plan], tracker: Tr
         try:
             _run_variant(variant, plans[variant.name], tracker, run, results)
         except Exception as error:  # of whatever kind: the others' results must not be lost
-            log.error("variant %s failed: %s", variant.name, error, exc_info=log.isEnabledFor(logging.DEBUG))
-            results.failures[variant.name] = _reason(error)
+            results.failures[variant.name] = reason = describe_failure(error)
+            log.error("variant %s failed: %s", variant.name, reason, exc_info=log.isEnabledFor(logging.DEBUG))
             errors.append(error)
     if len(errors) == len(variants):
         raise errors[0]
     return results
 
 
-def _reason(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
+    """One line on why a variant failed; of a worker's traceback, its last one."""
     text = str(error) if isinstance(error, RssrError) else f"{type(error).__name__}: {error}"
+    if "Traceback" in text:
+        text = text.strip().splitlines()[-1]
     return mask_secrets(" ".join(text.split()))[:_LONGEST_REASON]
 
 
