@@ -241,10 +241,9 @@ def test_an_outline_has_the_sizes_of_its_directory_without_its_weights(folder: P
 def test_the_outline_of_a_hub_id_is_the_published_one() -> None:
     outline = outline_of(BaseLocations("nobody/nothing", "nobody/nothing"))
     with torch.device("meta"):
-        counts = {
-            part: sum(p.numel() for p in LOADERS[part](outline).parameters()) for part in ("unet", "vae", "taesd")
-        }
+        networks = {part: LOADERS[part](outline) for part in ("unet", "vae", "taesd")}
         assert load_prompt_embedding(outline).shape == (1, 77, 1024)
+    counts = {part: sum(p.numel() for p in network.parameters()) for part, network in networks.items()}
     assert counts == {"unet": 865_910_724, "vae": 83_653_863, "taesd": 2_445_063}
 
 
