@@ -23,10 +23,7 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 def prepare_fast(
-    network: NetworkT,
-    device: str | torch.device,
-    dtype: torch.dtype | None = None,
-    compiled: bool | None = None,
+    network: NetworkT, device: str | torch.device, dtype: torch.dtype | None = None, compiled: bool | None = None
 ) -> NetworkT:
     """A fast copy of a network; the network itself stays as it is.
 
@@ -37,8 +34,7 @@ def prepare_fast(
         network: Any network of ours.
         device: Where the copy shall run.
         dtype: Type of weights, activations and input; by default bfloat16 where it is native, else float32.
-        compiled: Whether to compile; by default on CUDA. The first call for every input size then takes minutes,
-            and a result is overwritten by the next call: copy what is to be kept.
+        compiled: Whether to compile it as `compile_fast` does; by default on CUDA.
 
     Returns:
         The copy, frozen and in eval mode. It takes inputs of `dtype`, the type of its parameters.
@@ -48,8 +44,26 @@ def prepare_fast(
     fold_layers(fast)
     fast.to(device=device, dtype=dtype or fast_dtype(device)).to(memory_format=torch.channels_last)
     if device.type == "cuda" if compiled is None else compiled:
-        _compile(fast, device)
+        compile_fast(fast, device)
     return fast
+
+
+def compile_fast(network: nn.Module, device: str | torch.device, autotune: bool = False) -> None:
+    """Compile a frozen network in place; the first calls for every input size then take seconds to minutes.
+
+    On CUDA a result lies where the next call will write: copy what is to be kept.
+
+    Args:
+        network: Where it runs already; called without gradients from then on.
+        device: Where that is.
+        autotune: On CUDA, also time several kernels for each product and keep the fastest, which takes minutes. Two
+            processes may then choose differently, and round differently.
+    """
+    if torch.device(device).type == "cuda":
+        network.compile(fullgraph=True, dynamic=False, mode="max-autotune" if autotune else "reduce-overhead")
+    else:
+        # Constant weights can be packed once, and activations merged into the convolutions before them.
+        network.compile(fullgraph=True, dynamic=False, options={"freezing": True})
 
 
 def fast_dtype(device: str | torch.device) -> torch.dtype:
@@ -60,11 +74,3 @@ def fast_dtype(device: str | torch.device) -> torch.dtype:
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of PyTorch cannot tell
         native = any(present is True for name, present in capabilities.items() if name.endswith("bf16"))
     return torch.bfloat16 if native else torch.float32
-
-
-def _compile(network: nn.Module, device: torch.device) -> None:
-    if device.type == "cuda":
-        network.compile(fullgraph=True, dynamic=False, mode="reduce-overhead")
-    else:
-        # Constant weights can be packed once, and activations merged into the convolutions before them.
-        network.compile(fullgraph=True, dynamic=False, options={"freezing": True})

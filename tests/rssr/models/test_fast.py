@@ -1,0 +1,142 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rssr.methods.slimdiffsr.networks import SlimDiffSR
+from rssr.models.fast import fast_dtype, prepare_fast
+from rssr.models.registry import build_resolver
+from rssr.scenes import generate_scene
+
+ABLATIONS = {
+    "slimdiffsr": {"deviation_channels": 8},
+    "wo-qgam": {"attention": "standard", "head_channels": 16},
+    "wo-fsc": {"first_conv": "standard"},
+    "wo-dsc": {"second_conv": "standard"},
+    "wo-sap": {"block_channels": [16, 16, 32], "mid_block": "attention", "num_plain_levels": 1},
+    "taesd": {"autoencoder": "taesd"},
+    "vae": {"autoencoder": "vae", "vae_channels": [8, 16, 16, 16]},
+}
+
+
+@pytest.fixture(scope="module")
+def scenes() -> tuple[Tensor, Tensor]:
+    """LR images at the target size and HR images, [8, 3, 64, 64] in [-1, 1]."""
+    hr = torch.stack([torch.from_numpy(generate_scene(seed, 64, 64).copy()) for seed in range(8)])
+    hr = hr.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return F.interpolate(F.avg_pool2d(hr, 4), scale_factor=4, mode="bicubic"), hr
+
+
+@pytest.fixture(scope="module")
+def trained_student(tiny_architecture: dict[str, Any], scenes: tuple[Tensor, Tensor]) -> SlimDiffSR:
+    """Weights that make an image of their input: random ones do not show what rounding does to a picture."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student = SlimDiffSR(**tiny_architecture)
+    optimizer = torch.optim.Adam(student.parameters(), 3e-3)
+    lr, hr = (images[:4] for images in scenes)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = (student(lr) - hr).abs().mean()
+        loss.backward()
+        optimizer.step()
+    return student.eval()
+
+
+def to_levels(image: Tensor) -> Tensor:
+    return ((image.float().clamp(-1, 1) + 1) * 127.5).round()
+
+
+def psnr_of_levels(one: Tensor, other: Tensor) -> float:
+    error = (to_levels(one) - to_levels(other)).square().mean().item()
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_images_of_8_bit_agree_within_45_db(
+    trained_student: SlimDiffSR, scenes: tuple[Tensor, Tensor], dtype: torch.dtype
+) -> None:
+    fast = prepare_fast(trained_student, "cpu", dtype)
+    with torch.no_grad():
+        expected = trained_student(scenes[0])
+        assert to_levels(expected).std() > 10  # a picture, not a grey field
+        assert psnr_of_levels(fast(scenes[0].to(dtype)), expected) >= 45
+
+
+@pytest.mark.parametrize("change", ABLATIONS.values(), ids=ABLATIONS)
+def test_in_float32_every_student_stays_the_same_function(
+    tiny_architecture: dict[str, Any], change: dict[str, Any], generator: torch.Generator
+) -> None:
+    student = SlimDiffSR(**{**tiny_architecture, **change}).eval()
+    fast = prepare_fast(student, "cpu", torch.float32)
+    x = torch.rand(3, 3, 3 * student.stride, 2 * student.stride, generator=generator) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x), student(x), atol=1e-5, rtol=1e-4)
+
+
+def test_the_network_itself_stays_as_it_is(trained_student: SlimDiffSR, scenes: tuple[Tensor, Tensor]) -> None:
+    before = {name: value.clone() for name, value in trained_student.state_dict().items()}
+    with torch.no_grad():
+        expected = trained_student(scenes[0])
+        prepare_fast(trained_student, "cpu")
+        assert torch.equal(trained_student(scenes[0]), expected)
+    after = trained_student.state_dict()
+    assert all(torch.equal(value, before[name]) and value.dtype == torch.float32 for name, value in after.items())
+    assert all(parameter.requires_grad for parameter in trained_student.parameters())
+
+
+def test_calls_repeat_to_the_bit(trained_student: SlimDiffSR, scenes: tuple[Tensor, Tensor]) -> None:
+    x = scenes[0].bfloat16()
+    with torch.no_grad():
+        first, again = (prepare_fast(trained_student, "cpu", torch.bfloat16)(x) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_a_resolver_takes_the_fast_network(trained_student: SlimDiffSR, scenes: tuple[Tensor, Tensor]) -> None:
+    lr = F.avg_pool2d(scenes[1], 4)
+    expected = build_resolver("slimdiffsr", trained_student)(lr, (50, 61))
+    found = build_resolver("slimdiffsr", prepare_fast(trained_student, "cpu", torch.bfloat16))(lr, (50, 61))
+    assert found.dtype == torch.float32
+    assert psnr_of_levels(found, expected) >= 45
+
+
+def test_bfloat16_is_taken_only_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for capabilities, expected in (
+        ({"avx512_f": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True, "avx512_bf16": False, "cpu_name": "bf16"}, torch.float32),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found, raising=False)
+        assert fast_dtype("cpu") is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert fast_dtype("cpu") is torch.float32
+
+
+def test_a_compiled_copy_is_one_graph(
+    trained_student: SlimDiffSR, scenes: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_module = nn.Module.compile
+    asked: list[dict[str, Any]] = []
+
+    def compile_without_code(network: nn.Module, **options: Any) -> None:
+        asked.append(options)
+        compile_module(network, fullgraph=options["fullgraph"], dynamic=options["dynamic"], backend="aot_eager")
+
+    monkeypatch.setattr(nn.Module, "compile", compile_without_code)
+    torch.compiler.reset()
+    fast: Callable[[Tensor], Tensor] = prepare_fast(trained_student, "cpu", torch.float32, compiled=True)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(scenes[0]), trained_student(scenes[0]), atol=1e-5, rtol=1e-4)
+    assert asked[0]["fullgraph"]
+
+
+@pytest.mark.long
+def test_a_compiled_copy_gives_the_same_images(trained_student: SlimDiffSR, scenes: tuple[Tensor, Tensor]) -> None:
+    torch.compiler.reset()
+    fast = prepare_fast(trained_student, "cpu", torch.bfloat16, compiled=True)
+    with torch.no_grad():
+        assert psnr_of_levels(fast(scenes[0].bfloat16()), trained_student(scenes[0])) >= 45
