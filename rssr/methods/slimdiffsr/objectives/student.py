@@ -93,7 +93,9 @@ class StudentPhase(Phase):
     def __init__(self, config: SlimDiffSRConfig, locations: BaseSource, inputs: PhaseInputs) -> None:
         self.config = config.student
         self.architecture, self.student = build_student(config.student, locations)
+        # Channels last is what convolutions want: a sixth less time on a CPU, more on a GPU.
         self.student.to(inputs.device)
+        self.student.to(memory_format=torch.channels_last)
         distil = config.student.distillation_weight > 0
         teacher = merge_adapters(load_teacher(config, locations, inputs)) if distil else None
         reconstruction = build_reconstruction(
