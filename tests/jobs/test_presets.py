@@ -93,7 +93,11 @@ DECIDED: dict[str, dict[str, Any]] = {
         "uncertainty.num_blocks": 16,
         "teacher.tv_weight": 1e-3,
         "student.mmd_samples": 1024,
-        "deviation": None,
+        "deviation.num_steps": 5000,
+        "deviation.batch_size": 16,
+        "deviation.patch_size": 512,
+        "deviation.learning_rate": 1e-3,
+        "deviation.channels": 64,
     },
 }
 # What sets the presets of one paper apart.

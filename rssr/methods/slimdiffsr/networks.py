@@ -145,8 +145,9 @@ class SlimDiffSR(nn.Module):
 class DeviationHead(nn.Module):
     """Log-variance of the SR image's error for every pixel and band, from what enters the student's decoder.
 
-    Three convolutions at the latent's size, the last of which yields all pixels of a latent position at once. Not
-    part of the paper, whose uncertainty estimator lives in the autoencoder's latent and ends with the teacher.
+    Three convolutions at the latent's size and a bilinear enlargement: values for single pixels, each from its own
+    weights, fit no better and show as a grid. Not part of the paper, whose uncertainty estimator lives in the
+    autoencoder's latent and ends with the teacher.
 
     Args:
         values: Of the student it belongs to; `deviation_channels` is its width.
@@ -154,15 +155,15 @@ class DeviationHead(nn.Module):
 
     def __init__(self, values: SlimDiffSRArchitecture) -> None:
         super().__init__()
-        width, pixels = values.deviation_channels, values.latent_stride**2
+        width = values.deviation_channels
+        self.latent_stride = values.latent_stride
         self.body = nn.Sequential(
             nn.Conv2d(values.latent_channels, width, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1),
             nn.ReLU(),
         )
-        self.out = _zeroed(nn.Conv2d(width, values.bands * pixels, 3, padding=1))
-        self.spread = nn.PixelShuffle(values.latent_stride)
+        self.out = _zeroed(nn.Conv2d(width, values.bands, 3, padding=1))
         low, high = LOG_VARIANCE_RANGE
         share = (2 * math.log(_FIRST_DEVIATION) - low) / (high - low)
         with torch.no_grad():
@@ -171,8 +172,9 @@ class DeviationHead(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """Map latents [B, C, h, w] to float32 log-variances [B, bands, H, W], within `LOG_VARIANCE_RANGE`."""
         low, high = LOG_VARIANCE_RANGE
-        bounded: Tensor = low + (high - low) * torch.sigmoid(self.spread(self.out(self.body(latent))).float())
-        return bounded
+        logits = self.out(self.body(latent)).float()
+        enlarged = F.interpolate(logits, scale_factor=float(self.latent_stride), mode="bilinear", align_corners=False)
+        return low + (high - low) * torch.sigmoid(enlarged)
 
 
 class UncertaintyEstimator(nn.Module):
