@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from rssr.losses.uncertainty import PRIOR_FACTOR, uncertainty_loss
+from rssr.losses.uncertainty import PRIOR_FACTOR, gaussian_nll, uncertainty_loss
 
 
 def loss_at(log_variance: float, difference: float) -> float:
@@ -45,3 +45,17 @@ def test_training_finds_the_target_and_a_third_of_the_remaining_error(generator:
     assert float(mean.detach()) == pytest.approx(float(targets.mean()), abs=1e-3)
     calibrated = PRIOR_FACTOR * log_variance.detach().exp()
     assert float(calibrated) == pytest.approx(float(targets.var(correction=0)), rel=1e-3)
+
+
+@settings(deadline=None)
+@given(st.floats(1e-3, 1e3))
+def test_the_plain_likelihoods_best_variance_is_the_squared_error_itself(difference: float) -> None:
+    squared_error = torch.tensor(difference**2, dtype=torch.float64)
+    found = minimize_scalar(lambda s: float(gaussian_nll(squared_error * 0 + s, squared_error)), bracket=(-5, 5)).x
+    assert math.exp(found) == pytest.approx(difference**2, rel=1e-3)
+
+
+def test_the_plain_likelihood_is_the_normal_distributions_without_its_constant() -> None:
+    deviation, error = torch.tensor([0.5, 2.0]), torch.tensor([0.3, -1.0])
+    expected = -torch.distributions.Normal(0.0, deviation).log_prob(error).mean() - 0.5 * math.log(2 * math.pi)
+    assert float(gaussian_nll(2 * deviation.log(), error**2)) == pytest.approx(float(expected))

@@ -101,6 +101,7 @@ def test_sizes_off_the_stride_are_refused(recorded_student: SlimDiffSR) -> None:
         ({"attention": "standard", "head_channels": 7}, "heads of 7"),
         ({"autoencoder": "dct"}, "'autoencoder'"),
         ({"num_plain_levels": 3}, "num_plain_levels"),
+        ({"deviation_channels": -1}, "deviation_channels"),
         ({"num_encoder_blocks": [1, 1]}, "differ in length"),
         ({"layers_per_block": 0}, "'layers_per_block'"),
         ({"block_channels": [8, 0]}, "'block_channels'"),
