@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from rssr.layers.folded import fold_layers
+from rssr.layers.folded import convolve_tokens, fold_layers
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -42,7 +42,10 @@ def prepare_fast(
     device = torch.device(device)
     fast = copy.deepcopy(network).requires_grad_(False).eval()
     fold_layers(fast)
-    fast.to(device=device, dtype=dtype or fast_dtype(device)).to(memory_format=torch.channels_last)
+    dtype = dtype or fast_dtype(device)
+    if device.type == "cpu" and dtype == torch.bfloat16:
+        convolve_tokens(fast)
+    fast.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
     if device.type == "cuda" if compiled is None else compiled:
         compile_fast(fast, device)
     return fast

@@ -5,15 +5,30 @@ import torch
 from torch import Tensor, nn
 
 from rssr.layers.design import BlockDesign
-from rssr.layers.folded import FoldedDirectionSeparableConv, FoldedDoubling, FoldedTinyBlock, fold_layers
+from rssr.layers.folded import (
+    FoldedDirectionSeparableConv,
+    FoldedDoubling,
+    FoldedFrequencySeparableConv,
+    FoldedGatedProjection,
+    FoldedImageConv,
+    FoldedResidualBlock,
+    FoldedTinyBlock,
+    PointwiseLinear,
+    fold_layers,
+)
 from rssr.layers.resampling import Upsample
 from rssr.layers.residual import ResidualBlock
-from rssr.layers.separable import DirectionSeparableConv
+from rssr.layers.separable import DirectionSeparableConv, FrequencySeparableConv
 from rssr.layers.tiny_autoencoder import TinyBlock, TinyDecoder
+from rssr.layers.transformer import GatedProjection
 
+DESIGN = BlockDesign(norm_num_groups=2)
 MAKERS: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], nn.Module]]] = {
     "doubling": (lambda: Upsample(6), lambda layer: FoldedDoubling(layer.conv)),
     "direction": (lambda: DirectionSeparableConv(6, 10), FoldedDirectionSeparableConv),
+    "frequency": (lambda: FrequencySeparableConv(6, 10), FoldedFrequencySeparableConv),
+    "residual": (lambda: ResidualBlock(6, 6, DESIGN), FoldedResidualBlock),
+    "residual with shortcut": (lambda: ResidualBlock(6, 10, DESIGN), FoldedResidualBlock),
     "tiny block": (lambda: TinyBlock(6), FoldedTinyBlock),
 }
 
@@ -44,6 +59,29 @@ def test_a_folded_layer_is_the_same_function_borders_included(
     assert torch.equal(x, kept)  # what works in place leaves its input alone
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_image_of_even_sides_is_made_four_pixels_at_a_time(bias: bool, generator: torch.Generator) -> None:
+    conv = randomised(nn.Conv2d(5, 3, 3, padding=1, bias=bias), generator)
+    x = torch.randn(2, 5, 6, 10, generator=generator, dtype=torch.float64)
+    assert_same(FoldedImageConv(conv)(x), conv(x))
+
+
+def test_gates_multiply_in_place(generator: torch.Generator) -> None:
+    projection = randomised(GatedProjection(6, 10), generator)
+    tokens = torch.randn(2, 7, 6, generator=generator, dtype=torch.float64)
+    assert_same(FoldedGatedProjection(projection)(tokens), projection(tokens))
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (9, 6), (1, 7, 6), (2, 3, 5, 6)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_is_a_convolution_of_tokens(
+    shape: tuple[int, ...], bias: bool, generator: torch.Generator
+) -> None:
+    linear = randomised(nn.Linear(6, 10, bias=bias), generator)
+    tokens = torch.randn(shape, generator=generator, dtype=torch.float64)
+    assert_same(PointwiseLinear(linear)(tokens), linear(tokens))
+
+
 def test_a_whole_decoder_is_folded(generator: torch.Generator) -> None:
     decoder = randomised(TinyDecoder(3, 8, (1, 1, 1)), generator)
     code = torch.randn(2, 8, 3, 5, generator=generator, dtype=torch.float64)
@@ -51,13 +89,16 @@ def test_a_whole_decoder_is_folded(generator: torch.Generator) -> None:
     fold_layers(decoder)
     assert_same(decoder(code), expected)
     kinds = [type(layer) for layer in decoder.modules()]
-    assert (kinds.count(FoldedDoubling), kinds.count(FoldedTinyBlock)) == (2, 3)
+    assert [kinds.count(kind) for kind in (FoldedDoubling, FoldedTinyBlock, FoldedImageConv)] == [2, 3, 1]
     assert nn.Upsample not in kinds
 
 
 def test_convolutions_without_a_cheaper_form_stay(generator: torch.Generator) -> None:
     design = BlockDesign(norm_num_groups=2, first_conv="standard", second_conv="standard")
-    block = randomised(ResidualBlock(4, 4, design), generator)
-    kinds = [type(layer) for layer in block.modules()]
-    fold_layers(block)
-    assert [type(layer) for layer in block.modules()] == kinds
+    level = nn.Sequential(randomised(ResidualBlock(4, 4, design), generator))
+    x = torch.randn(1, 4, 5, 3, generator=generator, dtype=torch.float64)
+    expected = level(x)
+    fold_layers(level)
+    assert_same(level(x), expected)
+    assert isinstance(level[0], FoldedResidualBlock)
+    assert sum(type(layer) is nn.Conv2d for layer in level.modules()) == 2
