@@ -23,7 +23,7 @@ from rssr.models.loaded import load_model
 from rssr.resampling import upsample_bicubic
 from rssr.weights.folder import save_model_folder
 
-_WHITE = 0.25  # deviation that previews show white: an eighth of the range of values
+_WHITE = 0.5  # deviation that previews show white: a quarter of the range of values
 
 
 class DeviationObjective(Objective):
@@ -86,7 +86,7 @@ class DeviationPhase(Phase):
         }
 
     def preview(self, batch: Batch) -> Tensor:
-        """The deviation, mean of the bands, as brightness: black is none, white an eighth of the range or more."""
+        """The deviation, mean of the bands, as brightness: black is none, white a quarter of the range or more."""
         size = batch.hr.shape[-2], batch.hr.shape[-1]
         _, deviation = SlimDiffSRResolver(self.student).with_deviation(batch.lr, size)
         brightness = (deviation.mean(dim=1, keepdim=True) / _WHITE).clamp(0, 1)
