@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rssr.card import ModelCard
@@ -9,6 +10,7 @@ from rssr.cli import main
 from rssr.errors import ModelError
 from rssr.images import encode_png
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
+from rssr.models.fast import fast_dtype
 from rssr.raster import read_raster
 from rssr.scenes import generate_scene, write_scene_geotiff
 from rssr.weights.folder import save_model_folder
@@ -127,3 +129,14 @@ def test_uncertainty_of_a_model_that_cannot_tell_gives_status_2(
     assert main(["sr", *paths, "--model", "bicubic", "--uncertainty"]) == 2
     assert "phases=[deviation]" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["lr.tif"]
+
+
+def test_fast_gives_nearly_the_same_picture(tmp_path: Path, student: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # restored after the test, whatever the command sets
+    (tmp_path / "lr.png").write_bytes(encode_png(generate_scene(1, 12, 16)))
+    for name, options in (("plain", []), ("fast", ["--fast"])):
+        arguments = [str(tmp_path / "lr.png"), str(tmp_path / f"{name}.tif"), "--model", student, "--device", "cpu"]
+        assert main(["sr", *arguments, *options]) == 0
+    plain, fast = (read_raster(tmp_path / f"{name}.tif").pixels.astype(int) for name in ("plain", "fast"))
+    assert not np.array_equal(plain, fast) or fast_dtype("cpu") == torch.float32
+    assert np.abs(plain - fast).mean() < 1

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rssr.methods.slimdiffsr.networks import SlimDiffSR
-from rssr.models.fast import fast_dtype, prepare_fast
+from rssr.errors import ModelError
+from rssr.methods.slimdiffsr.networks import SlimDiffSR, UncertaintyEstimator
+from rssr.models.fast import fast_dtype, fast_model, prepare_fast
+from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver
 from rssr.scenes import generate_scene
 
@@ -103,6 +105,38 @@ def test_a_resolver_takes_the_fast_network(trained_student: SlimDiffSR, scenes: 
     found = build_resolver("slimdiffsr", prepare_fast(trained_student, "cpu", torch.bfloat16))(lr, (50, 61))
     assert found.dtype == torch.float32
     assert psnr_of_levels(found, expected) >= 45
+
+
+def test_a_fast_model_keeps_its_card_and_gives_the_same_image(
+    trained_student: SlimDiffSR, scenes: tuple[Tensor, Tensor]
+) -> None:
+    card: Any = object()
+    model = LoadedModel("slimdiffsr", build_resolver("slimdiffsr", trained_student), trained_student, {"a": 1}, card)
+    fast = fast_model(model)
+    assert (fast.name, fast.architecture, fast.card) == ("slimdiffsr", {"a": 1}, card)
+    assert fast.network is not trained_student
+    lr = F.avg_pool2d(scenes[1], 4)
+    assert psnr_of_levels(fast.resolver(lr, (64, 64)), model.resolver(lr, (64, 64))) >= 45
+
+
+def test_the_error_bars_of_a_fast_model_agree(tiny_architecture: dict[str, Any], generator: torch.Generator) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student = SlimDiffSR(**{**tiny_architecture, "deviation_channels": 8}).eval()
+    nn.init.normal_(student.deviation_head.out.weight, generator=generator)
+    lr = torch.rand(1, 3, 9, 12, generator=generator) * 2 - 1
+    expected = build_resolver("slimdiffsr", student).with_deviation(lr, (36, 48))[1]
+    found = build_resolver("slimdiffsr", prepare_fast(student, "cpu", torch.bfloat16)).with_deviation(lr, (36, 48))[1]
+    assert expected.std() > 1e-3
+    assert ((found - expected).abs() / expected).mean() < 0.02
+
+
+def test_models_without_a_network_stay_and_others_than_students_are_refused() -> None:
+    bicubic = load_model("bicubic")
+    assert fast_model(bicubic) is bicubic
+    other = LoadedModel("slimdiffsr-uncertainty", bicubic.resolver, UncertaintyEstimator(4, 8, 1), {}, None)
+    with pytest.raises(ModelError, match="no fast form"):
+        fast_model(other)
 
 
 def test_bfloat16_is_taken_only_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
