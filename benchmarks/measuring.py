@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,6 +87,7 @@ def describe_machine(device: torch.device) -> str:
     lines = [
         f"- date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
         f"- processor: {_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used{load}",
+        f"- large pages for large tensors: {'yes' if os.environ.get('THP_MEM_ALLOC_ENABLE') == '1' else 'no'}",
         f"- versions: python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
     ]
     if device.type == "cuda":
@@ -103,7 +105,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 @contextmanager
 def tensor_cores(allow_tf32: bool) -> Iterator[None]:
     """Whether float32 products on CUDA may be rounded to TF32, while this is open."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [backend.allow_tf32 for backend in backends]
     try:
         for backend in backends:

@@ -49,7 +49,8 @@ class _Block(nn.Module):
         self.dense = nn.Sequential(*(_DenseBlock(channels, growth) for _ in range(3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + _RESIDUAL_SCALING * self.dense(x)
+        out: Tensor = x + _RESIDUAL_SCALING * self.dense(x)
+        return out
 
 
 class _DenseBlock(nn.Module):
@@ -64,7 +65,8 @@ class _DenseBlock(nn.Module):
         found = x
         for conv in self.convs[:-1]:
             found = torch.cat([found, F.leaky_relu(conv(found), _SLOPE)], dim=1)
-        return x + _RESIDUAL_SCALING * self.convs[-1](found)
+        out: Tensor = x + _RESIDUAL_SCALING * self.convs[-1](found)
+        return out
 
 
 def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:

@@ -74,19 +74,12 @@ class StableDiffusionUNet(nn.Module):
         x = self.conv_in(latent)
         skips = [x]
         for block in self.down_blocks:
-            for resnet, attention in block.pairs():
-                x = attention(resnet(x, time_at), context)
-                skips.append(x)
-            for downsampler in block.downsamplers:
-                x = downsampler(x)
-                skips.append(x)
+            x, made = block(x, time_at, context, [])
+            skips += made
         first, last = self.mid_block.resnets
         x = last(self.mid_block.attentions[0](first(x, time_at), context), time_at)
         for block in self.up_blocks:
-            for resnet, attention in block.pairs():
-                x = attention(resnet(torch.cat([x, skips.pop()], dim=1), time_at), context)
-            for upsampler in block.upsamplers:
-                x = upsampler(x)
+            x, _ = block(x, time_at, context, [skips.pop() for _ in range(3)])
         out: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
         return out
 
@@ -141,18 +134,25 @@ class _Level(nn.Module):
     ) -> None:
         super().__init__()
         self.resnets = nn.ModuleList([_Resnet(channels, width, time, groups) for channels in inputs])
-        wanted = len(inputs) if num_attentions is None else num_attentions
-        self.attentions = nn.ModuleList([_Transformer(width, context, groups) for _ in range(wanted if context else 0)])
+        self.attentions = nn.ModuleList()
+        if context is not None:
+            wanted = len(inputs) if num_attentions is None else num_attentions
+            self.attentions.extend(_Transformer(width, context, groups) for _ in range(wanted))
         self.downsamplers, self.upsamplers = nn.ModuleList(), nn.ModuleList()
 
-    def pairs(self) -> list[tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]]:
-        """Each residual block with the attention after it."""
-        attentions = list(self.attentions) or [_keep] * len(self.resnets)
-        return list(zip(self.resnets, attentions, strict=True))
-
-
-def _keep(x: Tensor, context: Tensor) -> Tensor:
-    return x
+    def forward(
+        self, x: Tensor, time_at: TimeAt, context: Tensor, skips: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The level's output and the outputs of all its layers; up levels take a skip for each residual block."""
+        made = []
+        for index, resnet in enumerate(self.resnets):
+            x = resnet(torch.cat([x, skips[index]], dim=1) if skips else x, time_at)
+            x = self.attentions[index](x, context) if self.attentions else x
+            made.append(x)
+        for resampler in (*self.downsamplers, *self.upsamplers):
+            x = resampler(x)
+            made.append(x)
+        return x, made
 
 
 class _Resnet(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.measuring import Subject, describe_machine, markdown_table, matmul_subject, measure
 from benchmarks.rrdb import RRDB
-from benchmarks.stable_diffusion import PROMPT_TOKENS, OneStepTeacher, create_teacher
+from benchmarks.stable_diffusion import PROMPT_TOKENS, create_teacher
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.models.fast import compile_fast, fast_dtype, prepare_fast
 from rssr.models.macs import count_macs
@@ -115,7 +115,7 @@ def _large_subjects(every: Sequence[Mode], options: argparse.Namespace) -> Itera
     side = options.size
     image, context = _images(1, side), torch.randn(1, PROMPT_TOKENS, 1024)
     latent, timestep = torch.randn(1, 4, side // 8, side // 8), torch.full((1, 1, 1, 1), 321.0)
-    runs: list[tuple[str, Callable[[OneStepTeacher], nn.Module], Inputs]] = []
+    runs: list[tuple[str, Callable[[nn.Module], nn.Module], Inputs]] = []
     if "teacher" in options.only:
         runs.append((TEACHER, lambda teacher: teacher, (image, context)))
     if "sd" in options.only:
@@ -136,12 +136,12 @@ def _large_subjects(every: Sequence[Mode], options: argparse.Namespace) -> Itera
 class _Half(nn.Module):
     """One half of an autoencoder as a network."""
 
-    def __init__(self, vae: nn.Module, half: str) -> None:
+    def __init__(self, vae: nn.Module, method: str) -> None:
         super().__init__()
-        self.vae, self.half = vae, half
+        self.vae, self.method = vae, method
 
     def forward(self, x: Tensor) -> Tensor:
-        coded: Tensor = getattr(self.vae, self.half)(x)
+        coded: Tensor = getattr(self.vae, self.method)(x)
         return coded
 
 
@@ -220,7 +220,8 @@ class Times:
     def stable_diffusion(self, kind: str) -> float | None:
         """Encoding, 50 steps and decoding."""
         parts = [(self.of(name, kind), times) for name, times in SD_PARTS.items()]
-        return None if any(time is None for time, _ in parts) else sum(time * times for time, times in parts)
+        known = [time * times for time, times in parts if time is not None]
+        return sum(known) if len(known) == len(parts) else None
 
 
 def comparisons(times: Times, shares: Sequence[float], options: argparse.Namespace) -> list[list[str]]:

@@ -1,0 +1,6 @@
+"""What is measured: each module is a program, `python -m benchmarks.NAME`."""
+
+import os
+
+# Large pages for large tensors on Linux, as `rssr sr --fast` has them: PyTorch reads this when it first allocates.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
