@@ -110,9 +110,7 @@ def test_without_its_phase_the_job_makes_a_model_without_error_bars(undisturbed:
     model = rssr.load_model(folder)
     assert model.card is not None
     assert model.card.uncertainty is None
-    with pytest.raises(
-        ModelError, match=r"slimdiffsr-x4-tiny \(slimdiffsr\) gives no uncertainty"
-    ):
+    with pytest.raises(ModelError, match=r"slimdiffsr-x4-tiny \(slimdiffsr\) gives no uncertainty"):
         rssr.super_resolve(np.zeros((8, 8, 3), np.uint8), model, 4, return_uncertainty=True)
     assert not list(tmp_path.glob("products/*/*_uncertainty.tif"))
 
