@@ -9,6 +9,7 @@ Run: python -m benchmarks.student [--device cpu] [--repeats 3] [--only student,r
 """
 
 import argparse
+import copy
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from rssr.models.macs import count_macs
 PARTS = ("student", "rrdb", "teacher", "sd")
 STUDENT, ESRGAN, TEACHER = "student", "RRDB", "teacher"
 SD_PARTS = {"SD 2.1 encoder": 1, "SD 2.1 U-Net step": 50, "SD 2.1 decoder": 1}  # how often an image needs each
-EAGER, FAST = "eager", "fast"
+EAGER, CHANNELS_LAST, FAST = "eager", "channels last", "fast"
 
 Inputs = tuple[Tensor, ...]
 Make = Callable[[nn.Module], nn.Module]
@@ -60,20 +61,19 @@ class Mode:
 
 
 def modes(options: argparse.Namespace) -> tuple[list[Mode], list[Mode]]:
-    """Modes of every network, and those in which RRDB is tried as well."""
-    device = options.device
-    native = fast_dtype(device)
+    """Modes of every network, and those between eager and fast in which RRDB is tried as well."""
+    device, native = options.device, fast_dtype(options.device)
     precision = str(native).removeprefix("torch.")
+    between = [
+        Mode(CHANNELS_LAST, str(dtype).removeprefix("torch."), functools.partial(_channels_last, dtype=dtype))
+        for dtype in dict.fromkeys([torch.float32, native])
+    ]
     prepare: Make = functools.partial(prepare_fast, device=device, dtype=native, compiled=False)
-    in_float32: Make = functools.partial(prepare_fast, device=device, dtype=torch.float32, compiled=False)
-    eager, channels_last = Mode(EAGER, "float32", _as_it_is), Mode("channels last", "float32", in_float32)
+    eager = Mode(EAGER, "float32", _as_it_is)
     fast, compiled = Mode(FAST, precision, prepare), Mode(FAST, precision, prepare, compiled=True)
     if device.type == "cuda":
-        return [eager, Mode(EAGER, "TF32", _as_it_is), compiled], [
-            channels_last,
-            Mode("channels last", precision, prepare),
-        ]
-    return [eager, fast, *([compiled] if options.compile else [])], [channels_last]
+        return [eager, Mode(EAGER, "TF32", _as_it_is), compiled], between
+    return [eager, fast, *([compiled] if options.compile else [])], between
 
 
 def build_subjects(options: argparse.Namespace) -> list[Subject]:
@@ -147,6 +147,10 @@ class _Half(nn.Module):
 
 def _as_it_is(network: nn.Module) -> nn.Module:
     return network
+
+
+def _channels_last(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    return copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
 
 
 def _prepared(network: nn.Module, mode: Mode, options: argparse.Namespace) -> nn.Module:
@@ -241,7 +245,7 @@ def comparisons(times: Times, shares: Sequence[float], options: argparse.Namespa
             [f"student, fast, batch {max(options.batches)}", f"{1e3 * fast:.2f} ms an image", "at most 2 on Hopper"]
         )
     rrdb = min(
-        (time for time in (times.of(ESRGAN, kind) for kind in (EAGER, "channels last", FAST)) if time), default=None
+        (time for time in (times.of(ESRGAN, kind) for kind in (EAGER, CHANNELS_LAST, FAST)) if time), default=None
     )
     found.append(
         [
