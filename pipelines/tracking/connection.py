@@ -19,6 +19,7 @@ from pipelines.tracking.location import ENVIRONMENT_VARIABLE, sqlite_path
 from pipelines.tracking.secrecy import mask_secrets
 
 MlflowClient = Any  # mlflow.MlflowClient; MLflow ships no usable types
+MlflowRun = Any  # mlflow.entities.Run, likewise
 
 # Set before MLflow is imported, and only where the user has not decided otherwise.
 _DEFAULTS = {

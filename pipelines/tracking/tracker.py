@@ -2,15 +2,17 @@
 
 import getpass
 import logging
+import math
 import re
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipelines.tracking.code_version import code_version_tags
 from pipelines.tracking.config import TrackingConfig
-from pipelines.tracking.connection import MlflowClient, connect
+from pipelines.tracking.connection import MlflowClient, MlflowRun, connect
 from pipelines.tracking.errors import TrackingError, first_line
 from pipelines.tracking.location import TrackingLocation, resolve_tracking
 from pipelines.tracking.run import Run
@@ -22,6 +24,9 @@ RUN_KEY_TAG = "rssr.run_key"
 _PARENT_TAG = "mlflow.parentRunId"
 _RUN_KEY = re.compile(r"[\w.:/@+=,-]{1,500}", re.ASCII)
 _MAX_CANDIDATES = 100
+_NUMBER_TAG = "rssr.number"
+_DRAW_S = 5.0  # how long others are waited for that have begun a run and not drawn its number
+_POLL_S = 0.05
 
 
 class Tracker:
@@ -106,21 +111,39 @@ class Tracker:
         if parent is not None:
             tags[_PARENT_TAG] = parent.run_id
         created = str(self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id)
+        # Numbers are drawn by runs that others can see already, so whoever comes later draws a higher one.
+        numbers = [_number(run) for run in self._candidates(run_key)]
+        self.client.set_tag(created, _NUMBER_TAG, 1 + max(filter(math.isfinite, numbers), default=0))
         first = self._first_run(run_key) or created
         if first != created:
             self.client.delete_run(created)
         return first, first != created
 
     def _first_run(self, run_key: str) -> str | None:
-        found = self.client.search_runs(
-            [self.experiment_id],
-            filter_string=f"tags.`{RUN_KEY_TAG}` = '{run_key}'",
-            order_by=["attributes.start_time ASC"],
-            max_results=_MAX_CANDIDATES,
-        )
-        # Start times can be equal: every process must choose the same run.
-        first = min(found, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+        """The run that all processes choose: that of the lowest number, once everyone has drawn one."""
+        deadline = time.monotonic() + _DRAW_S
+        while True:
+            found = self._candidates(run_key)
+            if all(math.isfinite(_number(run)) for run in found) or time.monotonic() > deadline:
+                break  # or whoever has not drawn was killed, or is of a release that drew none
+            time.sleep(_POLL_S)
+        first = min(found, key=lambda run: (_number(run), run.info.start_time, run.info.run_id), default=None)
         return None if first is None else str(first.info.run_id)
+
+    def _candidates(self, run_key: str) -> list[MlflowRun]:
+        return list(
+            self.client.search_runs(
+                [self.experiment_id],
+                filter_string=f"tags.`{RUN_KEY_TAG}` = '{run_key}'",
+                order_by=["attributes.start_time ASC"],
+                max_results=_MAX_CANDIDATES,
+            )
+        )
+
+
+def _number(run: MlflowRun) -> float:
+    """What a run has drawn to tell which of several was begun first; infinity before."""
+    return float(run.data.tags.get(_NUMBER_TAG, math.inf))
 
 
 def open_tracker(config: TrackingConfig, output_uri: str, state_folder: Path | None = None) -> Tracker:

@@ -78,6 +78,16 @@ def test_openers_at_the_same_moment_end_up_in_one_run(tracker: Tracker) -> None:
     assert len(run_ids) == 1
 
 
+def test_a_run_that_says_it_was_begun_earlier_but_shows_later_does_not_take_over(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clock says so, or the store was slow to take it; whoever looked meanwhile has chosen already."""
+    monkeypatch.setattr("pipelines.tracking.tracker._DRAW_S", 0.2)
+    chosen = tracker.open_run("key", "name").run_id
+    tracker.client.create_run(tracker.experiment_id, start_time=1000, tags={RUN_KEY_TAG: "key"})
+    assert tracker.open_run("key", "name").run_id == chosen
+
+
 def test_openers_of_a_fresh_output_do_not_disturb_each_other(tmp_path: Path) -> None:
     code = """
 import sys
