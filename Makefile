@@ -15,7 +15,7 @@ quickstart: install ## set up, then the main job on embedded defaults
 test: install ## set up, then the tests (at most 25 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not long"
 
-check: test ## the tests, and the long runs: chaos, fuzzing, every documentation block
+check: test ## the tests, and the long runs, some of which need g++
 	$(BIN)/python -m pytest -m long
 
 bench: install ## what is measured, with hardware, versions and date
