@@ -127,7 +127,7 @@ def evaluate(
         sources: Their data locations.
         upscalers: Models by name.
         spec: How images are prepared and measured.
-        num_examples: Images kept for panels.
+        num_examples: Images kept for panels, spread over the list, where classes stand together.
         on_image: Called with the number of images done.
 
     Raises:
@@ -140,7 +140,7 @@ def evaluate(
         if is_measurable(pixels, spec):
             image = prepare_pair(record.key, pixels, spec)
             evaluation.rows += _measure(image, upscalers, spec)
-            if len(evaluation.examples) < num_examples:
+            if len(evaluation.examples) <= number * num_examples // len(images):
                 evaluation.examples.append(image)
         else:
             log.warning("%s is too small to be measured: %d x %d pixels", record.key, *pixels.shape[:2])
