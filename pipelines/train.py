@@ -36,6 +36,7 @@ from pipelines.train_progress import (
     shown_board,
     step_listener,
 )
+from rssr.allocator import keep_freed_memory
 from rssr.errors import UserError
 from rssr.methods import build_method
 from rssr.methods.phase import Batch, Phase, PhaseInputs
@@ -204,6 +205,7 @@ def _run(task: TrainTask, context: TrainContext, on_step: StepListener | None) -
 
 def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepListener | None) -> None:
     torch.set_num_threads(task.num_threads)
+    keep_freed_memory()
     torch.use_deterministic_algorithms(True, warn_only=True)
     home = open_store(task.home_uri)
     method = build_method(task.method, task.method_values)

@@ -57,8 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fast:
         # Large pages for large tensors: PyTorch reads this once, when it first allocates.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    from rssr.allocator import keep_freed_memory
     from rssr.inference import super_resolve_scene
 
+    keep_freed_memory()
     started = time.monotonic()
     uncertainty = arguments.uncertainty
     if uncertainty == _BESIDE_OUTPUT:

@@ -1,0 +1,33 @@
+import platform
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from rssr.allocator import keep_freed_memory
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_a_freed_block_is_used_again_without_new_pages() -> None:
+    # In a process of its own: the setting holds for the rest of one, and faults are counted for a whole one.
+    program = """
+        import resource, torch
+        from rssr.allocator import keep_freed_memory
+        if {keep}: assert keep_freed_memory()
+        for _ in range(16): torch.empty(2**24).fill_(1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(8): torch.empty(2**24).fill_(1)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+
+    def faults(keep: bool) -> int:
+        command = [sys.executable, "-c", textwrap.dedent(program).format(keep=keep)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert faults(keep=True) * 10 < faults(keep=False)
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    assert not keep_freed_memory()
