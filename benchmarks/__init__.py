@@ -1,4 +1,4 @@
-"""What is measured: each module is a program, `python -m benchmarks.NAME`."""
+"""What is measured: each file is a program, `python benchmarks/NAME.py`."""
 
 import os
 

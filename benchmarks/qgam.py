@@ -5,16 +5,21 @@ Beside it the self-attention that it replaces, up to 128 x 128: its time grows w
 turn. Asserts nothing; that nothing grows faster than the positions is counted exactly in
 tests/rssr/layers/test_attention_cost.py.
 
-Run: python -m benchmarks.qgam [--device cpu] [--repeats 7]
+Run: python benchmarks/qgam.py [--device cpu] [--repeats 7]
 """
 
 import argparse
 import copy
 import functools
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
+
+if not __package__:  # started as a file, perhaps where rssr is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.live_bytes import LiveBytes
 from benchmarks.measuring import Subject, describe_machine, markdown_table, measure

@@ -15,7 +15,7 @@ def main() -> int:
     root = Path(__file__).resolve().parents[1]
     for name in BENCHMARKS:
         print(f"== {name}", flush=True)
-        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=root, check=False)
+        done = subprocess.run([sys.executable, f"benchmarks/{name}.py"], cwd=root, check=False)
         if done.returncode:
             return done.returncode
     return 0

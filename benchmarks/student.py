@@ -5,17 +5,22 @@ in turn. Each runs as PyTorch runs it by default (eager, float32, channels first
 makes it; RRDB also in the modes between, so that its best counts. Shares refer to a large matrix product in the same
 type, timed in the same rounds. Nothing but PyTorch, NumPy and safetensors is needed. Asserts nothing.
 
-Run: python -m benchmarks.student [--device cpu] [--repeats 3] [--only student,rrdb,teacher,sd]
+Run: python benchmarks/student.py [--device cpu] [--repeats 3] [--only student,rrdb,teacher,sd]
 """
 
 import argparse
 import copy
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+if not __package__:  # started as a file, perhaps where rssr is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import Subject, describe_machine, markdown_table, matmul_subject, measure
 from benchmarks.rrdb import RRDB
