@@ -21,6 +21,7 @@ from rssr.degradation import DegradationConfig, degrade, lr_size
 from rssr.errors import DataError
 from rssr.inference import super_resolve
 from rssr.metrics.fidelity import SSIM_WINDOW
+from rssr.metrics.paired import PairedDifference, paired_difference
 from rssr.models.loaded import LoadedModel
 from rssr.seeds import derive_seed
 from rssr.tiling import output_size
@@ -97,10 +98,21 @@ class Evaluation:
             return self.means()
         return {f"{model}/x{scale:g}": values for scale in self.scales for model, values in self.means(scale).items()}
 
+    def difference(self, model: str, reference: str, metric: str, scale: float) -> PairedDifference | None:
+        """By how much a model's metric exceeds another's on the images that both have at a scale; None if below two."""
+        mine, theirs = (self.values(name, metric, scale) for name in (model, reference))
+        shared = [key for key in mine if key in theirs]
+        return paired_difference([mine[key] for key in shared], [theirs[key] for key in shared])
+
     def add(self, other: "Evaluation") -> None:
         """Take over the rows and examples of another evaluation."""
         self.rows += other.rows
         self.examples += other.examples
+
+    def values(self, model: str, metric: str, scale: float) -> dict[str, float]:
+        """One model's metric by image, at one scale; an infinite PSNR counts as 100 dB."""
+        rows = (row for row in self.rows if row["model"] == model and row["scale"] == scale)
+        return {str(row["key"]): _finite(float(row[metric])) for row in rows}
 
     def to_parquet(self) -> bytes:
         """The rows as a Parquet file."""

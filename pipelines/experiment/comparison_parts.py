@@ -1,23 +1,23 @@
 """How the trained model compares with simple baselines, as parts of a report."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from pipelines.evaluate import EvaluatedImage, Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.report import Column, KeyFigure, Part, key_figures, notice, panels, prose, table
 from pipelines.report.table import Cell
 from rssr.images import RgbImage
-
-Means = Mapping[str, Mapping[str, float]]
+from rssr.metrics.paired import PairedDifference
 
 _TIE_DB = 0.005
+_OWN, _BICUBIC, _NEITHER = "own", "bicubic", "neither"
 
 
 def headline(evaluation: Evaluation, config: JobConfig, others: Sequence[KeyFigure]) -> Part:
     """The trained model's figures at the product's scale, or the measured one nearest to it, and others beside them."""
     scale = min(evaluation.scales, key=lambda measured: abs(measured - config.product_scale))
     means = evaluation.means(scale)
-    own, bicubic = means[_model(means)], means["bicubic"]
+    own, bicubic = means[_model(evaluation)], means["bicubic"]
     at_scale = f" at scale {scale:g}" if len(evaluation.scales) > 1 else ""
     return key_figures(
         [
@@ -32,10 +32,9 @@ def headline(evaluation: Evaluation, config: JobConfig, others: Sequence[KeyFigu
 
 def comparison(evaluation: Evaluation, config: JobConfig) -> Iterable[Part]:
     """Who is better, and the figures of all models at all scales."""
-    by_scale = {scale: evaluation.means(scale) for scale in evaluation.scales}
-    always = all(_difference(means) > 0 for means in by_scale.values())
-    yield notice(verdict(by_scale), "good" if always else "warning")
-    yield from _tables(by_scale)
+    always = all(_winner(evaluation, scale) == _OWN for scale in evaluation.scales)
+    yield notice(verdict(evaluation), "good" if always else "warning")
+    yield from _tables(evaluation)
     num_images = len({row["key"] for row in evaluation.rows})
     yield prose(
         f"Means over {num_images} held-out images at {in_words(evaluation.scales)}, "
@@ -49,19 +48,17 @@ def example_panels(examples: Iterable[EvaluatedImage], scales: Sequence[float]) 
     return panels([_panel_row(image, scales) for image in examples])
 
 
-def verdict(by_scale: Mapping[float, Means]) -> str:
-    """Which of model and bicubic is better on held-out PSNR-Y, in words."""
-    if len(by_scale) == 1:
-        [means] = by_scale.values()
-        return _verdict_at_one_scale(means)
-    model = _model(next(iter(by_scale.values())))
-    differences = {scale: _difference(means) for scale, means in by_scale.items()}
-    winners = {
-        f"the trained {model}": [scale for scale, difference in differences.items() if difference >= _TIE_DB],
-        "bicubic": [scale for scale, difference in differences.items() if difference <= -_TIE_DB],
-        "neither": [scale for scale, difference in differences.items() if abs(difference) < _TIE_DB],
-    }
-    found = "; ".join(f"{winner} at {in_words(scales)}" for winner, scales in winners.items() if scales)
+def verdict(evaluation: Evaluation) -> str:
+    """Which of model and bicubic is better on held-out PSNR-Y, in words.
+
+    A winner is named where the 95 % interval of the paired differences leaves zero out; one image has no interval.
+    """
+    if len(evaluation.scales) == 1:
+        return _verdict_at_one_scale(evaluation, evaluation.scales[0])
+    winners = {scale: _winner(evaluation, scale) for scale in evaluation.scales}
+    titles = {_OWN: f"the trained {_model(evaluation)}", _BICUBIC: "bicubic", _NEITHER: "neither clearly"}
+    scales_of = {title: [scale for scale, found in winners.items() if found == who] for who, title in titles.items()}
+    found = "; ".join(f"{title} at {in_words(scales)}" for title, scales in scales_of.items() if scales)
     return f"Better on held-out PSNR-Y: {found}."
 
 
@@ -71,26 +68,56 @@ def in_words(scales: Sequence[float]) -> str:
     return f"scales {', '.join(first)} and {last}" if first else f"scale {last}"
 
 
-def _verdict_at_one_scale(means: Means) -> str:
-    model = _model(means)
+def _verdict_at_one_scale(evaluation: Evaluation, scale: float) -> str:
+    model, means = _model(evaluation), evaluation.means(scale)
     own, bicubic = means[model]["psnr_y_db"], means["bicubic"]["psnr_y_db"]
-    difference = own - bicubic
-    if abs(difference) < _TIE_DB:
-        return f"The trained {model} and bicubic are equal on held-out PSNR-Y ({own:.2f} dB)."
-    winner, loser = (f"The trained {model}", "bicubic") if difference > 0 else ("Bicubic", f"the trained {model}")
-    high, low = max(own, bicubic), min(own, bicubic)
-    return f"{winner} wins: {high:.2f} dB against {low:.2f} dB of {loser} on held-out PSNR-Y."
+    measured = _difference_in_words(_difference(evaluation, scale))
+    winner = _winner(evaluation, scale)
+    if winner == _NEITHER:
+        return (
+            f"No clear difference between the trained {model} ({own:.2f} dB) and bicubic ({bicubic:.2f} dB) on "
+            f"held-out PSNR-Y{measured}."
+        )
+    names = {_OWN: f"The trained {model} wins: {own:.2f} dB against {bicubic:.2f} dB of bicubic"}
+    names[_BICUBIC] = f"Bicubic wins: {bicubic:.2f} dB against {own:.2f} dB of the trained {model}"
+    return f"{names[winner]} on held-out PSNR-Y{measured}."
 
 
-def _tables(by_scale: Mapping[float, Means]) -> Iterable[Part]:
+def _difference_in_words(difference: PairedDifference | None) -> str:
+    if difference is None:
+        return ""
+    low, high = f"{difference.low:+.2f}", f"{difference.high:+.2f}"
+    return f" (paired difference {difference.mean:+.2f} dB, 95 % interval {low} to {high})"
+
+
+def _winner(evaluation: Evaluation, scale: float) -> str:
+    """Who is better at a scale: `_OWN`, `_BICUBIC` or `_NEITHER`."""
+    difference = _difference(evaluation, scale)
+    if difference is None:
+        means = evaluation.means(scale)
+        gain = means[_model(evaluation)]["psnr_y_db"] - means["bicubic"]["psnr_y_db"]
+        is_clear = abs(gain) >= _TIE_DB
+    else:
+        gain, is_clear = difference.mean, difference.is_clear and abs(difference.mean) >= _TIE_DB
+    if not is_clear:
+        return _NEITHER
+    return _OWN if gain > 0 else _BICUBIC
+
+
+def _tables(evaluation: Evaluation) -> Iterable[Part]:
+    by_scale = {scale: evaluation.means(scale) for scale in evaluation.scales}
     if len(by_scale) == 1:
-        [means] = by_scale.values()
+        [(scale, means)] = by_scale.items()
         columns = [
             Column("model", "Model"),
             Column("psnr_y_db", "PSNR-Y, dB", "highest", 2),
+            Column("gain", "beside bicubic, dB"),
             Column("ssim_y", "SSIM-Y", "highest", 4),
         ]
-        yield table(columns, [{"model": model, **values} for model, values in means.items()])
+        yield table(
+            columns,
+            [{"model": model, "gain": _gain(evaluation, model, scale), **values} for model, values in means.items()],
+        )
         return
     for metric, title, digits in (("psnr_y_db", "PSNR-Y, dB", 2), ("ssim_y", "SSIM-Y", 4)):
         columns = [Column("model", "Model")]
@@ -103,6 +130,12 @@ def _tables(by_scale: Mapping[float, Means]) -> Iterable[Part]:
         yield table(columns, rows, title)
 
 
+def _gain(evaluation: Evaluation, model: str, scale: float) -> str | None:
+    """The paired difference from bicubic with half the width of its 95 % interval."""
+    difference = evaluation.difference(model, "bicubic", "psnr_y_db", scale) if model != "bicubic" else None
+    return None if difference is None else f"{difference.mean:+.2f} ± {difference.high - difference.mean:.2f}"
+
+
 def _panel_row(image: EvaluatedImage, scales: Sequence[float]) -> tuple[str, dict[str, RgbImage]]:
     model = next(reversed(image.sr))
     shown = {"LR": image.lr, "bicubic": image.sr["bicubic"], "untrained": image.sr["untrained"]}
@@ -110,11 +143,11 @@ def _panel_row(image: EvaluatedImage, scales: Sequence[float]) -> tuple[str, dic
     return label, {**shown, model: image.sr[model], "HR": image.hr}
 
 
-def _difference(means: Means) -> float:
+def _difference(evaluation: Evaluation, scale: float) -> PairedDifference | None:
     """By how much the trained model's PSNR-Y exceeds bicubic's, dB."""
-    return means[_model(means)]["psnr_y_db"] - means["bicubic"]["psnr_y_db"]
+    return evaluation.difference(_model(evaluation), "bicubic", "psnr_y_db", scale)
 
 
-def _model(means: Means) -> str:
+def _model(evaluation: Evaluation) -> str:
     """The trained model is measured last."""
-    return next(reversed(list(means)))
+    return next(reversed(list(evaluation.means())))

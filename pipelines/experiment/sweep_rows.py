@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.evaluate import LOSSLESS_DB, Evaluation
+from pipelines.evaluate import Evaluation
 from pipelines.experiment.sweep import TEACHER, SweepResults
 from rssr.inference.cost import ImageCost
-from rssr.metrics.paired import PairedDifference, paired_difference
+from rssr.metrics.paired import PairedDifference
 
 COMPARED = ("psnr_y_db", "ssim_y")
 """Metrics whose differences are told."""
@@ -64,7 +64,7 @@ def sweep_rows(results: SweepResults, reference: str, paper_millions: Mapping[st
                     variant=variant,
                     model=model,
                     scale=scale,
-                    num_images=len(_values(evaluation, model, scale, COMPARED[0])),
+                    num_images=len(evaluation.values(model, COMPARED[0], scale)),
                     means=means,
                     differences=_differences(evaluation, (model, compared), scale),
                     cost=results.costs.get(model),
@@ -124,17 +124,5 @@ def _differences(evaluation: Evaluation, models: tuple[str, str], scale: float) 
     own, reference = models
     if own == reference:
         return {}
-    found = {}
-    for metric in COMPARED:
-        mine, theirs = (_values(evaluation, model, scale, metric) for model in (own, reference))
-        shared = [key for key in mine if key in theirs]
-        difference = paired_difference([mine[key] for key in shared], [theirs[key] for key in shared])
-        if difference is not None:
-            found[metric] = difference
-    return found
-
-
-def _values(evaluation: Evaluation, model: str, scale: float, metric: str) -> dict[str, float]:
-    """One metric by image; an image without any error counts as in means."""
-    rows = (row for row in evaluation.rows if row["model"] == model and row["scale"] == scale)
-    return {str(row["key"]): min(float(row[metric]), LOSSLESS_DB) for row in rows}
+    found = {metric: evaluation.difference(own, reference, metric, scale) for metric in COMPARED}
+    return {metric: difference for metric, difference in found.items() if difference is not None}

@@ -17,16 +17,16 @@ def config(*overrides: str) -> SlimDiffSRJobConfig:
     return load_config(SlimDiffSRJobConfig, TINY, overrides)
 
 
-def means(own: float, bicubic: float) -> dict[str, Mapping[str, float]]:
-    return {"bicubic": {"psnr_y_db": bicubic}, "ours": {"psnr_y_db": own}}
-
-
-def evaluation(figures: Mapping[float, tuple[float, float]]) -> Evaluation:
-    """PSNR of ours and of bicubic by scale."""
+def evaluation(figures: Mapping[float, tuple[float, float]], spread_db: float = 0.0, num_images: int = 1) -> Evaluation:
+    """PSNR of ours and of bicubic by scale; with several images, their difference varies by `spread_db`."""
     rows: list[dict[str, float | str]] = []
     for scale, (own, bicubic) in figures.items():
-        for model, value in (("bicubic", bicubic), ("ours", own)):
-            rows.append({"key": "a", "model": model, "scale": scale, "psnr_y_db": value, "ssim_y": value / 100})
+        for number in range(num_images):
+            shift = spread_db * (1 if number % 2 else -1)
+            for model, value in (("bicubic", bicubic), ("ours", own + shift)):
+                rows.append(
+                    {"key": f"{number}", "model": model, "scale": scale, "psnr_y_db": value, "ssim_y": value / 100}
+                )
     return Evaluation(rows)
 
 
@@ -35,25 +35,37 @@ def text(parts: object) -> str:
 
 
 def test_verdict_names_the_winner_and_both_figures() -> None:
-    assert verdict({4.0: means(28.5, 28.0)}) == (
+    assert verdict(evaluation({4.0: (28.5, 28.0)})) == (
         "The trained ours wins: 28.50 dB against 28.00 dB of bicubic on held-out PSNR-Y."
     )
-    assert verdict({4.0: means(27.0, 28.0)}) == (
-        "Bicubic wins: 28.00 dB against 27.00 dB of the trained ours on held-out PSNR-Y."
+    assert verdict(evaluation({4.0: (27.0, 28.0)}, 0.1, 10)) == (
+        "Bicubic wins: 28.00 dB against 27.00 dB of the trained ours on held-out PSNR-Y "
+        "(paired difference -1.00 dB, 95 % interval -1.08 to -0.92)."
     )
-    assert (
-        verdict({4.0: means(28.001, 28.0)}) == "The trained ours and bicubic are equal on held-out PSNR-Y (28.00 dB)."
-    )
+
+
+def test_no_winner_is_named_where_the_interval_holds_zero() -> None:
+    expected = "No clear difference between the trained ours (28.10 dB) and bicubic (28.00 dB) on held-out PSNR-Y"
+    assert verdict(evaluation({4.0: (28.1, 28.0)}, 1.0, 10)).startswith(expected)
+    assert "wins" in verdict(evaluation({4.0: (28.1, 28.0)}, 0.01, 10))
+    assert verdict(evaluation({4.0: (28.001, 28.0)}, 0.0, 10)).startswith("No clear difference")
+    assert verdict(evaluation({4.0: (28.001, 28.0)})).startswith("No clear difference")
 
 
 def test_verdict_over_several_scales_names_the_winner_at_each() -> None:
-    found = verdict({2.0: means(30, 31), 3.4: means(28, 27), 4.0: means(27, 26), 8.0: means(22, 22)})
+    found = verdict(evaluation({2.0: (30, 31), 3.4: (28, 27), 4.0: (27, 26), 8.0: (22, 22)}, 0.1, 10))
     assert found == (
-        "Better on held-out PSNR-Y: the trained ours at scales 3.4 and 4; bicubic at scale 2; neither at scale 8."
+        "Better on held-out PSNR-Y: the trained ours at scales 3.4 and 4; bicubic at scale 2; "
+        "neither clearly at scale 8."
     )
-    assert verdict({2.0: means(31, 30), 4.0: means(27, 26)}) == (
+    assert verdict(evaluation({2.0: (31, 30), 4.0: (27, 26)})) == (
         "Better on held-out PSNR-Y: the trained ours at scales 2 and 4."
     )
+
+
+def test_the_table_gives_each_models_difference_from_bicubic() -> None:
+    shown = text("".join(comparison(evaluation({4.0: (28.5, 28.0)}, 0.1, 10), config())))
+    assert "bicubic 28.00 – 0.2800 ours 28.50 best +0.50 ± 0.08 0.2850 best" in shown  # noqa: RUF001  # a dash
 
 
 def test_scales_in_words() -> None:
