@@ -102,8 +102,15 @@ class StreamSpec:
         """Side of the HR crops of a micro-batch of this scale, pixels."""
         if self.lr_patch_size is None:
             return self.patch_size
-        size = math.floor(self.lr_patch_size * scale)
-        return size if int(size / scale) >= self.lr_patch_size else size + 1  # LR sides are rounded down
+        return math.floor(self.lr_patch_size * scale)
+
+    def scale_at(self, scale: float) -> float:
+        """HR/LR ratio of the patches themselves: as drawn, or where LR patches are fixed, that of whole pixels."""
+        if self.lr_patch_size is None:
+            return scale
+        ratio = self.patch_size_at(scale) / self.lr_patch_size
+        # LR sides are HR sides over this, rounded down, and must not come out one pixel short.
+        return ratio if int(self.patch_size_at(scale) / ratio) == self.lr_patch_size else math.nextafter(ratio, 0.0)
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ class Plan:
         return PlannedMicroBatch(
             step=step,
             micro_batch=micro_batch,
-            scale=scale,
+            scale=spec.scale_at(scale),
             patch_size=size,
             index=index,
             epoch=epoch,

@@ -243,7 +243,7 @@ def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepLis
 def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: Manifest) -> StreamInputs:
     config = phase.config
     return StreamInputs(
-        images=manifest.images_of_phase(config)[0],
+        images=manifest.images_of_phase(config, data.scale_range[1])[0],
         sources=manifest.sources,
         spec=StreamSpec(
             seed=derive_seed(task.seed, task.phase, "stream"),
@@ -252,6 +252,8 @@ def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
             global_batch_size=config.batch_size * max(task.num_workers, 1),
             patch_size=config.patch_size,
             scale_range=data.scale_range,
+            rotations=config.rotations,
+            lr_patch_size=config.lr_patch_size,
         ),
         degradation=data.degradation,
         max_cached_bytes=data.max_cached_bytes,
@@ -273,8 +275,10 @@ def held_out_batches(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
         micro_batches_per_step=1,
         global_batch_size=batch_size,
         flips=False,
+        rotations=False,
+        lr_patch_size=None,
     )
-    inputs = dataclasses.replace(stream, images=manifest.images_of_phase(phase.config)[1])
+    inputs = dataclasses.replace(stream, images=manifest.images_of_phase(phase.config, data.scale_range[1])[1])
     batches: list[Batch] = []
     for scale in data.test_scales:
         at_scale = dataclasses.replace(spec, scale_range=(scale, scale))

@@ -121,16 +121,22 @@ class Manifest:
         """
         return self._holding("test", patch_size)
 
-    def images_of_phase(self, config: "TrainingConfig") -> tuple[tuple[ImageRecord, ...], tuple[ImageRecord, ...]]:
+    def images_of_phase(
+        self, config: "TrainingConfig", largest_scale: float
+    ) -> tuple[tuple[ImageRecord, ...], tuple[ImageRecord, ...]]:
         """Images that a phase learns from, and those it is validated on, which it never sees.
+
+        Args:
+            config: Says how large patches are.
+            largest_scale: Of those trained; where LR patches are fixed, HR patches are largest there.
 
         Raises:
             DataError: There is none that holds the phase's patches, see `training_images` and `half_of_test_images`.
         """
-        size = config.patch_size
+        size, held_out_size = config.hr_patch_size(largest_scale), config.patch_size
         if config.fits_held_out:
-            return self.half_of_test_images("fit", size), self.half_of_test_images("report", size)
-        return self.training_images(size), self.test_images(size)
+            return self.half_of_test_images("fit", size), self.half_of_test_images("report", held_out_size)
+        return self.training_images(size), self.test_images(held_out_size)
 
     def half_of_test_images(self, half: Half, patch_size: int = 1) -> tuple[ImageRecord, ...]:
         """Held-out images of one half that hold a patch of this side, HR pixels.

@@ -15,14 +15,14 @@ from rssr.methods import Method
 log = logging.getLogger(__name__)
 
 
-def check_patches(method: Method, phases: Iterable[str], manifest: Manifest) -> None:
-    """Find out before the first phase whether each phase has images that hold its patches.
+def check_patches(method: Method, phases: Iterable[str], manifest: Manifest, largest_scale: float) -> None:
+    """Find out before the first phase whether each phase has images that hold its patches at every scale.
 
     Raises:
         DataError: Naming the images' and the patches' size.
     """
     for phase in phases:
-        manifest.images_of_phase(method.training_config(phase))
+        manifest.images_of_phase(method.training_config(phase), largest_scale)
 
 
 def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:

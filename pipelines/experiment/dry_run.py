@@ -33,7 +33,8 @@ class PhaseEstimate:
 
     Attributes:
         phase: Its name.
-        config: Batch, patch and precision.
+        config: Batch and precision.
+        patch_size: Side of the HR patches, pixels; of the largest where it follows the scale.
         num_parameters: Of all networks that a step runs, frozen ones included.
         num_trained: Of those, parameters that are trained.
         macs: Multiply-accumulates of one forward pass from an LR image to the phase's image of 512x512 pixels.
@@ -45,6 +46,7 @@ class PhaseEstimate:
 
     phase: str
     config: TrainingConfig
+    patch_size: int
     num_parameters: int
     num_trained: int
     macs: int
@@ -73,7 +75,7 @@ def run_dry(variants: Mapping[str, Method], config: JobConfig) -> ExitCode:
         for phase in selected_phases(method, config):
             key = _what_decides(method, phase)
             if key not in estimates:
-                estimates[key] = variant, estimate_phase(method, phase, config.data.scale_range[0], device)
+                estimates[key] = variant, estimate_phase(method, phase, config.data.scale_range, device)
     print(_report(list(estimates.values()), device, len(variants) > 1))  # the job's answer, not a log line
     return ExitCode.DONE
 
@@ -85,13 +87,13 @@ def _what_decides(method: Method, phase: str) -> str:
     return config_digest(phase, sections)
 
 
-def estimate_phase(method: Method, name: str, scale: float, device: torch.device) -> PhaseEstimate:
+def estimate_phase(method: Method, name: str, scale_range: tuple[float, float], device: torch.device) -> PhaseEstimate:
     """Build a phase without weights and measure it.
 
     Args:
         method: The method.
         name: One of its phases.
-        scale: HR/LR ratio of the images.
+        scale_range: Smallest and largest HR/LR ratio of the images; what takes most of the two is told.
         device: What the phase would train on, `cpu` or `cuda`; it need not exist here.
     """
     with _META:
@@ -105,13 +107,14 @@ def estimate_phase(method: Method, name: str, scale: float, device: torch.device
     return PhaseEstimate(
         phase=name,
         config=phase.config,
+        patch_size=phase.config.hr_patch_size(scale_range[1]),
         num_parameters=sum(parameter.numel() for parameter in parameters),
         num_trained=sum(parameter.numel() for parameter in trained),
-        macs=_forward_macs(phase, networks, scale),
+        macs=_forward_macs(phase, networks, scale_range[0]),
         weight_bytes=_num_bytes(_held(networks)),
         gradient_bytes=gradient_bytes,
         optimizer_bytes=_MOMENTS * gradient_bytes,
-        activations=_activations(phase, networks, scale, device),
+        activations=_activations(phase, networks, _costliest_scale(phase.config, scale_range), device),
     )
 
 
@@ -128,7 +131,7 @@ def _activations(phase: Phase, networks: Sequence[nn.Module], scale: float, devi
     autocast = torch.bfloat16 if config.precision == "bfloat16" else None
     found: list[ActivationMemory] = []
     with pretended_device(networks, device, autocast):
-        batch, held = _batch(config.batch_size, config.patch_size, scale, device), _held(networks)
+        batch, held = _batch(config.batch_size, config.hr_patch_size(scale), scale, device), _held(networks)
         for step in _telling_steps(phase):
             carry: dict[str, Tensor] = {}
             for objective in phase.objectives().values():
@@ -136,6 +139,11 @@ def _activations(phase: Phase, networks: Sequence[nn.Module], scale: float, devi
                     loss = _Pass(objective, batch, step, carry)
                     found.append(measure_activations(loss.run, held))
     return ActivationMemory(max(each.saved for each in found), max(each.peak for each in found))
+
+
+def _costliest_scale(config: TrainingConfig, scale_range: tuple[float, float]) -> float:
+    """Of patches: the LR side is largest at the smallest scale, or where it is fixed, the HR side at the largest."""
+    return scale_range[0] if config.lr_patch_size is None else scale_range[1]
 
 
 @dataclass
@@ -211,7 +219,7 @@ def _row(estimate: PhaseEstimate) -> tuple[str, ...]:
     sizes = (estimate.weight_bytes, estimate.gradient_bytes, estimate.optimizer_bytes)
     return (
         estimate.phase,
-        f"{config.batch_size} x {config.patch_size} {config.precision}",
+        f"{config.batch_size} x {estimate.patch_size} {config.precision}",
         f"{estimate.num_parameters:,}",
         f"{estimate.num_trained:,}",
         f"{estimate.macs / 1e9:,.1f}",

@@ -58,7 +58,7 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
     check_ends(method, config, phases, home)
     with ray_session(config.ray, needed=config.num_workers > 0):
         manifest, manifest_key = find_images(config, home)
-        check_patches(method, phases, manifest)
+        check_patches(method, phases, manifest, config.data.scale_range[1])
         plan = Plan(method, config, home, manifest, manifest_key, digest_phases(method, config, manifest))
         check_inputs(plan)
         tracker = open_tracker(config.mlflow, home.uri)

@@ -133,7 +133,8 @@ def _plans(config: JobConfig, variants: Sequence[Variant], home: Store) -> dict[
     manifest, key = find_images(config, home)
     plans = {}
     for variant in variants:
-        check_patches(variant.method, selected_phases(variant.method, variant.config), manifest)
+        phases = selected_phases(variant.method, variant.config)
+        check_patches(variant.method, phases, manifest, config.data.scale_range[1])
         digests = digest_phases(variant.method, variant.config, manifest)
         plans[variant.name] = Plan(variant.method, variant.config, home, manifest, key, digests)
     return plans

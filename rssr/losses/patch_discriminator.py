@@ -41,7 +41,7 @@ class PatchDiscriminator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits [B, 1, h, w] of images [B, C, H, W] in [-1, 1], sides of at least 24 pixels; larger is more like HR."""
+        """Logits [B, 1, h, w] of images [B, C, H, W] in [-1, 1] with sides of 24 or more; larger is more like HR."""
         logits: Tensor = self.main(image)
         return logits
 

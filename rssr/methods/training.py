@@ -7,6 +7,9 @@ from pydantic import Field
 
 from rssr.configuration import Config
 
+# Values under which a key is left out of digests, so that what was trained before there was such a key is recognised.
+_AS_WITHOUT = {"lr_patch_size": None, "rotations": False}
+
 _BESIDE_THE_RESULT = {
     "log_every_n_steps",
     "validate_every_n_steps",
@@ -28,6 +31,11 @@ class TrainingConfig(Config):
     """Image pairs a worker sees in one micro-batch."""
     patch_size: int = Field(ge=16)
     """Side of the square HR training crop, pixels."""
+    lr_patch_size: int | None = Field(default=None, ge=1)
+    """Side of the square LR training crop, pixels, where that is what is fixed: HR crops then measure
+    int(lr_patch_size * scale), and patch_size is the side of held-out ones alone."""
+    rotations: bool = False
+    """Whether training crops are also mirrored top to bottom and turned by quarters, besides left to right."""
     learning_rate: float = Field(gt=0)
     """Optimizer step size after warm-up."""
     optimizer: Literal["adam", "adamw"] = "adamw"
@@ -64,6 +72,11 @@ class TrainingConfig(Config):
         progress = (step - self.warmup_steps) / max(1, (num_steps or self.num_steps) - 1 - self.warmup_steps)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
+    def hr_patch_size(self, scale: float) -> int:
+        """Side of the square HR training crop at a scale, pixels."""
+        return self.patch_size if self.lr_patch_size is None else int(self.lr_patch_size * scale)
+
     def digest_values(self) -> dict[str, Any]:
         """The settings that decide what a phase yields: all but what is only logged, checked or kept meanwhile."""
-        return self.model_dump(mode="json", exclude=_BESIDE_THE_RESULT)
+        values = self.model_dump(mode="json", exclude=_BESIDE_THE_RESULT)
+        return {name: value for name, value in values.items() if name not in _AS_WITHOUT or value != _AS_WITHOUT[name]}

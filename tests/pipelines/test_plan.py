@@ -162,8 +162,18 @@ def test_scale_is_drawn_once_a_micro_batch_within_its_range() -> None:
 @given(scale=st.floats(1, 8), lr_patch_size=st.integers(1, 64))
 def test_fixed_lr_patches_follow_the_scale(scale: float, lr_patch_size: int) -> None:
     spec = replace(SPEC, lr_patch_size=lr_patch_size, scale_range=(1.0, 8.0))
-    assert int(spec.patch_size_at(scale) / scale) == lr_patch_size
-    assert spec.patch_size_at(scale) <= spec.largest_patch_size
+    size, ratio = spec.patch_size_at(scale), spec.scale_at(scale)
+    assert size == int(lr_patch_size * scale) <= spec.largest_patch_size
+    assert int(size / ratio) == lr_patch_size
+    assert ratio == pytest.approx(size / lr_patch_size, rel=1e-12)
+    assert replace(spec, lr_patch_size=None).scale_at(scale) == scale
+
+
+def test_a_batch_of_fixed_lr_patches_carries_the_ratio_of_its_own_sizes() -> None:
+    spec = replace(SPEC, lr_patch_size=4, scale_range=(1.0, 8.0))
+    planned = [Plan(IMAGES, spec).micro_batch(number) for number in range(12)]
+    assert {int(batch.patch_size / batch.scale) for batch in planned} == {4}
+    assert len({batch.patch_size for batch in planned}) > 3
 
 
 def test_unusable_images_are_named() -> None:

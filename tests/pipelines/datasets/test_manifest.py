@@ -100,14 +100,26 @@ def test_a_phase_learns_from_the_images_it_asks_for() -> None:
     manifest = held_out(*"aabb")
     manifest = replace(manifest, records=(*training, *manifest.records))
     usual = {"num_steps": 1, "batch_size": 1, "patch_size": 32, "learning_rate": 1}
-    assert manifest.images_of_phase(TrainingConfig(**usual)) == (training, manifest.split("test"))
+    assert manifest.images_of_phase(TrainingConfig(**usual), 4) == (training, manifest.split("test"))
 
     class Fitted(TrainingConfig):
         fits_held_out: ClassVar[bool] = True
 
-    learnt, validated = manifest.images_of_phase(Fitted(**usual))
+    learnt, validated = manifest.images_of_phase(Fitted(**usual), 4)
     assert learnt == manifest.half_of_test_images("fit")
     assert validated == manifest.half_of_test_images("report")
+
+
+def test_where_lr_patches_are_fixed_training_images_hold_the_largest_hr_patch() -> None:
+    manifest = held_out(*"aabb")
+    manifest = replace(
+        manifest, records=(*(replace(image, split="train") for image in manifest.records[:2]), *manifest.records[2:])
+    )
+    values = {"num_steps": 1, "batch_size": 1, "patch_size": 16, "learning_rate": 1}
+    config = TrainingConfig(**values, lr_patch_size=16)
+    assert all(map(len, manifest.images_of_phase(config, 4.0)))
+    with pytest.raises(DataError, match="holds a patch of 66 pixels"):
+        manifest.images_of_phase(config, 4.125)
 
 
 @pytest.mark.parametrize(

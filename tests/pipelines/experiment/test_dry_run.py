@@ -48,7 +48,7 @@ def tiny_method(precision: str = "float32", losses: bool = False, **changes: Cha
 
 @cache
 def estimated(name: str, precision: str = "float32", losses: bool = False, **changes: Change) -> PhaseEstimate:
-    return estimate_phase(tiny_method(precision, losses, **changes), name, 4.0, CPU)
+    return estimate_phase(tiny_method(precision, losses, **changes), name, (4.0, 4.0), CPU)
 
 
 def saved_by_real_tensors(method: SlimDiffSRMethod, name: str) -> int:
@@ -139,7 +139,7 @@ def published() -> Iterator[dict[str, PhaseEstimate]]:
             "student": {**training, "reconstruction": reconstruction},
         }
     )
-    yield {name: estimate_phase(method, name, 4.0, CUDA) for name in ("uncertainty", "teacher", "student")}
+    yield {name: estimate_phase(method, name, (4.0, 4.0), CUDA) for name in ("uncertainty", "teacher", "student")}
 
 
 def test_the_published_sizes_come_out(published: dict[str, PhaseEstimate]) -> None:
