@@ -1,5 +1,6 @@
-"""Bicubic enlargement as the methods use it."""
+"""Bicubic enlargement as the methods use it, and sampling at given steps."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,3 +13,42 @@ def upsample_bicubic(image: Tensor, output_size: tuple[int, ...]) -> Tensor:
         output_size: (H, W) in pixels.
     """
     return F.interpolate(image, size=output_size, mode="bicubic", align_corners=False, antialias=False)
+
+
+def resample(
+    image: Tensor,
+    output_size: tuple[int, int],
+    mode: str,
+    step: tuple[float, float],
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> Tensor:
+    """Sample an image on a grid that need not cover it exactly; beyond its edges the edge goes on.
+
+    Interpolation is that of `upsample_bicubic`, or bilinear; nothing is smoothed where the step exceeds 1.
+
+    Args:
+        image: [B, C, h, w].
+        output_size: (H, W) in pixels.
+        mode: `bicubic` or `bilinear`.
+        step: Image pixels between neighbouring output pixels, rows then columns.
+        offset: Image pixels from the image's upper left corner to the output's.
+
+    Returns:
+        [B, C, H, W], of which pixel j along an axis is taken at `offset + (j + 1/2) * step`.
+    """
+    if offset == (0.0, 0.0):
+        kernels = {"bicubic": torch.ops.aten.upsample_bicubic2d, "bilinear": torch.ops.aten.upsample_bilinear2d}
+        resized: Tensor = kernels[mode](image, output_size, False, 1 / step[0], 1 / step[1])
+        return resized
+    rows, columns = (
+        _grid_positions(output_size[axis], step[axis], offset[axis], image.shape[2 + axis], image) for axis in (0, 1)
+    )
+    grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+    grids = grid.expand(image.shape[0], -1, -1, -1)
+    return F.grid_sample(image, grids, mode=mode, padding_mode="border", align_corners=False)
+
+
+def _grid_positions(length: int, step: float, offset: float, image_length: int, like: Tensor) -> Tensor:
+    """Centres of output pixels where -1 and 1 are the edges of the image."""
+    places = torch.arange(length, dtype=torch.float64, device=like.device)
+    return (2 * (offset + (places + 0.5) * step) / image_length - 1).to(like.dtype)

@@ -1,0 +1,1 @@
+"""Networks that LDCSR and LCMSR share: residual autoencoder, condition encoder and latent denoiser."""
