@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+_SMALLEST_VARIANCE = 1e-20  # the first step's is 0, whose logarithm is infinite
+
 
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value
 class NoiseSchedule:
@@ -79,3 +81,101 @@ def denoise_in_one_step(noisy_latent: Tensor, noise_pred: Tensor, alpha_cumprod:
         alpha_cumprod: Signal share, a scalar or a map [B, 1, h, w].
     """
     return (noisy_latent - (1 - alpha_cumprod).sqrt() * noise_pred) / alpha_cumprod.sqrt()
+
+
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value
+class DiffusionTables:
+    """What reverse steps read, by timestep: computed in float64, kept as float32 on the CPU (DDPM, Eqs. 4 to 7).
+
+    Attributes:
+        betas: Noise variance of each step.
+        alphas_cumprod: Signal share after it.
+        alphas_cumprod_prev: Signal share before it; 1 for the first.
+        sqrt_alphas_cumprod: Its root.
+        sqrt_one_minus_alphas_cumprod: Root of the noise share.
+        log_one_minus_alphas_cumprod: Logarithm of the noise share.
+        sqrt_recip_alphas_cumprod: What a noisy latent is multiplied with to give the clean one.
+        sqrt_recipm1_alphas_cumprod: What the noise is multiplied with before it is taken off.
+        posterior_variance: Of the step before, given clean and noisy latent.
+        posterior_log_variance_clipped: Its logarithm, at least ln 1e-20.
+        posterior_mean_coef1: Share of the clean latent in the mean of the step before.
+        posterior_mean_coef2: Share of the noisy latent.
+    """
+
+    betas: Tensor
+    alphas_cumprod: Tensor
+    alphas_cumprod_prev: Tensor
+    sqrt_alphas_cumprod: Tensor
+    sqrt_one_minus_alphas_cumprod: Tensor
+    log_one_minus_alphas_cumprod: Tensor
+    sqrt_recip_alphas_cumprod: Tensor
+    sqrt_recipm1_alphas_cumprod: Tensor
+    posterior_variance: Tensor
+    posterior_log_variance_clipped: Tensor
+    posterior_mean_coef1: Tensor
+    posterior_mean_coef2: Tensor
+
+    @property
+    def num_timesteps(self) -> int:
+        """Entries of every table."""
+        return len(self.betas)
+
+
+def diffusion_tables(betas: Tensor) -> DiffusionTables:
+    """All tables of a schedule.
+
+    Args:
+        betas: Noise variances [T], float64, within (0, 1).
+    """
+    alphas = 1 - betas
+    shares = torch.cumprod(alphas, dim=0)
+    before = torch.cat([shares.new_ones(1), shares[:-1]])
+    variance = betas * (1 - before) / (1 - shares)
+    tables = {
+        "betas": betas,
+        "alphas_cumprod": shares,
+        "alphas_cumprod_prev": before,
+        "sqrt_alphas_cumprod": shares.sqrt(),
+        "sqrt_one_minus_alphas_cumprod": (1 - shares).sqrt(),
+        "log_one_minus_alphas_cumprod": (1 - shares).log(),
+        "sqrt_recip_alphas_cumprod": (1 / shares).sqrt(),
+        "sqrt_recipm1_alphas_cumprod": (1 / shares - 1).sqrt(),
+        "posterior_variance": variance,
+        "posterior_log_variance_clipped": variance.clamp_min(_SMALLEST_VARIANCE).log(),
+        "posterior_mean_coef1": betas * before.sqrt() / (1 - shares),
+        "posterior_mean_coef2": (1 - before) * alphas.sqrt() / (1 - shares),
+    }
+    return DiffusionTables(**{name: table.float() for name, table in tables.items()})
+
+
+def scaled_linear_tables(beta_start: float, beta_end: float, num_timesteps: int) -> DiffusionTables:
+    """Tables of betas spaced linearly in their square root (LDCSR: 0.1 to 0.99 in 4; LCMSR: 0.0015 to 0.0155)."""
+    cpu = torch.device("cpu")  # named, because networks are counted under a default device that holds no values
+    return diffusion_tables(
+        torch.linspace(beta_start**0.5, beta_end**0.5, num_timesteps, dtype=torch.float64, device=cpu) ** 2
+    )
+
+
+def respaced_tables(tables: DiffusionTables, timesteps: list[int]) -> DiffusionTables:
+    """Tables of the schedule that visits some timesteps only, with the same signal share at each.
+
+    Args:
+        tables: Of all timesteps.
+        timesteps: Ascending.
+    """
+    shares = tables.alphas_cumprod.double()[timesteps]
+    before = torch.cat([shares.new_ones(1), shares[:-1]])
+    return diffusion_tables(1 - shares / before)
+
+
+def entry_at(table: Tensor, timestep: Tensor | int, like: Tensor) -> Tensor:
+    """A table's entries, one for all images or one an image, broadcastable to `like` [B, C, h, w].
+
+    Args:
+        table: [T].
+        timestep: A number, or int64 [B].
+        like: Gives device and type.
+    """
+    if isinstance(timestep, int):
+        return table[timestep].to(like)
+    return table.to(like)[timestep.to(like.device)].view(-1, *[1] * (like.ndim - 1))

@@ -16,6 +16,8 @@ from rssr.models.latent.encoder import ResidualEncoder
 from rssr.models.latent.frame import Frame, enlarge
 from rssr.models.latent.unet import LatentUNet, LatentUNetShape
 
+_SCALE_SLACK = 1e-6  # a whole scale computed as the inverse of a step may come out just below itself
+
 
 class LatentSR(nn.Module):
     """All that runs at inference; latents are at unit deviation until they are decoded.
@@ -98,7 +100,7 @@ class LatentSR(nn.Module):
         timestep, scale, output_height = (
             _one_an_image(value, noisy_latent) for value in (timestep, scale, output_height)
         )
-        told = scale.trunc() if self.values.scale_embedding == "integer" else scale
+        told = (scale + _SCALE_SLACK).floor() if self.values.scale_embedding == "integer" else scale
         out: Tensor = self.denoiser(noisy_latent, condition, timestep, told, output_height)
         return out
 
@@ -109,7 +111,6 @@ class LatentSR(nn.Module):
 
 
 def _one_an_image(value: Tensor | float, like: Tensor) -> Tensor:
-    # Float64 keeps an integer scale that was computed as a ratio from falling below itself.
     return torch.as_tensor(value, device=like.device).expand(like.shape[0])
 
 
