@@ -99,8 +99,8 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise WeightsError(f"There is no file {file}.", "Check the path.")
     if file.suffix == ".safetensors":
-        return without_wrapper_prefix(_read_safetensors(file))
-    return without_wrapper_prefix(_unwrapped(_read_archive(file), file))
+        return without_wrapper_prefix(read_safetensors(file))
+    return without_wrapper_prefix(tensors_by_name(innermost_mapping(_read_archive(file)), file))
 
 
 def recognise(state: Mapping[str, Tensor]) -> str:
@@ -122,7 +122,12 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
+def read_safetensors(file: Path) -> dict[str, Tensor]:
+    """Names and tensors of a safetensors file.
+
+    Raises:
+        WeightsError: If it cannot be read.
+    """
     try:
         return load_file(file)
     except (SafetensorError, ValueError) as error:
@@ -145,7 +150,8 @@ def _read_archive(file: Path) -> object:
         raise WeightsError(f"{file} cannot be read as a PyTorch archive ({reason}).", "Fetch it again.") from None
 
 
-def _unwrapped(content: object, file: Path) -> dict[str, Tensor]:
+def innermost_mapping(content: object) -> object:
+    """What usual wrappers (`state_dict`, `params_ema` ...) hold; the content itself where there is none."""
     for _ in _WRAPPERS:  # wrappers may nest, but not deeper than there are kinds of them
         if not isinstance(content, Mapping):
             break
@@ -153,6 +159,19 @@ def _unwrapped(content: object, file: Path) -> dict[str, Tensor]:
         if inner is None:
             break
         content = inner
+    return content
+
+
+def tensors_by_name(content: object, file: Path) -> dict[str, Tensor]:
+    """The content as named tensors.
+
+    Args:
+        content: What a file holds, without wrappers.
+        file: For the message.
+
+    Raises:
+        WeightsError: If it is something else, or empty.
+    """
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{file} holds no tensors by name.", "Give a file made by torch.save(network.state_dict()).")
     foreign = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
