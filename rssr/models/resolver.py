@@ -1,5 +1,7 @@
 """What every super-resolver offers, whatever its method: an LR image in, an image of the asked size out."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -48,6 +50,57 @@ class DeviationResolver(SuperResolver, Protocol):
         Returns:
             The SR images, and the root of their expected squared errors, at least 0; both float32 [B, C, H, W] in
             network units, where the range of values measures 2.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TilePlace:
+    """Where a tile lies in its scene; sizes and origins are rows, then columns.
+
+    Attributes:
+        lr_origin: Scene's LR pixel at which the tile begins.
+        sr_origin: Scene's SR pixel at which its result begins.
+        lr_size: Of the scene.
+        sr_size: Of the scene.
+        usual_rows: SR rows of a tile that the scene's edge does not cut; 0: of this one.
+    """
+
+    lr_origin: tuple[int, int]
+    sr_origin: tuple[int, int]
+    lr_size: tuple[int, int]
+    sr_size: tuple[int, int]
+    usual_rows: int = 0
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What random numbers a result is made from.
+
+    Attributes:
+        seed: Same seed, same noise at the same place of the scene.
+        num_samples: Results that are averaged.
+    """
+
+    seed: int = 0
+    num_samples: int = 1
+
+
+@runtime_checkable
+class SamplingResolver(SuperResolver, Protocol):
+    """A super-resolver that draws noise, and so must know where in its scene a tile lies."""
+
+    @property
+    def sr_grid(self) -> int:
+        """SR rows and columns at which tiles begin must be multiples of this."""
+        ...
+
+    def placed(self, places: Sequence[TilePlace] | None, draws: Draws) -> DeviationResolver:
+        """The same resolver for certain tiles.
+
+        Args:
+            places: Of each image of the batch; None where each is a whole scene.
+            draws: Seed and number of samples.
         """
         ...
 
