@@ -78,7 +78,7 @@ def adaptive_weight(image_loss: Tensor, adversarial: Tensor, weight: Tensor) -> 
     """
     (image_gradient,) = torch.autograd.grad(image_loss, weight, retain_graph=True)
     (adversarial_gradient,) = torch.autograd.grad(adversarial, weight, retain_graph=True)
-    ratio = image_gradient.norm() / (adversarial_gradient.norm() + _EPS)
+    ratio: Tensor = image_gradient.norm() / (adversarial_gradient.norm() + _EPS)
     return ratio.clamp(0.0, _MAX_RATIO).detach()
 
 

@@ -1,4 +1,4 @@
-"""The published methods, one folder a paper. Methods never import one another."""
+"""The published methods, one folder a paper, and what two of them share. Methods never import one another."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 # Method name -> where its class and its configuration are. One line adds a method.
 _METHODS = {
     "slimdiffsr": "rssr.methods.slimdiffsr.method:SlimDiffSRMethod",
+    "ldcsr": "rssr.methods.ldcsr.method:LDCSRMethod",
+    "lcmsr": "rssr.methods.lcmsr.method:LCMSRMethod",
 }
 
 

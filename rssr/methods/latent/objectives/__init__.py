@@ -1,0 +1,1 @@
+"""Phases that LDCSR and LCMSR share: `autoencoder`, which begins both, and `refinement`, which may end both."""

@@ -1,0 +1,114 @@
+"""LDCSR and LCMSR as the training job sees them: what each phase needs and how it is built."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from rssr.errors import ConfigError
+from rssr.methods.latent.config import LatentMethodConfig
+from rssr.methods.latent.objectives.autoencoder import AutoencoderPhase, load_autoencoder
+from rssr.methods.latent.objectives.refinement import RefinementPhase, load_network
+from rssr.methods.phase import Batch, Phase, PhaseInputs
+from rssr.methods.training import TrainingConfig
+from rssr.models.latent.architecture import LatentArchitecture
+from rssr.models.latent.autoencoder import ResidualAutoencoder
+from rssr.models.latent.network import LatentSR
+from rssr.weights.auxiliary import LPIPS_FILE, VGG_FILE, auxiliary_digests, find_missing_auxiliary
+from rssr.weights.missing import weights_error
+
+
+class LatentMethod(ABC):
+    """Autoencoder first, then U-Net and condition encoder, then, where asked for, the decoder once more.
+
+    Args:
+        config: All phases.
+        architecture: The networks that it describes.
+    """
+
+    name: ClassVar[str]
+    code_phase: ClassVar[str]
+    """The phase that trains U-Net and condition encoder."""
+
+    def __init__(self, config: LatentMethodConfig, architecture: LatentArchitecture) -> None:
+        self.config = config
+        self.architecture = architecture
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Phases in order."""
+        return "autoencoder", self.code_phase, "refinement"
+
+    @property
+    def product_phases(self) -> tuple[str, ...]:
+        """Phases that export a model users run."""
+        return self.code_phase, "refinement"
+
+    @property
+    @abstractmethod
+    def model_name(self) -> str:
+        """Name under which the trained model is known."""
+
+    @abstractmethod
+    def build_code_phase(self, network: LatentSR, autoencoder: ResidualAutoencoder, inputs: PhaseInputs) -> Phase:
+        """The phase that trains U-Net and condition encoder."""
+
+    @abstractmethod
+    def sample_code(self, network: LatentSR, condition: Tensor, batch: Batch) -> Tensor:
+        """How the method samples; see `rssr.methods.latent.paths.SampleCode`."""
+
+    def dump(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return self.config.model_dump(mode="json")
+
+    def is_needed(self, phase: str) -> bool:
+        """Whether a phase runs at all: `refinement` only where it is asked for."""
+        return phase != "refinement" or self.config.refinement is not None
+
+    def needed_phases(self, phase: str) -> tuple[str, ...]:
+        """Earlier phases whose outputs a phase loads."""
+        return self.phases[: self.phases.index(phase)]
+
+    def training_config(self, phase: str) -> TrainingConfig:
+        """Optimisation settings of a phase."""
+        config: TrainingConfig | None = getattr(self.config, phase)
+        if config is None:
+            raise ConfigError(
+                f"Phase '{phase}' has no settings.", f"Fill in the section '{phase}', as the quickstart's preset does."
+            )
+        return config
+
+    def digest_config(self, phase: str) -> dict[str, object]:
+        """The part of the configuration that decides what a phase yields; LPIPS counts by its files' content."""
+        values: dict[str, object] = {"phase": self.training_config(phase).digest_values()}
+        if phase == "autoencoder" and self.config.autoencoder.lpips_weight > 0:
+            digests = auxiliary_digests(self.config.base_weights.auxiliary)
+            values["auxiliary"] = {name: digests[name] for name in (VGG_FILE, LPIPS_FILE) if name in digests}
+        return values
+
+    def require_files(self, phases: Sequence[str]) -> None:
+        """Refuse settings whose pretrained networks are not there, naming all that are missing at once."""
+        if "autoencoder" not in phases:
+            return
+        weights, lpips_weight = self.config.base_weights, self.config.autoencoder.lpips_weight
+        missing = find_missing_auxiliary(weights.auxiliary, lpips_weight, gan_weight=0.0)  # our discriminator is fresh
+        if missing:
+            raise weights_error(missing)
+
+    def check(self, phase: str, metrics: Mapping[str, float]) -> None:  # noqa: B027  # nothing to check here
+        """Nothing that a phase finds keeps the next from starting."""
+
+    def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
+        """Build a phase inside the training process."""
+        config = self.config
+        if phase == "autoencoder":
+            return AutoencoderPhase(config.autoencoder, self.architecture, config.base_weights.auxiliary, inputs)
+        autoencoder = load_autoencoder(self.architecture, inputs)
+        if phase == self.code_phase:
+            return self.build_code_phase(LatentSR(self.architecture), autoencoder, inputs)
+        if config.refinement is None:
+            self.training_config(phase)  # says what is missing
+            raise AssertionError
+        network = load_network(self.code_phase, self.architecture, inputs)
+        return RefinementPhase(config.refinement, self.model_name, network, autoencoder, self.sample_code)

@@ -1,0 +1,1 @@
+"""LCMSR: one step of a consistency function on the latents of a residual autoencoder."""

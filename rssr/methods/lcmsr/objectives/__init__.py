@@ -1,0 +1,1 @@
+"""LCMSR's own phase, `consistency`; the others lie in `rssr.methods.latent`."""

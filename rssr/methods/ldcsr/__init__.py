@@ -1,0 +1,1 @@
+"""LDCSR: any scale in a few steps of diffusion between LR and HR images, in a small latent."""

@@ -1,0 +1,1 @@
+"""LDCSR's own phase, `denoiser`; the others lie in `rssr.methods.latent`."""
