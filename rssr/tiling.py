@@ -9,6 +9,7 @@ The weights of all tiles add to one at every SR pixel.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,27 @@ def output_size(lr_size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def plan_tiles(lr_size: tuple[int, int], sr_size: tuple[int, int], tile_size: int, halo: int) -> TilePlan:
+@dataclass(frozen=True)
+class SrGrid:
+    """Where tiles may begin, for networks whose latents need it.
+
+    Attributes:
+        spacing: SR rows and columns at which tiles begin are multiples of this.
+        scale: Exact scale; tiles begin where it brings whole LR pixels to whole SR pixels.
+    """
+
+    spacing: int
+    scale: Fraction
+
+    @property
+    def lr_spacing(self) -> int:
+        """LR pixels between places where a tile may begin."""
+        return self.scale.denominator * self.spacing // math.gcd(self.scale.numerator, self.spacing)
+
+
+def plan_tiles(
+    lr_size: tuple[int, int], sr_size: tuple[int, int], tile_size: int, halo: int, grid: SrGrid | None = None
+) -> TilePlan:
     """Cut a scene into tiles.
 
     Args:
@@ -102,16 +123,17 @@ def plan_tiles(lr_size: tuple[int, int], sr_size: tuple[int, int], tile_size: in
         sr_size: (H, W), SR pixels.
         tile_size: Largest side of a tile, LR pixels, halos included. A shorter axis is not cut.
         halo: Context on each side, LR pixels.
+        grid: Where tiles may begin; None: where it is nearest to whole SR pixels.
 
     Raises:
-        ConfigError: The halos leave nothing of the tile.
+        ConfigError: The halos leave nothing of the tile, or too little for the grid.
     """
     if halo < 0 or tile_size <= 2 * halo:
         raise ConfigError(
             f"A tile of {tile_size} pixels cannot have a halo of {halo} on each side.",
             "Make tile_size larger than twice the halo.",
         )
-    rows, columns = (_plan_axis(lr, sr, tile_size, halo) for lr, sr in zip(lr_size, sr_size, strict=True))
+    rows, columns = (_plan_axis(lr, sr, tile_size, halo, grid) for lr, sr in zip(lr_size, sr_size, strict=True))
     return TilePlan(lr_size, sr_size, rows, columns)
 
 
@@ -152,16 +174,35 @@ def _sum_of_row(plan: TilePlan, rows: Span, queue: Iterator[FloatArray]) -> Floa
     return strip
 
 
-def _plan_axis(lr_length: int, sr_length: int, tile_size: int, halo: int) -> tuple[Span, ...]:
+def _plan_axis(lr_length: int, sr_length: int, tile_size: int, halo: int, grid: SrGrid | None) -> tuple[Span, ...]:
     if lr_length <= tile_size:
         return (Span((0, lr_length), (0, sr_length), np.ones(sr_length, np.float32)),)
-    scale = sr_length / lr_length
-    stride = _whole_stride(tile_size - 2 * halo, scale, lr_length)
+    scale = sr_length / lr_length if grid is None else grid.scale
+    stride = _whole_stride(tile_size - 2 * halo, sr_length / lr_length, lr_length)
+    if grid is not None:
+        stride = _grid_stride(tile_size, halo, grid)
     count = 1 + math.ceil((lr_length - tile_size) / stride)
     lr_ends = [(index * stride, min(index * stride + tile_size, lr_length)) for index in range(count)]
     sr_ends = [(_nearest(start * scale), _nearest(stop * scale)) for start, stop in lr_ends]
+    sr_ends[-1] = sr_ends[-1][0], sr_length
     weights = _fading_weights(sr_ends, sr_length, halo)
     return tuple(Span(*parts) for parts in zip(lr_ends, sr_ends, weights, strict=True))
+
+
+def _grid_stride(tile_size: int, halo: int, grid: SrGrid) -> int:
+    """The longest stride that keeps to the grid.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    stride = (tile_size - 2 * halo) // grid.lr_spacing * grid.lr_spacing
+    if stride < 1:
+        raise ConfigError(
+            f"At a scale of {grid.scale}, tiles of this model begin at every {grid.lr_spacing}th pixel, but tiles of "
+            f"{tile_size} pixels with halos of {halo} are only {tile_size - 2 * halo} apart.",
+            f"Make tile_size at least {2 * halo + grid.lr_spacing}.",
+        )
+    return stride
 
 
 def _whole_stride(longest: int, scale: float, lr_length: int) -> int:
@@ -201,5 +242,6 @@ def _rise(length: int) -> NDArray[np.float64]:
     return rise
 
 
-def _nearest(position: float) -> int:
-    return math.floor(position + 0.5)
+def _nearest(position: float | Fraction) -> int:
+    half = Fraction(1, 2) if isinstance(position, Fraction) else 0.5
+    return math.floor(position + half)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 NAME = "models"
 HELP = (
-    "List all models: parameters that run, the published count and why it differs, multiply-accumulates at 512x512, "
-    "scales, weights found or not."
+    "List all models: parameters that run, the published count and why it differs, multiply-accumulates at 512x512 (or "
+    "the size beside them), scales, weights found or not."
 )
 _SIDE = 512  # pixels; the papers' usual size
 
@@ -30,9 +30,10 @@ class ModelLine:
         published_parameters: What the paper's figure counts; None where there is no such figure.
         difference: Published minus live.
         difference_parts: The difference by cause.
-        layer_macs: Multiply-accumulates of convolutions and linear layers for one SR image of 512x512 pixels; None
-            where the network takes no such image, or needs files to be built.
+        layer_macs: Multiply-accumulates of convolutions and linear layers for one SR image; None where the network
+            takes no such image, or needs files to be built.
         attention_macs: Those of the products inside attention, likewise.
+        macs_side: Side of that image, pixels.
         scale_range: Smallest and largest published scale.
         weights: Folder of the weights; empty where none are found; None where none are needed.
     """
@@ -45,6 +46,7 @@ class ModelLine:
     difference_parts: dict[str, int]
     layer_macs: int | None
     attention_macs: int | None
+    macs_side: int
     scale_range: tuple[float, float] | None
     weights: str | None
 
@@ -141,6 +143,7 @@ def _look_up(name: str) -> ModelLine:
         difference_parts=parts,
         layer_macs=None if macs is None else macs.layers,
         attention_macs=None if macs is None else macs.attention,
+        macs_side=entry.cost_sides[1] if entry.cost_sides else _SIDE,
         scale_range=entry.scale_range,
         weights=weights if entry.method else None,
     )
@@ -154,7 +157,8 @@ def _giga_macs(line: ModelLine) -> str:
     """Layers and attention together."""
     if line.layer_macs is None or line.attention_macs is None:
         return "-"
-    return f"{(line.layer_macs + line.attention_macs) / 1e9:.1f}"
+    size = "" if line.macs_side == _SIDE else f" at {line.macs_side}"
+    return f"{(line.layer_macs + line.attention_macs) / 1e9:.1f}{size}"
 
 
 def _conclusion(shares: "list[Share]") -> str:
@@ -180,5 +184,6 @@ def _percent(shares: tuple[float, float], num_decimals: int) -> str:
 
 def _scales(line: ModelLine) -> str:
     if line.scale_range is not None:
-        return f"{line.scale_range[0]:g} to {line.scale_range[1]:g}"
+        low, high = line.scale_range
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return "any" if line.weights is None else "-"

@@ -41,7 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=_BESIDE_OUTPUT,
         metavar="FILE",
         help="also write how far each pixel and band may be off, in the input's units, as a GeoTIFF: FILE, or "
-        "OUTPUT's name with _uncertainty.tif (the model must have a deviation head)",
+        "OUTPUT's name with _uncertainty.tif (the model must have a deviation head, or draw samples)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="for models that draw noise: same seed, same image (default 0)"
+    )
+    parser.add_argument(
+        "--num-samples",
+        type=int,
+        metavar="N",
+        help="for models that draw noise: average N results; they also tell the uncertainty (default 1, or 8 with "
+        "--uncertainty)",
     )
     parser.add_argument(
         "--fast",
@@ -78,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             overwrite=arguments.overwrite,
             uncertainty_path=uncertainty,
+            seed=arguments.seed,
+            num_samples=arguments.num_samples,
             progress=progress,
         )
     (height, width), (sr_height, sr_width) = report.lr_size, report.sr_size

@@ -1,6 +1,6 @@
 """Pictures in memory of whatever kind, super-resolved to the same kind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack, overload
 
@@ -13,9 +13,10 @@ from torch import Tensor
 from rssr.errors import ImageError
 from rssr.inference.chosen_model import check_bands, check_deviation, check_scale, resolve_model
 from rssr.inference.engine import Engine, FloatArray, Mask, TilingArguments, TilingOptions
+from rssr.inference.planning import plan_draws, plan_scene
 from rssr.inference.values import check_values, value_scale
 from rssr.models.loaded import LoadedModel
-from rssr.tiling import output_size, plan_tiles
+from rssr.models.resolver import Draws
 
 ImageT = TypeVar("ImageT", NDArray[Any], Tensor, Image.Image)
 ArrayOrPictureT = TypeVar("ArrayOrPictureT", NDArray[Any], Image.Image)
@@ -43,6 +44,8 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: Literal[False] = False,
+    seed: int = 0,
+    num_samples: int | None = None,
     **tiling: Unpack[TilingArguments],
 ) -> ImageT: ...
 
@@ -55,6 +58,8 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: Literal[True],
+    seed: int = 0,
+    num_samples: int | None = None,
     **tiling: Unpack[TilingArguments],
 ) -> tuple[Tensor, Tensor]: ...
 
@@ -67,6 +72,8 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: Literal[True],
+    seed: int = 0,
+    num_samples: int | None = None,
     **tiling: Unpack[TilingArguments],
 ) -> tuple[ArrayOrPictureT, FloatArray]: ...
 
@@ -78,6 +85,8 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: bool = False,
+    seed: int = 0,
+    num_samples: int | None = None,
     **tiling: Unpack[TilingArguments],
 ) -> Any:
     """Super-resolve a picture in memory.
@@ -91,7 +100,10 @@ def super_resolve(
         scale: Enlargement of each side; results are rounded to whole pixels.
         device: Where to run. None: where the model is, or an accelerator if there is one.
         return_uncertainty: Also return how far each pixel and band may be off; needs a model that was taught to say
-            so, such as a SlimDiffSR student after the phase `deviation`.
+            so, such as a SlimDiffSR student after the phase `deviation`, or one whose samples differ (LDCSR, LCMSR).
+        seed: For models that draw noise: the same seed gives the same image.
+        num_samples: For such models: how many results are averaged, and how many tell the deviation. None: one, or
+            eight with `return_uncertainty`.
         **tiling: Fields of `TilingOptions` (tile_size, halo, color_match, batch_size); by default as the card says.
 
     Returns:
@@ -108,7 +120,8 @@ def super_resolve(
     check_scale(loaded, scale)
     if return_uncertainty:
         check_deviation(loaded)
-    run = ArrayRun(loaded, scale, TilingOptions(**tiling), return_uncertainty)
+    draws = plan_draws(loaded, seed, num_samples, with_deviation=return_uncertainty)
+    run = ArrayRun(loaded, scale, TilingOptions(**tiling), return_uncertainty, draws)
     if isinstance(image, Image.Image):
         pixels, *deviation = (np.ascontiguousarray(part.transpose(1, 2, 0)) for part in run(_picture_bands(image)))
         results: list[Any] = [Image.fromarray(pixels), *deviation]
@@ -128,12 +141,14 @@ class ArrayRun:
         scale: Enlargement of each side.
         options: How to cut and match.
         with_deviation: Whether the deviation is wanted too.
+        draws: Seed and number of samples.
     """
 
     model: LoadedModel
     scale: float
     options: TilingOptions
     with_deviation: bool
+    draws: Draws = field(default_factory=Draws)
 
     def __call__(self, bands: NDArray[Any]) -> list[NDArray[Any]]:
         """Super-resolve [C, H, W]: the SR image of the same type, then its float32 deviation if wanted."""
@@ -141,12 +156,12 @@ class ArrayRun:
         values = value_scale(self.model.card, bands.dtype)
         complete = self.options.completed(self.model.card)
         lr_size = int(bands.shape[1]), int(bands.shape[2])
-        plan = plan_tiles(lr_size, output_size(lr_size, self.scale), complete.tile_size, complete.halo)
+        plan = plan_scene(self.model, lr_size, self.scale, complete)
         scene = ArrayScene(values.to_network(bands), np.ones(lr_size, np.bool_))
         size = (bands.shape[0], *plan.sr_size)
         results: list[NDArray[Any]] = [np.empty(size, bands.dtype)]
         results += [np.empty(size, np.float32)] if self.with_deviation else []
-        for strip in Engine(self.model, complete, self.with_deviation).run(scene, plan, keep=True):
+        for strip in Engine(self.model, complete, self.with_deviation, self.draws).run(scene, plan, keep=True):
             rows = slice(strip.first, strip.first + strip.values.shape[1])
             results[0][:, rows] = values.from_network(strip.values)
             if strip.deviation is not None:

@@ -14,7 +14,7 @@ from rssr.color import BandStatistics, ColorMatch, match_colors
 from rssr.errors import ConfigError, ModelError
 from rssr.inference.chosen_model import model_device
 from rssr.models.loaded import LoadedModel
-from rssr.models.resolver import DeviationResolver
+from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, SuperResolver, TilePlace
 from rssr.tiling import Tile, TilePlan, blend
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Engine:
         model: The model.
         options: How to cut and match.
         with_deviation: Whether the model, a `DeviationResolver`, also says how far it may be off.
+        draws: Seed and number of samples, for a model that draws noise.
         num_skipped_tiles: Tiles without a single valid pixel so far; the model did not see them.
         num_tiles: Tiles so far.
     """
@@ -121,6 +122,7 @@ class Engine:
     model: LoadedModel
     options: CompleteOptions
     with_deviation: bool = False
+    draws: Draws = field(default_factory=Draws)
     num_tiles: int = field(default=0, init=False)
     num_skipped_tiles: int = field(default=0, init=False)
 
@@ -136,7 +138,7 @@ class Engine:
         Yields:
             Rows from top to bottom.
         """
-        strips = (self._parted(first, strip) for first, strip in blend(plan, self._results(scene, plan.tiles)))
+        strips = (self._parted(first, strip) for first, strip in blend(plan, self._results(scene, plan, plan.tiles)))
         if self.options.color_match != "scene":
             yield from strips
             return
@@ -166,13 +168,13 @@ class Engine:
         picked = [tile for index, tile in enumerate(plan.tiles) if index % -(-len(plan) // _SAMPLED_TILES) == 0]
         num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0]
         lr_statistics, sr_statistics = BandStatistics(num_bands), BandStatistics(num_bands)
-        for tile, sr in zip(picked, self._results(scene, iter(picked)), strict=True):
+        for tile, sr in zip(picked, self._results(scene, plan, iter(picked)), strict=True):
             lr, mask = scene.read(tile.lr)
             lr_statistics.add(lr, mask)
             sr_statistics.add(self._parted(0, sr).values, enlarge_mask(mask, tile.sr_size))
         return match_colors(sr_statistics, lr_statistics)
 
-    def _results(self, scene: LrScene, tiles: Iterator[Tile]) -> Iterator[FloatArray]:
+    def _results(self, scene: LrScene, plan: TilePlan, tiles: Iterator[Tile]) -> Iterator[FloatArray]:
         """SR values of each tile in order, then their deviations if asked for; tiles of one shape share a batch."""
         waiting: list[tuple[Tile, FloatArray | None]] = []
         for tile in tiles:
@@ -181,23 +183,26 @@ class Engine:
             self.num_tiles += 1
             self.num_skipped_tiles += lr is None
             if waiting and (len(waiting) >= self.options.batch_size or not _same_shape(waiting[0][0], tile)):
-                yield from self._run_batch(waiting, values.shape[0])
+                yield from self._run_batch(waiting, values.shape[0], plan)
                 waiting = []
             waiting.append((tile, lr))
         if waiting:
-            yield from self._run_batch(waiting, values.shape[0])
+            yield from self._run_batch(waiting, values.shape[0], plan)
 
-    def _run_batch(self, batch: list[tuple[Tile, FloatArray | None]], num_bands: int) -> Iterator[FloatArray]:
+    def _run_batch(
+        self, batch: list[tuple[Tile, FloatArray | None]], num_bands: int, plan: TilePlan
+    ) -> Iterator[FloatArray]:
         size = batch[0][0].sr_size
         present = [lr for _, lr in batch if lr is not None]
-        results = iter(self._super_resolve(np.stack(present), size) if present else [])
+        places = [_place(tile, plan) for tile, lr in batch if lr is not None]
+        results = iter(self._super_resolve(np.stack(present), size, places) if present else [])
         for _, lr in batch:
             yield np.zeros(((1 + self.with_deviation) * num_bands, *size), np.float32) if lr is None else next(results)
 
-    def _super_resolve(self, lr: FloatArray, size: tuple[int, int]) -> list[FloatArray]:
+    def _super_resolve(self, lr: FloatArray, size: tuple[int, int], places: list[TilePlace]) -> list[FloatArray]:
         """Run [B, C, h, w]; on short accelerator memory in halves."""
         try:
-            return self._forward(lr, size)
+            return self._forward(lr, size, places)
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
         if len(lr) == 1:
@@ -208,12 +213,13 @@ class Engine:
         half = (len(lr) + 1) // 2
         self.options = replace(self.options, batch_size=half)
         _log.warning("Accelerator memory is short: going on with %d tiles at a time.", half)
-        return self._super_resolve(lr[:half], size) + self._super_resolve(lr[half:], size)
+        parts = (slice(None, half), slice(half, None))
+        return [result for part in parts for result in self._super_resolve(lr[part], size, places[part])]
 
-    def _forward(self, lr: FloatArray, size: tuple[int, int]) -> list[FloatArray]:
+    def _forward(self, lr: FloatArray, size: tuple[int, int], places: list[TilePlace]) -> list[FloatArray]:
         with torch.inference_mode():
             tensor = torch.from_numpy(lr).to(model_device(self.model))
-            sr, deviation = self._resolve(tensor, size)
+            sr, deviation = self._resolve(tensor, size, places)
             if tuple(sr.shape) != (*lr.shape[:2], *size):
                 raise ModelError(f"{self.model.name} returned {tuple(sr.shape)} for {lr.shape} at size {size}.")
             if self.options.color_match == "authors":
@@ -222,15 +228,28 @@ class Engine:
                 sr = (sr - mean) / contrast.clamp_min(1e-6) * wanted_contrast + wanted_mean
             return list(torch.cat([sr, *deviation], dim=1).cpu().numpy())
 
-    def _resolve(self, lr: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
+    def _resolve(self, lr: Tensor, size: tuple[int, int], places: list[TilePlace]) -> tuple[Tensor, list[Tensor]]:
         """SR images, and their deviations or nothing."""
-        resolver = self.model.resolver
+        resolver: SuperResolver = self.model.resolver
+        if isinstance(resolver, SamplingResolver):
+            resolver = resolver.placed(places, self.draws)
         if not self.with_deviation:
             return resolver(lr, size).to(torch.float32), []
         if not isinstance(resolver, DeviationResolver):
             raise TypeError(f"{self.model.name} gives no deviation, which check_deviation refuses")
         sr, deviation = resolver.with_deviation(lr, size)
         return sr.to(torch.float32), [deviation.to(torch.float32)]
+
+
+def _place(tile: Tile, plan: TilePlan) -> TilePlace:
+    first = plan.rows[0].sr
+    return TilePlace(
+        (tile.rows.lr[0], tile.columns.lr[0]),
+        (tile.rows.sr[0], tile.columns.sr[0]),
+        plan.lr_size,
+        plan.sr_size,
+        first[1] - first[0],
+    )
 
 
 def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:

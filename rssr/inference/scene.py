@@ -16,10 +16,12 @@ from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
 from rssr.inference.engine import Engine, FloatArray, Mask, TilingArguments, TilingOptions, nearest_lr
 from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
+from rssr.inference.planning import plan_draws, plan_scene
 from rssr.inference.values import check_values, value_scale
 from rssr.models.loaded import LoadedModel
+from rssr.models.resolver import Draws
 from rssr.raster import Radiometry, RasterInfo, Window, create_geotiff, ground_sample_distance_m, scaled_transform
-from rssr.tiling import TilePlan, output_size, plan_tiles
+from rssr.tiling import TilePlan
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +38,17 @@ class SceneArguments(TilingArguments, total=False):
         overwrite: Whether existing outputs are replaced.
         uncertainty_path: GeoTIFF for how far each pixel and band may be off: the root of the expected squared error,
             float32 in the scene's own stored units, e.g. grey levels; NaN where there is no data. None for none.
+        seed: For models that draw noise: the same seed gives the same image.
+        num_samples: For such models: how many results are averaged, and how many tell the deviation. None: one, or
+            eight with `uncertainty_path`.
         progress: Called with the number of finished SR rows and of all.
     """
 
     device: str | torch.device | None
     overwrite: bool
     uncertainty_path: Path | str | None
+    seed: int
+    num_samples: int | None
     progress: Callable[[int, int], None]
 
 
@@ -103,9 +110,16 @@ def super_resolve_scene(
     check_scale(loaded, scale)
     if files.deviation is not None:
         check_deviation(loaded)
+    draws = plan_draws(
+        loaded,
+        arguments.pop("seed", 0),
+        arguments.pop("num_samples", None),
+        with_deviation=files.deviation is not None,
+    )
     options: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
     with open_scene(files.source) as reader:
         run = SceneRun.prepare(reader, loaded, scale, TilingOptions(**options), str(files.source))
+        run.use(draws)
         run.write(files, progress)
         return run.report()
 
@@ -129,9 +143,13 @@ class SceneRun:
         bands = select_bands(model, info.band_names, name)
         _warn(model, info, bands, name)
         complete = options.completed(model.card)
-        plan = plan_tiles(info.size, output_size(info.size, scale), complete.tile_size, complete.halo)
+        plan = plan_scene(model, info.size, scale, complete)
         scene = StoredScene(reader, bands, model)
         return cls(scene, Engine(model, complete), plan, _sr_info(info, plan, bands))
+
+    def use(self, draws: Draws) -> None:
+        """Take seed and number of samples for what is written next."""
+        self._engine.draws = draws
 
     def write(self, files: SceneFiles, progress: Callable[[int, int], None]) -> None:
         """Write the image and, where asked for, its uncertainty, as rows get finished."""

@@ -34,6 +34,8 @@ class ModelEntry:
         parts: Callable that takes the name and the network and returns what a paper counts differently.
         paper_millions: Parameter figure as printed in the paper, in millions.
         takes_images: Whether the network's input is an image at the target size.
+        cost_sides: Sides of the LR and the SR image at which its paper tells what the resolver costs, pixels; None
+            where the network's input is an image at the target size.
         unavailable: Remedy where the model cannot be built from plain values.
     """
 
@@ -46,6 +48,7 @@ class ModelEntry:
     parts: str = ""
     paper_millions: float | None = None
     takes_images: bool = True
+    cost_sides: tuple[int, int] | None = None
     unavailable: str = "Reinstall rssr."
 
 
@@ -61,6 +64,22 @@ def _student(summary: str, paper_millions: float, **architecture: object) -> Mod
         paper_millions=paper_millions,
     )
 
+
+def _latent(method: str, summary: str, scales: tuple[float, float], **architecture: object) -> ModelEntry:
+    resolver = {"ldcsr": "LDCSRResolver", "lcmsr": "LCMSRResolver"}[method]
+    return ModelEntry(
+        summary=summary,
+        method=method,
+        builder="rssr.models.latent.network:LatentSR",
+        resolver=f"rssr.methods.{method}.inference:{resolver}",
+        architecture=architecture,
+        scale_range=scales,
+        parts="rssr.models.latent.accounting:published_parts",
+        cost_sides=(64, 256),
+    )
+
+
+_LCMSR_SCHEDULE = {"num_timesteps": 1000, "beta_start": 0.0015, "beta_end": 0.0155}
 
 MODELS: Mapping[str, ModelEntry] = MappingProxyType(
     {
@@ -82,6 +101,17 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
             method="slimdiffsr",
             builder=f"{_SLIMDIFFSR}.networks:UncertaintyEstimator",
             takes_images=False,
+        ),
+        "ldcsr": _latent("ldcsr", "Latent diffusion in four steps, any scale", (1.0, 8.0)),
+        "lcmsr": _latent("lcmsr", "Latent consistency in one step, any scale", (1.0, 8.0), **_LCMSR_SCHEDULE),
+        "lcmsr-x4": _latent(
+            "lcmsr",
+            "Latent consistency in one step, x4",
+            (4.0, 4.0),
+            **_LCMSR_SCHEDULE,
+            decoder="fixed",
+            fixed_scale=4,
+            prediction="sample",
         ),
         "slimdiffsr-vae": _student("Stable Diffusion's autoencoder (Table 5)", 138.9, autoencoder="vae"),
         "slimdiffsr-taesd": _student("TAESD without fused convolutions (Table 5)", 57.68, autoencoder="taesd"),
@@ -166,11 +196,11 @@ def count_parameters(name: str, **architecture: object) -> ParameterCount:
 
 
 def count_image_macs(name: str, side: int) -> MacCount | None:
-    """Multiply-accumulates of one pass over one image, without computing it.
+    """Multiply-accumulates of one image, without computing it.
 
     Args:
         name: One of `list_models()`, at its published widths.
-        side: Height and width of the SR image, pixels.
+        side: Height and width of the SR image, pixels; a model with `cost_sides` is counted at those instead.
 
     Returns:
         The count; None where the model's network takes no image of that size.
@@ -180,7 +210,11 @@ def count_image_macs(name: str, side: int) -> MacCount | None:
         return None
     with torch.device("meta"):
         network = create_model(name)
-        image = torch.empty(1, _NUM_BANDS, side, side)
+        lr_side, sr_side = entry.cost_sides or (side, side)
+        image = torch.empty(1, _NUM_BANDS, lr_side, lr_side)
+    if entry.cost_sides is not None:
+        resolver = build_resolver(name, network)
+        return count_macs(network, lambda: resolver(image, (sr_side, sr_side)))
     return count_macs(network, lambda: network(image))
 
 
