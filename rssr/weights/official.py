@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import pickle
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,13 @@ from rssr.errors import WeightsError
 from rssr.weights.layout import without_wrapper_prefix
 
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "net", "model")  # averaged weights first
-_IMPORTERS: Mapping[str, str] = MappingProxyType({"slimdiffsr": "rssr.methods.slimdiffsr.weights:import_slimdiffsr"})
+_IMPORTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "slimdiffsr": "rssr.methods.slimdiffsr.weights:import_files",
+        "ldcsr": "rssr.methods.ldcsr.weights:import_files",
+        "lcmsr": "rssr.methods.lcmsr.weights:import_files",
+    }
+)
 
 _LDCSR_MAX_TIMESTEPS = 100  # published: 4, and variants of up to 16
 _SECOND_STAGE = "LDCSR's or LCMSR's second stage"
@@ -28,6 +34,8 @@ _SECOND_STAGE = "LDCSR's or LCMSR's second stage"
 _SIGNATURES = (
     ("SlimDiffSR's student", "unet.mid_block.mid_block."),
     (_SECOND_STAGE, "first_stage_model.decoder.FRUList."),
+    (_SECOND_STAGE, "model.diffusion_model.osize_embed."),
+    ("a network of LDCSR or LCMSR in a model folder of rssr", "condition_encoder."),
     ("the first stage of LDCSR (and of LCMSR with a continuous scale)", "decoder.style."),
     ("LCMSR's first stage with a fixed scale", "decoder.FRUList."),
     ("an original Stable Diffusion checkpoint", "model.diffusion_model."),
@@ -39,48 +47,89 @@ _SIGNATURES = (
 
 
 @dataclass(frozen=True)
+class ImportOptions:
+    """What no tensor's shape shows.
+
+    Attributes:
+        norm_num_groups: Groups of every GroupNorm (published: 32).
+        head_channels: Width of one head of the attention of LDCSR's and LCMSR's denoiser (published: 32).
+        prediction: What that denoiser's output means, `noise` or `sample`; None: as published.
+        raw_weights: Take that denoiser's weights as trained instead of their moving average.
+    """
+
+    norm_num_groups: int = 32
+    head_channels: int = 32
+    prediction: str | None = None
+    raw_weights: bool = False
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that was imported, and its digest."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Tensors that an import knows and does not need: what they are, how many, and how many values."""
+
+    what: str
+    num_tensors: int
+    num_values: int
+
+
+@dataclass(frozen=True)
 class ImportReport:
     """What an import did.
 
     Attributes:
         model: Name of the model written.
-        source_sha256: Digest of the file that was read.
+        sources: Files that were read.
         folder: Model folder written.
         architecture: Values read from the shapes (or given).
         num_tensors: Tensors taken.
         num_parameters: Parameters taken.
-        unused: Names in the file that no forward pass reads and that were left out.
+        unused: Names in the files that no forward pass reads and that were left out.
         num_unused_parameters: Parameters under those names.
+        groups: The same by what they are, where there are too many to be named one by one.
     """
 
     model: str
-    source_sha256: str
+    sources: tuple[SourceFile, ...]
     folder: Path
     architecture: dict[str, Any]
     num_tensors: int
     num_parameters: int
     unused: tuple[str, ...]
     num_unused_parameters: int
+    groups: tuple[LeftOut, ...] = ()
 
 
-def import_official(format_name: str, file: Path, folder: Path, norm_num_groups: int = 32) -> ImportReport:
+Importer = Callable[[Sequence[Path], Path, ImportOptions], ImportReport]
+
+
+def import_official(
+    format_name: str, files: Path | Sequence[Path], folder: Path, options: ImportOptions | None = None
+) -> ImportReport:
     """Import a published checkpoint as a model folder.
 
     Args:
         format_name: One of `known_formats()`.
-        file: The checkpoint.
+        files: The checkpoint; LDCSR and LCMSR have two, the first stage and the second.
         folder: Model folder to write.
-        norm_num_groups: Groups of every GroupNorm, which no tensor's shape shows; 32 as published.
+        options: What no tensor's shape shows; None: as published.
 
     Raises:
-        WeightsError: If the format is unknown or the file is not such a checkpoint, whole and fitting.
-        ModelError: If the groups do not divide every width, or the folder's place is taken by something else.
+        WeightsError: If the format is unknown or the files are no such checkpoint, whole and fitting.
+        ModelError: If the options do not fit the widths, or the folder's place is taken by something else.
     """
     if format_name not in _IMPORTERS:
         raise WeightsError(f"There is no format '{format_name}'.", f"Known are: {', '.join(_IMPORTERS)}.")
     module, _, attribute = _IMPORTERS[format_name].partition(":")
-    importer: Callable[[Path, Path, int], ImportReport] = getattr(importlib.import_module(module), attribute)
-    return importer(file, folder, norm_num_groups)
+    importer: Importer = getattr(importlib.import_module(module), attribute)
+    return importer([files] if isinstance(files, Path) else list(files), folder, options or ImportOptions())
 
 
 def known_formats() -> list[str]:

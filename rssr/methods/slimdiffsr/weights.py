@@ -1,7 +1,7 @@
 """Foreign weights for the student: the authors' checkpoints, and Stable Diffusion's to start from."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from rssr.methods.slimdiffsr.architecture import LATENT_CHANNELS
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.weights.folder import save_model_folder
 from rssr.weights.layout import Shape, compare_layouts, fill_network, layout_of
-from rssr.weights.official import ImportReport, file_sha256, read_checkpoint, recognise
+from rssr.weights.official import ImportOptions, ImportReport, SourceFile, file_sha256, read_checkpoint, recognise
 
 MODEL = "slimdiffsr"
 
@@ -33,6 +33,22 @@ class InitReport:
 
     retained: list[str]
     fresh: list[str]
+
+
+def import_files(files: Sequence[Path], out: Path, options: ImportOptions) -> ImportReport:
+    """See `import_slimdiffsr`.
+
+    Raises:
+        WeightsError: Also if there is not exactly one file, or an option is another format's.
+    """
+    if len(files) != 1:
+        raise WeightsError(f"Format 'slimdiffsr' takes one file, not {len(files)}.", "Give FILE OUT.")
+    if options != ImportOptions(norm_num_groups=options.norm_num_groups):
+        raise WeightsError(
+            "SlimDiffSR has no moving average, no head width and no kind of prediction to choose.",
+            "Leave out --raw-weights, --head-channels and --prediction.",
+        )
+    return import_slimdiffsr(files[0], out, options.norm_num_groups)
 
 
 def import_slimdiffsr(file: Path, out: Path, norm_num_groups: int = 32) -> ImportReport:
@@ -61,7 +77,7 @@ def import_slimdiffsr(file: Path, out: Path, norm_num_groups: int = 32) -> Impor
     _write_folder(student, Path(file), Path(out))
     return ImportReport(
         model=MODEL,
-        source_sha256=file_sha256(Path(file)),
+        sources=(SourceFile(Path(file), file_sha256(Path(file))),),
         folder=Path(out),
         architecture=student.architecture,
         num_tensors=len(live),
