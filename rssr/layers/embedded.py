@@ -24,8 +24,9 @@ def sinusoidal_embedding(values: Tensor, channels: int) -> Tensor:
         float32 [B, channels].
     """
     half = channels // 2
-    place = torch.arange(half, dtype=torch.float32, device=values.device) / half
-    angles = values.float()[:, None] * torch.exp(-math.log(_LONGEST_PERIOD) * place)
+    # The order of operations is that of the usual float32 code: at angles of some hundred turns it shows.
+    exponents = -math.log(_LONGEST_PERIOD) * torch.arange(half, dtype=torch.float32, device=values.device) / half
+    angles = values.float()[:, None] * exponents.exp()
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 

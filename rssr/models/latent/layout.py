@@ -90,7 +90,7 @@ _STEP = re.compile(r"^(down|up)\.(\d+)\.(residual|attention|resize)\.(.*)$")
 
 def encoder_names(ours: Iterable[str]) -> dict[str, str]:
     """Published names of a `ResidualEncoder`'s tensors, by ours."""
-    return {name: _renamed(name, _ENCODER) for name in ours}
+    return {name: renamed(name, _ENCODER) for name in ours}
 
 
 def decoder_names(ours: Iterable[str]) -> dict[str, str]:
@@ -138,7 +138,7 @@ def _network_name(name: str, inner: dict[str, str], averaged: bool) -> str:
         raw = DENOISER_PREFIX + inner[rest]
         return averaged_name(raw) if averaged else raw
     if part == "condition_encoder":
-        return CONDITION_PREFIX + _renamed(rest, _ENCODER)
+        return CONDITION_PREFIX + renamed(rest, _ENCODER)
     if name == "latent_scaling":
         return LATENT_SCALING
     return FIRST_STAGE_PREFIX + _autoencoder_name(name)
@@ -147,7 +147,7 @@ def _network_name(name: str, inner: dict[str, str], averaged: bool) -> str:
 def _autoencoder_name(name: str) -> str:
     part, _, rest = name.partition(".")
     if part == "encoder":
-        return f"encoder.{_renamed(rest, _ENCODER)}"
+        return f"encoder.{renamed(rest, _ENCODER)}"
     if part == "decoder":
         return f"decoder.{_decoder_name(rest)}"
     return name
@@ -156,27 +156,28 @@ def _autoencoder_name(name: str) -> str:
 def _decoder_name(name: str) -> str:
     found = re.match(r"^chains\.(\d+)\.(.*)$", name)
     if found:
-        return f"FRUList.{found.group(1)}.{_renamed(found.group(2), CHAIN_RULES)}"
-    return _renamed(name, _DECODER)
+        return f"FRUList.{found.group(1)}.{renamed(found.group(2), CHAIN_RULES)}"
+    return renamed(name, _DECODER)
 
 
 def _denoiser_name(name: str, parts: dict[str, str]) -> str:
     found = _STEP.match(name)
     if not found:
-        return _renamed(_renamed(name, _DENOISER), BLOCK_RULES if name.startswith("mid_block") else ())
+        return renamed(renamed(name, _DENOISER), BLOCK_RULES if name.startswith("mid_block") else ())
     path, number, part, rest = found.groups()
     # Published steps are lists of what they have, counted from 0, and the first convolution is a step of its own.
     before = ("residual", "attention", "resize")
     place = sum(f"{path}.{number}.{other}" in parts for other in before[: before.index(part)])
     step = f"input_blocks.{int(number) + 1}" if path == "down" else f"output_blocks.{number}"
     if part == "residual":
-        rest = _renamed(rest, BLOCK_RULES)
+        rest = renamed(rest, BLOCK_RULES)
     elif part == "resize" and path == "down":
         rest = rest.replace("conv.", "op.", 1)
     return f"{step}.{place}.{rest}"
 
 
-def _renamed(name: str, rules: _Rules) -> str:
+def renamed(name: str, rules: _Rules) -> str:
+    """A name after all replacements, in order."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,10 @@ from rssr.diffusion.schedule import (
     NoiseSchedule,
     add_noise,
     denoise_in_one_step,
+    entry_at,
+    respaced_tables,
     scaled_linear_schedule,
+    scaled_linear_tables,
     signal_share_at,
 )
 
@@ -79,3 +85,30 @@ def test_a_map_acts_position_by_position(generator: torch.Generator) -> None:
     for row, column in ((0, 0), (4, 6), (2, 3)):
         at = (slice(None), slice(None), slice(row, row + 1), slice(column, column + 1))
         torch.testing.assert_close(noisy[at], add_noise(latent[at], noise[at], share[at]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_tables_equal_recorded(case: int, vector_file: Callable[[str], Any]) -> None:
+    recorded = vector_file("ldcsr_schedule")
+    facts = recorded.facts["config"][case]
+    tables = scaled_linear_tables(facts["linear_start"], facts["linear_end"], facts["timesteps"])
+    names = [name for name in recorded.tensors if name.startswith(f"out/{facts['tag']}.")]
+    assert len(names) == 12
+    for name in names:
+        recorded.assert_close(name, getattr(tables, name.rpartition(".")[2]))
+
+
+def test_respaced_tables_keep_the_signal_share() -> None:
+    tables = scaled_linear_tables(0.0015, 0.0155, 1000)
+    few = respaced_tables(tables, [0, 499, 999])
+    torch.testing.assert_close(few.alphas_cumprod, tables.alphas_cumprod[[0, 499, 999]])
+    assert few.num_timesteps == 3
+    every = respaced_tables(tables, list(range(1000)))
+    torch.testing.assert_close(every.betas, tables.betas, atol=1e-6, rtol=1e-4)
+
+
+def test_entries_are_taken_for_all_or_for_each() -> None:
+    like = torch.zeros(2, 4, 3, 3)
+    table = torch.tensor([1.0, 2.0, 3.0])
+    assert entry_at(table, 2, like) == 3
+    assert entry_at(table, torch.tensor([0, 2]), like).flatten().tolist() == [1, 3]
