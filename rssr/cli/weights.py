@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _in_words(report: "ImportReport") -> str:
-    names = [f"{group.what}: {group.num_tensors:,} tensors, {group.num_values:,} values" for group in report.groups]
+    names = [f"{group.what}: tensors {group.num_tensors:,}, values {group.num_values:,}" for group in report.groups]
     lines = [
         *(f"{source.path}: {report.model}, SHA-256 {source.sha256}" for source in report.sources),
         f"taken: {report.num_tensors:,} tensors, {report.num_parameters:,} parameters",

@@ -118,7 +118,9 @@ def import_latent(method: PublishedMethod, files: Sequence[Path], out: Path, opt
     _check_layout(second, [taken, *left_out])
     if first is not None:
         left_out += _account_for_first_stage(first, second, values)
-    network = _filled(values, {name: state[name] for name in taken.layout}, options)
+    weights = {name: state[name] for name in taken.layout}
+    _check_values(weights, second.path)
+    network = _filled(values, weights, options)
     sources = tuple(SourceFile(stage.path, file_sha256(stage.path)) for stage in (first, second) if stage is not None)
     model = method.model(values)
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -272,15 +274,19 @@ def _not_decoding(layout: Mapping[str, Shape]) -> dict[str, Shape]:
     return {name: shape for name, shape in layout.items() if name == unused or not name.startswith(needed)}
 
 
-def _filled(values: LatentArchitecture, taken: Mapping[str, Tensor], options: ImportOptions) -> LatentSR:
-    """The network with the taken weights, in eval mode."""
+def _check_values(taken: Mapping[str, Tensor], file: Path) -> None:
     for name, value in taken.items():
         if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
-            raise WeightsError(f"{name} holds values that are not finite numbers.", "Fetch the weights again.")
+            raise WeightsError(f"{file}: {name} holds values that are not finite numbers.", "Fetch the weights again.")
     if sum(value.numel() for value in taken.values()) > _MAX_PARAMETERS:
-        raise WeightsError("The weights hold more parameters than any network of these methods.", "Check the file.")
-    if float(taken[LATENT_SCALING]) <= 0:
-        raise WeightsError(f"{LATENT_SCALING} is {float(taken[LATENT_SCALING])}, not above 0.", "Fetch them again.")
+        raise WeightsError(f"{file} holds more parameters than any network of these methods.", "Check the file.")
+    scaling = float(taken[LATENT_SCALING])
+    if scaling <= 0:
+        raise WeightsError(f"{file}: {LATENT_SCALING} is {scaling}, not above 0.", "Fetch the weights again.")
+
+
+def _filled(values: LatentArchitecture, taken: Mapping[str, Tensor], options: ImportOptions) -> LatentSR:
+    """The network with the taken weights, in eval mode."""
     with torch.random.fork_rng(devices=[]):  # random weights that are overwritten must not move anyone's generator
         network = LatentSR(values)
     names = network_names(network.state_dict(), averaged=not options.raw_weights)

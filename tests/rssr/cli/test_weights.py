@@ -15,6 +15,7 @@ from rssr.errors import WeightsError
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.methods.slimdiffsr.weights import unused_official_tensors
 from rssr.models.loaded import load_model
+from tests.rssr.weights.published_latent import REDUCED, first_stage, save_lightning, second_stage
 
 LAYOUT = Path(__file__).parents[2] / "layouts" / "slim_net_params.json"
 
@@ -85,6 +86,55 @@ def test_a_file_of_the_published_size_is_imported_whole(tmp_path: Path, capsys: 
     config = json.loads((tmp_path / "student" / "config.json").read_text())["architecture"]
     assert (config["block_channels"], config["mid_channels"], config["norm_num_groups"]) == ([320, 640], 1280, 32)
     assert ModelCard.load(tmp_path / "student" / "card.yaml").scale_range == (8, 8)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize(("method", "schedule"), [("ldcsr", "T4"), ("lcmsr", "T1000")])
+def test_latent_methods_are_imported_from_one_file_or_two(
+    method: str, schedule: str, apart: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = second_stage(schedule)
+    files = [save_lightning(tmp_path / "last.ckpt", second)]
+    files[:0] = [save_lightning(tmp_path / "epoch=779-best.ckpt", first_stage(second))] if apart else []
+    out = tmp_path / "model"
+    assert main(["weights", "import", "--format", method, *map(str, files), str(out), *REDUCED]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    for file in files:
+        assert f"{file}: {method}, SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}" in printed.out
+    num_taken, num_left = (int(printed.out.split(f"{word}: ")[1].split()[0]) for word in ("taken", "left out"))
+    assert num_taken + num_left == len(second) + (len(first_stage(second)) if apart else 0)
+    assert "  denoiser's raw weights: tensors " in printed.out
+    assert ("  first stage's discriminator, for its training loss: tensors 1, values" in printed.out) == apart
+    assert load_model(out).name == method
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--format", "slimdiffsr", "a.ckpt", "b.ckpt", "out"], "'slimdiffsr' takes one file, not 2"),
+        (["--format", "slimdiffsr", "a.ckpt", "out", "--raw-weights"], "no moving average"),
+        (["--format", "slimdiffsr", "a.ckpt", "out", "--prediction", "noise"], "Leave out --raw-weights"),
+        (["--format", "ldcsr", "a.ckpt", "b.ckpt", "c.ckpt", "out"], "takes one or two files, not 3"),
+        (["--format", "ldcsr", "nowhere.ckpt", "out"], "There is no file nowhere.ckpt"),
+        (["--format", "lcmsr", "a.ckpt", "nowhere.ckpt", "out"], "There is no file nowhere.ckpt"),
+    ],
+)
+def test_files_and_options_of_another_format_are_refused(
+    arguments: list[str],
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.ckpt", "b.ckpt", "c.ckpt"):
+        torch.save({"a": torch.ones(1)}, name)
+    assert main(["weights", "import", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert expected in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 class Payload:

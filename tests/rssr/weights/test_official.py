@@ -94,6 +94,8 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     [
         ("unet.mid_block.mid_block.norm1.weight", "SlimDiffSR's student"),
         ("first_stage_model.decoder.FRUList.0.IMDB.0.c1.weight", "LDCSR's or LCMSR's second stage"),
+        ("model.diffusion_model.osize_embed.0.weight", "LDCSR's or LCMSR's second stage"),
+        ("condition_encoder.conv_in.weight", "a network of LDCSR or LCMSR in a model folder of rssr"),
         ("decoder.style.weight", "the first stage of LDCSR (and of LCMSR with a continuous scale)"),
         ("decoder.FRUList.0.weight", "LCMSR's first stage with a fixed scale"),
         ("model.diffusion_model.time_embed.0.weight", "an original Stable Diffusion checkpoint"),
