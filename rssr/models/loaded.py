@@ -15,7 +15,8 @@ from rssr.models.registry import MODELS, build_resolver, create_model
 from rssr.models.resolver import SuperResolver
 from rssr.weights.folder import ModelFolder, is_model_folder, load_model_folder
 from rssr.weights.layout import fill_network
-from rssr.weights.official import read_checkpoint, recognise
+from rssr.weights.lightning import read_lightning
+from rssr.weights.official import known_formats, recognise
 
 if TYPE_CHECKING:
     from rssr.card import ModelCard
@@ -106,8 +107,9 @@ def find_model_folder(source: str | Path) -> Path:
     path = Path(source).expanduser()
     if path.is_file():
         raise ModelError(
-            f"{path} is a file, not a model folder: by its names it holds {recognise(read_checkpoint(path))}.",
-            "Import published checkpoints first: rssr weights import --format slimdiffsr FILE FOLDER.",
+            f"{path} is a file, not a model folder: by its names it holds {recognise(read_lightning(path).state)}.",
+            "Import published checkpoints first: rssr weights import --format FORMAT FILE FOLDER, where FORMAT is one "
+            f"of {', '.join(known_formats())}.",
         )
     if path.exists():
         return path
@@ -117,7 +119,7 @@ def find_model_folder(source: str | Path) -> Path:
     if str(source) in MODELS:
         raise ModelError(
             f"Model '{source}' has no weights here: looked for a folder ./{source} and for {named}.",
-            f"Train one, or run `rssr weights import --format slimdiffsr FILE {named}`.",
+            f"Train one, or run `rssr weights import --format {MODELS[str(source)].method} FILE {named}`.",
         )
     raise ModelError(f"There is no model '{source}'.", f"Give a model folder, a URI or one of: {', '.join(MODELS)}.")
 

@@ -10,9 +10,10 @@ import rssr
 from rssr.card import ModelCard
 from rssr.errors import ModelError, WeightsError
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
-from rssr.models.loaded import SOURCES_GROUP
+from rssr.models.loaded import SOURCES_GROUP, find_model_folder
 from rssr.models.registry import create_model
 from rssr.weights.folder import save_model_folder
+from tests.rssr.weights.published_latent import save_lightning
 
 
 @pytest.fixture
@@ -159,3 +160,16 @@ def test_a_head_travels_in_the_model_folder(student: SlimDiffSR, tmp_path: Path,
     with torch.no_grad():
         assert torch.equal(loaded.forward_with_deviation(x)[1], student.forward_with_deviation(x)[1])
         assert torch.equal(loaded(x), student(x))
+
+
+def test_a_lightning_file_is_recognised_although_it_holds_objects(tmp_path: Path) -> None:
+    file = save_lightning(tmp_path / "last.ckpt", {"decoder.style.weight": torch.ones(1)})
+    with pytest.raises(ModelError, match=r"holds the first stage of LDCSR.*weights import --format FORMAT .*lcmsr"):
+        find_model_folder(file)
+
+
+def test_a_model_without_weights_names_the_format_to_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RSSR_MODELS", str(tmp_path / "models"))
+    with pytest.raises(ModelError, match="--format ldcsr FILE"):
+        find_model_folder("ldcsr")
