@@ -56,7 +56,22 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return x
 
 
-def _reflected_positions(side: int, padded_side: int, device: torch.device) -> Tensor:
+def pad_before(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Extend top and left by reflection as `pad_to_multiple` does right and bottom.
+
+    Args:
+        x: Images [B, C, H, W].
+        rows: Pixels to add on top.
+        columns: Pixels to add on the left.
+    """
+    if rows > 0:
+        x = x.index_select(2, _reflected_positions(x.shape[2], x.shape[2], x.device, first=-rows))
+    if columns > 0:
+        x = x.index_select(3, _reflected_positions(x.shape[3], x.shape[3], x.device, first=-columns))
+    return x
+
+
+def _reflected_positions(side: int, padded_side: int, device: torch.device, first: int = 0) -> Tensor:
     period = max(1, 2 * (side - 1))
-    phase = torch.arange(padded_side, device=device) % period
+    phase = torch.arange(first, padded_side, device=device) % period
     return torch.minimum(phase, period - phase)

@@ -16,6 +16,7 @@ from torch import Tensor
 from rssr.diffusion.noise import NoiseOrigin, NoiseSource
 from rssr.diffusion.sampling import Draw, Predict
 from rssr.errors import ModelError
+from rssr.layers.resampling import pad_before
 from rssr.models.latent.frame import Frame
 from rssr.models.latent.network import LatentSR
 from rssr.models.resolver import Draws, TilePlace
@@ -113,10 +114,11 @@ class LatentResolver(ABC):
         if self.path == "condition":
             yield condition
             return
-        predict = _Told(self.network, condition, frame.scale, height)
+        origins = self._noise_origins(len(lr))
+        predict = _Told(self.network, condition, (frame.scale, height), self._phase(origins[0]))
         for index in range(self.draws.num_samples):
             source = NoiseSource(derive_seed(self.draws.seed, "sample", index), lr.device)
-            yield self.sample(predict, _SceneNoise(source, condition, self._noise_origins(len(lr))))
+            yield self.sample(predict, _SceneNoise(source, condition, origins))
 
     def _mean_and_deviation(self, lr: Tensor, output_size: tuple[int, int], num_samples: int) -> tuple[Tensor, Tensor]:
         """Mean and deviation (over N - 1) of the samples, added up one by one (Welford)."""
@@ -144,11 +146,12 @@ class LatentResolver(ABC):
         return self.placed(places, Draws(self.draws.seed, num_samples))
 
     def _groups(self, lr: Tensor, output_size: tuple[int, int]) -> list[tuple[Sequence[TilePlace] | None, Tensor]]:
-        """Images in order, together where they lie alike among their LR pixels, else one by one."""
+        """Images in order: together where they lie alike among LR pixels and latent positions, else one by one."""
         if self.places is None:
             return [(None, lr)]
-        frames = {self._frame(lr, output_size, index) for index in range(len(lr))}
-        if len(frames) == 1:
+        origins = self._noise_origins(len(lr))
+        kinds = {(self._frame(lr, output_size, index), self._phase(origins[index])) for index in range(len(lr))}
+        if len(kinds) == 1:
             return [(self.places, lr)]
         return [([place], lr[index : index + 1]) for index, place in enumerate(self.places)]
 
@@ -172,6 +175,11 @@ class LatentResolver(ABC):
             return [NoiseOrigin()] * count
         return [NoiseOrigin(*(origin // self.sr_grid for origin in place.sr_origin)) for place in self.places]
 
+    def _phase(self, origin: NoiseOrigin) -> tuple[int, int]:
+        """How far a tile's latent begins after a multiple of the denoiser's stride."""
+        stride = self.network.values.denoiser_stride
+        return origin.row % stride, origin.column % stride
+
     def _check(self, lr: Tensor, output_size: tuple[int, int]) -> None:
         if self.places is not None and len(self.places) != len(lr):
             raise ModelError(f"{len(self.places)} places were given for {len(lr)} images.")
@@ -191,16 +199,24 @@ class LatentResolver(ABC):
 
 
 class _Told:
-    """The denoiser, told condition, scale and height."""
+    """The denoiser, told condition, scale and height.
 
-    def __init__(self, network: LatentSR, condition: Tensor, scale: float, height: int) -> None:
+    Its levels halve the latent, pairing rows from its first on. A tile's latent is extended to begin where the
+    scene's rows are paired alike; otherwise its result would differ everywhere.
+    """
+
+    def __init__(
+        self, network: LatentSR, condition: Tensor, numbers: tuple[float, int], phase: tuple[int, int]
+    ) -> None:
         self._network = network
-        self._condition = condition
-        self._scale = scale
-        self._height = height
+        self._condition = pad_before(condition, *phase)
+        self._scale, self._height = numbers
+        self._phase = phase
 
     def __call__(self, noisy_latent: Tensor, timestep: int) -> Tensor:
-        return self._network.predict(noisy_latent, self._condition, timestep, self._scale, self._height)
+        extended = pad_before(noisy_latent, *self._phase)
+        output = self._network.predict(extended, self._condition, timestep, self._scale, self._height)
+        return output[:, :, self._phase[0] :, self._phase[1] :]
 
 
 class _SceneNoise:
