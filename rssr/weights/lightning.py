@@ -1,11 +1,9 @@
 """Checkpoints of PyTorch and Lightning: the tensors are read, whatever objects travel beside them are not made."""
 
-import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import torch
 from torch import Tensor
@@ -44,33 +42,22 @@ def read_lightning(file: Path) -> LightningFile:
     Hyperparameters, callbacks and optimizers may be objects of any class: none is imported, made or called.
 
     Raises:
-        WeightsError: If the file is missing or damaged, has the format of PyTorch before 1.6 and holds more than
-            tensors, or holds no tensors by name.
+        WeightsError: If the file is missing or damaged, has the format of PyTorch before 1.6, or holds no tensors by
+            name.
     """
     if not file.is_file():
         raise WeightsError(f"There is no file {file}.", "Check the path.")
     if file.suffix == ".safetensors":
         return LightningFile(without_wrapper_prefix(read_safetensors(file)))
-    plain = _read_plainly(file)
-    return _taken(plain, file, ()) if plain is not None else _read_beside_objects(file)
+    # PyTorch's own restricted reader is not asked: it refuses objects, and a nest of tuples as a key ends its process.
+    return _read_archive(file)
 
 
-def _read_plainly(file: Path) -> object:
-    """The content by PyTorch's own restricted reader; None where that refuses it."""
-    try:
-        with warnings.catch_warnings():  # about oddities of a garbled file
-            warnings.simplefilter("ignore")
-            content: object = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:  # refused, or garbled in any way: the reader below says which
-        return None
-    return content
-
-
-def _read_beside_objects(file: Path) -> LightningFile:
+def _read_archive(file: Path) -> LightningFile:
     if not zipfile.is_zipfile(file):
         raise WeightsError(
-            f"{file} is no archive as PyTorch writes since 1.6, and holds more than tensors or is damaged.",
-            f"{_AGAIN} Older checkpoints can be stored anew, where they are trusted, by torch.save.",
+            f"{file} is no archive as PyTorch writes since 1.6; the format before it is not read.",
+            "Fetch it again; or load it where it is trusted, and store its state_dict by torch.save.",
         )
     try:
         with zipfile.ZipFile(file) as archive:
@@ -79,18 +66,16 @@ def _read_beside_objects(file: Path) -> LightningFile:
             tensors = container.with_tensors(innermost_mapping(pickle.content))
     except InertPickleError as error:
         raise WeightsError(f"{file} is damaged or unsafe and was not opened: {error}.", _AGAIN) from None
-    except WeightsError:
-        raise
     except Exception as error:  # a garbled archive makes the reader stumble in any way it can
         raise WeightsError(f"{file} cannot be read as a PyTorch archive ({type(error).__name__}).", _AGAIN) from None
-    return _taken(tensors, file, pickle.replaced, pickle)
+    return _taken(tensors, pickle, file)
 
 
-def _taken(content: object, file: Path, replaced: tuple[str, ...], whole: InertPickle | None = None) -> LightningFile:
-    facts = content if whole is None else whole.content
-    state = tensors_by_name(innermost_mapping(content), file)
+def _taken(content: object, pickle: InertPickle, file: Path) -> LightningFile:
+    state = tensors_by_name(content, file)
     _check_names(state, file)
-    return LightningFile(without_wrapper_prefix(state), _fact(facts, "epoch"), _fact(facts, "global_step"), replaced)
+    epoch, global_step = (_fact(pickle.content, key) for key in ("epoch", "global_step"))
+    return LightningFile(without_wrapper_prefix(state), epoch, global_step, pickle.replaced)
 
 
 def _check_names(state: Mapping[str, Tensor], file: Path) -> None:
@@ -151,6 +136,5 @@ class _Container:
             raise InertPickleError(f"its part {name[:40]!a} is compressed, as PyTorch does not")
         if entry.file_size > max_bytes:
             raise InertPickleError(f"its part {name[:40]!a} has {entry.file_size:,} bytes, not {max_bytes:,}")
-        opened: IO[bytes]
         with self._archive.open(entry) as opened:
             return opened.read()

@@ -19,6 +19,7 @@ def with_pickle(folder: Path, stream: bytes, storages: dict[str, bytes] | None =
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("archive/data.pkl", stream)
         archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/version", "3\n")
         for key, data in (storages or {"0": bytes(24)}).items():
             archive.writestr(f"archive/data/{key}", data)
     return file
