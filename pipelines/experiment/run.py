@@ -70,7 +70,7 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
                 outcome = _finish(plan, tracker, run, records)
         finally:
             durable = tracker.backup()
-    print_closing(outcome, next_commands(config, outcome))
+    print_closing(outcome, next_commands(config, outcome, method.name))
     return ExitCode.DONE if durable else ExitCode.COMPLETED_WITH_FAILURES
 
 
@@ -172,12 +172,12 @@ def _attempt(home: Store, key: str, fresh: bool) -> int:
     return attempt
 
 
-def next_commands(config: JobConfig, where: dict[str, str]) -> list[str]:
-    """What to type after a job."""
+def next_commands(config: JobConfig, where: dict[str, str], job: str) -> list[str]:
+    """What to type after a job, which has a quickstart of its own name."""
     commands = []
     if "model" in where and "://" not in where["model"]:
         commands.append(f"rssr sr YOUR_SCENE.tif OUT.tif --model {where['model']} --scale {config.product_scale:g}")
     commands.append(f"mlflow ui --backend-store-uri {where['MLflow']}")
     if not inside_ray_job():
-        commands.append("python jobs/slimdiffsr.py quickstart/slimdiffsr data.uri=YOUR_FOLDER output.uri=runs/mine")
+        commands.append(f"python jobs/{job}.py quickstart/{job} data.uri=YOUR_FOLDER output.uri=runs/mine")
     return commands

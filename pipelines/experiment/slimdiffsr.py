@@ -90,7 +90,7 @@ def _run_ablations(config: SlimDiffSRJobConfig, names: tuple[AblationName, ...])
     print(f"\n{told.text}")  # the job's answer, not a log line
     for name, reason in told.results.failures.items():
         print(f"\nFailed: {name}: {reason}")
-    print_closing(told.where, next_commands(config, told.where))
+    print_closing(told.where, next_commands(config, told.where, SlimDiffSRMethod.name))
     return ExitCode.DONE if durable and not told.results.failures else ExitCode.COMPLETED_WITH_FAILURES
 
 

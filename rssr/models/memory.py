@@ -5,7 +5,7 @@ tensor has the size and type it would have there, autograd keeps what it would k
 a device's libraries and allocator take on top is not counted.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +59,8 @@ def pretended_device(
         device: `cpu` or `cuda`.
         autocast: Type of the forward pass's arithmetic where it is not that of the weights.
     """
-    attention = _FusedAttention() if device.type == "cuda" else nullcontext()
-    with FakeTensorMode(allow_non_fake_inputs=True), attention, _autocast(device.type, autocast):
+    as_there = _OnGpu() if device.type == "cuda" else nullcontext()
+    with FakeTensorMode(allow_non_fake_inputs=True), as_there, _autocast(device.type, autocast):
         for network in networks:
             network.to_empty(device=device)
         yield
@@ -107,16 +107,25 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's
             self.peak = max(self.peak, self._num_bytes)
 
 
-class _FusedAttention(TorchFunctionMode):
-    """Attention on a pretended GPU by the kernel that a real one has: it keeps no matrix of scores.
+class _OnGpu(TorchFunctionMode):
+    """What PyTorch would ask a real GPU for.
 
-    Where there is no GPU to ask, PyTorch would fall back to the plain formula.
+    Attention runs by the kernel that it has, which keeps no matrix of scores; where there is none to ask, PyTorch
+    would fall back to the plain formula. Gradients that a loss takes of itself, as adaptive weights do, come without
+    their backward pass, which needs the device and leaves nothing behind.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401  # PyTorch's signature
+        if func is torch.autograd.grad:
+            return _gradients_of(*args, **(kwargs or {}))
         if func is F.scaled_dot_product_attention:
             return _fused_attention(*args[:3], **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _gradients_of(outputs: object, inputs: Tensor | Sequence[Tensor], **options: object) -> tuple[Tensor, ...]:
+    """Gradients in their sizes alone."""
+    return tuple(torch.empty_like(value) for value in ((inputs,) if isinstance(inputs, Tensor) else inputs))
 
 
 def _fused_attention(query: Tensor, key: Tensor, value: Tensor, **options: object) -> Tensor:

@@ -32,9 +32,9 @@ class Run:
     result: Finished
 
 
-def job_command(*arguments: str, preset: Path = TINY) -> list[str]:
-    """The command line of a SlimDiffSR job."""
-    return [sys.executable, str(ROOT / "jobs" / "slimdiffsr.py"), str(preset), *arguments]
+def job_command(*arguments: str, preset: Path = TINY, job: str = "slimdiffsr") -> list[str]:
+    """The command line of a job."""
+    return [sys.executable, str(ROOT / "jobs" / f"{job}.py"), str(preset), *arguments]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -43,9 +43,15 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **(extra or {})}
 
 
-def run_job(*arguments: str, preset: Path = TINY, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Finished:
+def run_job(
+    *arguments: str,
+    preset: Path = TINY,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    job: str = "slimdiffsr",
+) -> Finished:
     """Run a job to its end."""
-    command = job_command(*arguments, preset=preset)
+    command = job_command(*arguments, preset=preset, job=job)
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment(env), cwd=cwd, check=False
     )

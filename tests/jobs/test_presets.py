@@ -16,6 +16,67 @@ PRESET_FILES = sorted(PRESETS.rglob("*.yaml"))
 PAPER_FILES = sorted((PRESETS / "paper").glob("*.yaml"))
 JOB_FILES = sorted(JOBS.glob("*.py"))
 
+# What LDCSR and LCMSR share.
+LATENT: dict[str, Any] = {
+    "data.degradation.kind": "bicubic",
+    "data.num_test": 2000,
+    "autoencoder.num_steps": 1000 * 4000 // 4,
+    "autoencoder.batch_size": 4,
+    "autoencoder.lr_patch_size": 48,
+    "autoencoder.rotations": True,
+    "autoencoder.learning_rate": 4 * 4.5e-6,
+    "autoencoder.optimizer": "adam",
+    "autoencoder.betas": (0.5, 0.9),
+    "autoencoder.max_gradient_norm": 0,
+    "autoencoder.micro_batches_per_step": 1,
+    "autoencoder.decay": "none",
+    "autoencoder.latent_channels": 4,
+    "autoencoder.channels": 64,
+    "autoencoder.condition_channels": 0,
+    "autoencoder.decoder_channels": 0,
+    "autoencoder.channel_multipliers": (1, 2, 2, 4),
+    "autoencoder.num_res_blocks": 2,
+    "autoencoder.num_distillation_blocks": 12,
+    "autoencoder.upsampler_channels": 256,
+    "autoencoder.norm_num_groups": 32,
+    "autoencoder.lpips_weight": 1.0,
+    "autoencoder.pixel_log_variance": 0,
+    "autoencoder.kl_weight": 1e-6,
+    "autoencoder.gan_weight": 0.5,
+    "autoencoder.gan_start_step": 50_001,
+    "autoencoder.discriminator_channels": 64,
+    "autoencoder.discriminator_layers": 3,
+    "refinement": None,
+    "product.color_match": "none",
+}
+
+
+def of_phase(name: str) -> dict[str, Any]:
+    """The published second stage that LDCSR and LCMSR share, under the name that it has in each."""
+    values = {
+        "batch_size": 8,
+        "patch_size": 256,
+        "lr_patch_size": None,
+        "rotations": True,
+        "learning_rate": 8 * 1e-5,
+        "optimizer": "adamw",
+        "betas": (0.9, 0.999),
+        "weight_decay": 0.01,
+        "max_gradient_norm": 0,
+        "micro_batches_per_step": 1,
+        "decay": "none",
+        "channels": 64,
+        "channel_multipliers": (1, 2, 2, 4),
+        "num_res_blocks": 2,
+        "attention_resolutions": (8,),
+        "head_channels": 32,
+        "scale_embedding": "integer",
+        "condition_weight": 1.0,
+        "average_decay": 0.9999,
+    }
+    return {f"{name}.{key}": value for key, value in values.items()}
+
+
 # The published hyperparameters, a second time; by job, and by preset where one differs on purpose.
 # SlimDiffSR, section 4.2: optimizers, learning rates, iterations, batch and crop sizes, loss weights, LoRA ranks;
 # sections 3.2 to 3.5: the networks; the authors' released configuration: the ranges of the degradation.
@@ -79,6 +140,22 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "data.degradation.final_sinc_probability": 0.8,
         "data.degradation.jpeg_first_probability": 0.5,
     },
+    # LDCSR and LCMSR: the configurations of the authors' repository; learning rates are base rates times the batch.
+    "ldcsr": {
+        **LATENT,
+        **of_phase("denoiser"),
+        "denoiser.num_timesteps": 4,
+        "denoiser.beta_start": 0.1,
+        "denoiser.beta_end": 0.99,
+    },
+    "lcmsr": {
+        **LATENT,
+        **of_phase("consistency"),
+        "consistency.num_timesteps": 1000,
+        "consistency.beta_start": 0.0015,
+        "consistency.beta_end": 0.0155,
+        "consistency.timestep_gap": 250,
+    },
 }
 VARIED: dict[str, set[str]] = {}
 
@@ -99,12 +176,37 @@ DECIDED: dict[str, dict[str, Any]] = {
         "deviation.learning_rate": 1e-3,
         "deviation.channels": 64,
     },
+    "ldcsr": {"denoiser.num_steps": 1000 * 4000 // 8},
+    "lcmsr": {"consistency.num_steps": 1000 * 4000 // 8, "consistency.final_renoise": False},
+}
+# Pretrained networks that the papers' presets need, and what fetches or makes them.
+NEEDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "slimdiffsr": (
+        ("stabilityai/sd-turbo", "madebyollin/taesd"),
+        ("vgg16.safetensors", "lpips_vgg.safetensors", "dino_vits16.safetensors"),
+    ),
+    "ldcsr": ((), ("vgg16.safetensors", "lpips_vgg.safetensors")),
+    "lcmsr": ((), ("vgg16.safetensors", "lpips_vgg.safetensors")),
 }
 # What sets the presets of one paper apart.
 OF_PRESET: dict[str, dict[str, Any]] = {
     "slimdiffsr_x4": {"data.scale": 4.0, "registry.name": "slimdiffsr-x4"},
     "slimdiffsr_x8": {"data.scale": 8.0, "registry.name": "slimdiffsr-x8"},
     "slimdiffsr_any": {"data.scale": (1.0, 8.0), "registry.name": "slimdiffsr-any"},
+    "ldcsr": {"data.scale": (1.0, 8.0), "autoencoder.decoder": "continuous", "registry.name": "ldcsr"},
+    "lcmsr_continuous": {
+        "data.scale": (1.0, 8.0),
+        "autoencoder.decoder": "continuous",
+        "consistency.prediction": "noise",
+        "registry.name": "lcmsr",
+    },
+    "lcmsr_x4": {
+        "data.scale": 4.0,
+        "autoencoder.decoder": "fixed",
+        "autoencoder.fixed_scale": 4,
+        "consistency.prediction": "sample",
+        "registry.name": "lcmsr-x4",
+    },
 }
 
 
@@ -186,15 +288,17 @@ def test_without_the_pretrained_weights_a_preset_of_a_paper_says_how_to_fetch_th
     preset: Path, tmp_path: Path
 ) -> None:
     """Before anything else: no image is looked for, no GPU asked for."""
-    hub = tmp_path / "hub"
-    result = run_job(f"output.uri={tmp_path / 'runs'}", preset=preset, env={"HF_HOME": str(hub)}, cwd=tmp_path)
+    hub, job = tmp_path / "hub", job_of(preset)
+    arguments = (f"output.uri={tmp_path / 'runs'}",)
+    result = run_job(*arguments, preset=preset, env={"HF_HOME": str(hub)}, cwd=tmp_path, job=job)
     message = paragraph(result)
-    for name in ("stabilityai/sd-turbo", "madebyollin/taesd"):
+    downloads, files = NEEDED[job]
+    for name in downloads:
         assert f"`hf download {name} --local-dir DIR`" in message
-    for name in ("vgg16.safetensors", "lpips_vgg.safetensors", "dino_vits16.safetensors"):
+    for name in files:
         assert f"weights/auxiliary/{name}" in message
-    assert str(hub) in message
-    assert "base_weights.stable_diffusion=DIR" in message
+    assert (str(hub) in message) == ("base_weights.stable_diffusion=DIR" in message) == bool(downloads)
+    assert ("dino_vits16" in message) == ("dino_vits16.safetensors" in files)
     assert not (tmp_path / "runs").exists()
 
 
@@ -237,7 +341,7 @@ def test_no_key_of_a_job_takes_a_secret(job: str) -> None:
     assert [key for key in keys if secrets.search(key)] == []
 
 
-@pytest.mark.parametrize("job", ["slimdiffsr"])
+@pytest.mark.parametrize("job", ["slimdiffsr", "ldcsr", "lcmsr"])
 def test_training_jobs_share_their_keys(job: str) -> None:
     keys = {line.split()[0] for line in describe(job_config(job)).splitlines()[::2]}
     assert keys >= {

@@ -1,8 +1,8 @@
 """Configuration that LDCSR and LCMSR share. Published values are defaults; their source is the authors' code."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rssr.configuration import Config
 from rssr.errors import ModelError
@@ -12,6 +12,8 @@ from rssr.models.latent.architecture import LatentArchitecture
 ScaleEmbedding = Literal["integer", "continuous"]
 Prediction = Literal["noise", "sample"]
 Code = Literal["posterior", "condition", "sampled"]
+
+_SMALLEST_LOGITS = 3  # side that the discriminator's last two convolutions need
 
 # Keys of a section and their names in an architecture, which holds those of all sections.
 _ARCHITECTURE_KEYS = {
@@ -93,6 +95,19 @@ class AutoencoderConfig(LatentTrainingConfig, AutoencoderNetworkConfig):
     """Width of the patch discriminator's first convolution (published: 64)."""
     discriminator_layers: int = Field(default=3, ge=1)
     """Convolutions of stride 2 of the patch discriminator (published: 3)."""
+
+    @model_validator(mode="after")
+    def _require_crops_that_can_be_judged(self) -> Self:
+        smallest = _SMALLEST_LOGITS * 2**self.discriminator_layers
+        key, side = "patch_size", self.patch_size
+        if self.lr_patch_size is not None:
+            key, side = "lr_patch_size", self.lr_patch_size  # HR crops are no larger at scale 1
+        if self.gan_weight > 0 and side < smallest:
+            raise ValueError(
+                f"{key} is {side}, but the discriminator needs HR crops of at least {smallest} pixels; raise it, or "
+                "set gan_weight to 0"
+            )
+        return self
 
 
 class DenoiserNetworkConfig(Config):

@@ -1,0 +1,16 @@
+"""Train LDCSR, evaluate it at several scales, register it, and super-resolve a scene with it."""
+
+import sys
+
+from pipelines.entry import run_job
+from pipelines.experiment.ldcsr import LDCSRJobConfig, run_ldcsr
+
+
+def main() -> int:
+    """Run the job; returns its exit status."""
+    about = __doc__ or ""
+    return run_job(LDCSRJobConfig, run_ldcsr, "quickstart/ldcsr.yaml", about)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
