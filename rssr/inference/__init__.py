@@ -2,12 +2,13 @@
 
 from rssr.inference.arrays import super_resolve
 from rssr.inference.chosen_model import check_scale, resolve_model
-from rssr.inference.engine import Engine, LrScene, TilingArguments, TilingOptions
+from rssr.inference.engine import Engine, LrScene, SamplingArguments, TilingArguments, TilingOptions
 from rssr.inference.scene import SceneArguments, SceneReport, super_resolve_scene
 
 __all__ = [
     "Engine",
     "LrScene",
+    "SamplingArguments",
     "SceneArguments",
     "SceneReport",
     "TilingArguments",

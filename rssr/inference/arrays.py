@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rssr.errors import ImageError
 from rssr.inference.chosen_model import check_bands, check_deviation, check_scale, resolve_model
-from rssr.inference.engine import Engine, FloatArray, Mask, TilingArguments, TilingOptions
+from rssr.inference.engine import Engine, FloatArray, Mask, SamplingArguments, TilingArguments, TilingOptions
 from rssr.inference.planning import plan_draws, plan_scene
 from rssr.inference.values import check_values, value_scale
 from rssr.models.loaded import LoadedModel
@@ -44,9 +44,7 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: Literal[False] = False,
-    seed: int = 0,
-    num_samples: int | None = None,
-    **tiling: Unpack[TilingArguments],
+    **options: Unpack[SamplingArguments],
 ) -> ImageT: ...
 
 
@@ -58,9 +56,7 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: Literal[True],
-    seed: int = 0,
-    num_samples: int | None = None,
-    **tiling: Unpack[TilingArguments],
+    **options: Unpack[SamplingArguments],
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -72,9 +68,7 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: Literal[True],
-    seed: int = 0,
-    num_samples: int | None = None,
-    **tiling: Unpack[TilingArguments],
+    **options: Unpack[SamplingArguments],
 ) -> tuple[ArrayOrPictureT, FloatArray]: ...
 
 
@@ -85,9 +79,7 @@ def super_resolve(
     *,
     device: str | torch.device | None = None,
     return_uncertainty: bool = False,
-    seed: int = 0,
-    num_samples: int | None = None,
-    **tiling: Unpack[TilingArguments],
+    **options: Unpack[SamplingArguments],
 ) -> Any:
     """Super-resolve a picture in memory.
 
@@ -101,10 +93,8 @@ def super_resolve(
         device: Where to run. None: where the model is, or an accelerator if there is one.
         return_uncertainty: Also return how far each pixel and band may be off; needs a model that was taught to say
             so, such as a SlimDiffSR student after the phase `deviation`, or one whose samples differ (LDCSR, LCMSR).
-        seed: For models that draw noise: the same seed gives the same image.
-        num_samples: For such models: how many results are averaged, and how many tell the deviation. None: one, or
-            eight with `return_uncertainty`.
-        **tiling: Fields of `TilingOptions` (tile_size, halo, color_match, batch_size); by default as the card says.
+        **options: Fields of `TilingOptions` (tile_size, halo, color_match, batch_size), by default as the card says;
+            seed and num_samples, see `SamplingArguments`.
 
     Returns:
         The same kind of object with the same type, layout and device. With `return_uncertainty` a pair: that, and the
@@ -120,7 +110,9 @@ def super_resolve(
     check_scale(loaded, scale)
     if return_uncertainty:
         check_deviation(loaded)
+    seed, num_samples = options.pop("seed", 0), options.pop("num_samples", None)
     draws = plan_draws(loaded, seed, num_samples, with_deviation=return_uncertainty)
+    tiling: TilingArguments = {**options}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
     run = ArrayRun(loaded, scale, TilingOptions(**tiling), return_uncertainty, draws)
     if isinstance(image, Image.Image):
         pixels, *deviation = (np.ascontiguousarray(part.transpose(1, 2, 0)) for part in run(_picture_bands(image)))

@@ -15,6 +15,7 @@ from rssr.models.macs import count_macs
 SIDE = 512
 """Side of the SR image that costs are told for, pixels (SlimDiffSR, section 4.3)."""
 _NUM_RUNS = 3
+_USUAL_BANDS = 3  # of a model without a card
 _PATIENCE_S = 10.0
 
 
@@ -51,10 +52,11 @@ def measure_cost(model: LoadedModel, scale: float) -> ImageCost:
     if network is None:
         raise ModelError(f"{model.name} has no network whose cost could be told.")
     device = model_device(model)
-    seconds = _time(model, _lr_image(scale, device))
+    num_bands = len(model.card.bands) if model.card else _USUAL_BANDS
+    seconds = _time(model, _lr_image(scale, num_bands, device))
     num_parameters = count_live(network)
     network.to("meta")
-    image = _lr_image(scale, torch.device("meta"))
+    image = _lr_image(scale, num_bands, torch.device("meta"))
     macs = count_macs(network, lambda: model.resolver(image, (SIDE, SIDE))).total
     return ImageCost(num_parameters, macs, seconds, device.type)
 
@@ -77,6 +79,6 @@ def _run(model: LoadedModel, lr: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _lr_image(scale: float, device: torch.device) -> torch.Tensor:
+def _lr_image(scale: float, num_bands: int, device: torch.device) -> torch.Tensor:
     side = round(SIDE / scale)
-    return torch.zeros(1, 3, side, side, device=device)
+    return torch.zeros(1, num_bands, side, side, device=device)

@@ -69,6 +69,19 @@ class TilingArguments(TypedDict, total=False):
     batch_size: int
 
 
+class SamplingArguments(TilingArguments, total=False):
+    """How an image is cut, and what models that draw noise (LDCSR, LCMSR) draw.
+
+    Attributes:
+        seed: The same seed gives the same image; by default 0.
+        num_samples: How many results are averaged, and how many tell the deviation. None: one, or eight where a
+            deviation is wanted.
+    """
+
+    seed: int
+    num_samples: int | None
+
+
 @dataclass(frozen=True)
 class CompleteOptions:
     """`TilingOptions` with nothing left open."""

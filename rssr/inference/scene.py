@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from rssr.errors import ImageError
 from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
-from rssr.inference.engine import Engine, FloatArray, Mask, TilingArguments, TilingOptions, nearest_lr
+from rssr.inference.engine import (
+    Engine,
+    FloatArray,
+    Mask,
+    SamplingArguments,
+    TilingArguments,
+    TilingOptions,
+    nearest_lr,
+)
 from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
 from rssr.inference.planning import plan_draws, plan_scene
 from rssr.inference.values import check_values, value_scale
@@ -30,25 +38,20 @@ Strips = Iterator[tuple[NDArray[Any], Mask]]
 _KEPT_BYTES = 1 << 30  # SR scenes up to this size are held in memory, for exact colour statistics
 
 
-class SceneArguments(TilingArguments, total=False):
-    """How a scene is run: the fields of `TilingOptions`, and these.
+class SceneArguments(SamplingArguments, total=False):
+    """How a scene is run: the fields of `TilingOptions`, those of `SamplingArguments`, and these.
 
     Attributes:
         device: Where to run. None: where the model is, or an accelerator if there is one.
         overwrite: Whether existing outputs are replaced.
         uncertainty_path: GeoTIFF for how far each pixel and band may be off: the root of the expected squared error,
             float32 in the scene's own stored units, e.g. grey levels; NaN where there is no data. None for none.
-        seed: For models that draw noise: the same seed gives the same image.
-        num_samples: For such models: how many results are averaged, and how many tell the deviation. None: one, or
-            eight with `uncertainty_path`.
         progress: Called with the number of finished SR rows and of all.
     """
 
     device: str | torch.device | None
     overwrite: bool
     uncertainty_path: Path | str | None
-    seed: int
-    num_samples: int | None
     progress: Callable[[int, int], None]
 
 

@@ -20,6 +20,7 @@ _NUM_DOUBLINGS = 3  # features at 1, 2, 4 and 8 times the LR size
 _WEIGHTING_CHANNELS = 64
 _NUM_FUSING_CONVS = 5
 _NUM_MIDDLE_BLOCKS = 2
+_STRIP_VALUES = 1 << 24  # of one hidden map: 64 MiB in float32
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,19 @@ class ContinuousUpsampler(nn.Module):
             features = F.pixel_shuffle(conv(features), 2)
             finer = 2 << index
             sizes.append(enlarge(features, output_size, "bilinear", frame, finer) * weights[index + 1])
-        out: Tensor = self.fuse(torch.cat(sizes, dim=1))
-        return out
+        return self._fused(sizes)
+
+    def _fused(self, sizes: list[Tensor]) -> Tensor:
+        """The last convolutions; without gradients by strips of rows, as nothing larger than these maps arises."""
+        batch, _, height, width = sizes[0].shape
+        rows = height
+        if not torch.is_grad_enabled():
+            rows = max(1, _STRIP_VALUES // (batch * width * self.last_conv.in_channels))
+        strips = [
+            self.fuse(torch.cat([part[:, :, first : first + rows] for part in sizes], dim=1))
+            for first in range(0, height, rows)
+        ]
+        return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
 
 
 class ContinuousDecoder(_Decoder):

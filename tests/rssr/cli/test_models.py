@@ -41,6 +41,12 @@ def test_the_table_tells_costs_and_where_weights_lie(
     end = header.index("GMAC") + len("GMAC")
     costs = {name: row[:end].split()[-1] for name, row in rows.items()}
     assert costs["slimdiffsr"] == "226.7"
+    for name, parts in {
+        "ldcsr": ["31,252,707", "31,252,708", "1", "85.6", "at", "256"],
+        "lcmsr": ["31,252,707", "31,252,708", "1", "80.7", "at", "256"],
+        "lcmsr-x4": ["30,841,439", "30,841,439", "0", "53.9", "at", "256"],
+    }.items():
+        assert rows[name].split()[1:7] == parts
     assert costs["bicubic"] == costs["slimdiffsr-uncertainty"] == "-"
     assert float(costs["slimdiffsr-vae"]) > float(costs["slimdiffsr-wo-qgam"]) > float(costs["slimdiffsr"])
 

@@ -77,10 +77,3 @@ def test_logarithm_and_cosine_are_those_of_the_library() -> None:
     )
     usual = torch.sqrt(-2 * torch.log(first)) * torch.cos(2 * math.pi * second)
     assert (noise[0].double() - usual).abs().max() < 3e-7  # float32's rounding
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="compares a GPU with the CPU")
-def test_noise_on_a_gpu_is_that_of_the_cpu() -> None:
-    shape, origin = (4, 129, 77), NoiseOrigin(1000, 3)
-    on_gpu = NoiseSource(2**40 + 7, "cuda").draw(3, shape, origin).cpu()
-    assert torch.equal(on_gpu, NoiseSource(2**40 + 7).draw(3, shape, origin))

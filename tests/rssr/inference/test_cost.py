@@ -1,12 +1,13 @@
 import pytest
 import torch
 
+from rssr.card import ModelCard
 from rssr.errors import ModelError
 from rssr.inference.cost import measure_cost
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.models.counting import count_live
 from rssr.models.loaded import LoadedModel, load_model
-from rssr.models.registry import build_resolver, count_image_macs
+from rssr.models.registry import build_resolver, count_image_macs, create_model
 
 
 def loaded(network: torch.nn.Module) -> LoadedModel:
@@ -38,3 +39,24 @@ def test_the_published_student_costs_what_the_registry_tells(scale: float) -> No
 def test_bicubic_has_no_such_cost() -> None:
     with pytest.raises(ModelError, match="bicubic"):
         measure_cost(load_model("bicubic"), 4)
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+def test_latent_networks_are_measured_in_their_own_bands(bands: int) -> None:
+    network = create_model(
+        "ldcsr",
+        bands=bands,
+        channels=4,
+        channel_multipliers=[1, 1, 1, 1],
+        norm_num_groups=4,
+        num_distillation_blocks=1,
+        upsampler_channels=4,
+        denoiser_channels=8,
+        denoiser_multipliers=[1, 1],
+        head_channels=8,
+    ).eval()
+    names = ["red", "green", "blue", "nir"][:bands]
+    card = ModelCard(name="tiny", method="ldcsr", bands=names, scale_range=(1.0, 8.0), licence="none")
+    cost = measure_cost(LoadedModel("ldcsr", build_resolver("ldcsr", network), network, {}, card), 3.4)
+    assert cost.num_parameters == count_live(network)
+    assert cost.macs > 512 * 512 * 4 * 9 * bands  # the condition encoder's first convolution alone

@@ -48,6 +48,18 @@ def test_frame_of_the_whole_image_changes_nothing(size: tuple[int, int], generat
         )
 
 
+def test_strips_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> None:
+    decoder = ContinuousDecoder(TINY)
+    lr, latent = torch.randn(2, 3, 6, 5, generator=generator), torch.randn(2, 4, 2, 2, generator=generator)
+    whole = decoder(latent, lr, (23, 19)).detach()
+    calls = []
+    decoder.upsampler.fuse.register_forward_hook(lambda _module, _inputs, out: calls.append(out.shape[2]))
+    monkeypatch.setattr("rssr.models.latent.decoder._STRIP_VALUES", 2 * 19 * 8 * 5)
+    with torch.no_grad():
+        torch.testing.assert_close(decoder(latent, lr, (23, 19)), whole)
+    assert calls == [5, 5, 5, 5, 3]
+
+
 def test_decoder_is_told_the_real_scale(generator: torch.Generator) -> None:
     decoder = ContinuousDecoder(TINY)
     seen = []

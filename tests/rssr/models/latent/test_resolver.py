@@ -80,6 +80,13 @@ def test_resolvers_draw_and_deviate(network: LatentSR) -> None:
     assert not LDCSRResolver(network, path="condition").gives_deviation
 
 
+def test_resolvers_run_in_the_networks_type() -> None:
+    network = LatentSR(**TINY).to(torch.bfloat16).eval()
+    sr, deviation = LDCSRResolver(network).with_deviation(torch.rand(1, 3, 5, 4), (17, 14))
+    assert sr.dtype == deviation.dtype == torch.float32
+    assert torch.isfinite(sr).all()
+
+
 def test_seed_decides_the_image(network: LatentSR, generator: torch.Generator) -> None:
     lr = torch.rand(1, 3, 6, 6, generator=generator)
     first, again, other = (LDCSRResolver(network, draws=Draws(seed))(lr, (20, 20)) for seed in (1, 1, 2))
