@@ -32,6 +32,7 @@ from rssr.degradation.reference import (
     degrade_reference,
 )
 from rssr.errors import DataError, ImageError
+from tests.rssr.conftest import VectorFile
 
 MakePhoto = Callable[..., npt.NDArray[np.uint8]]
 _SECOND_ORDER = ("slimdiffsr", "real-esrgan")
@@ -230,3 +231,10 @@ def test_workers_keep_opencv_to_one_thread() -> None:
 def test_data_workers_need_no_pytorch() -> None:
     code = "import sys, rssr.degradation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("scale", [2, 3.4, 8])
+def test_recorded_downsampling(vector_file: Callable[[str], VectorFile], scale: float) -> None:
+    recorded = vector_file("ldcsr_data_and_metrics")
+    lr = degrade(recorded.tensors["in/hr_uint8"].numpy(), scale, degradation_preset("bicubic"), seed=0)
+    recorded.assert_close(f"out/x{scale:g}.lr", torch.from_numpy(lr).permute(2, 0, 1).float() / 255)

@@ -1,7 +1,9 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -10,7 +12,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from rssr.errors import ImageError
 from rssr.metrics import luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from rssr.metrics.spec import PairMetric
 from rssr.scenes import generate_scene
+from tests.rssr.conftest import VectorFile
 
 HR = generate_scene(1, 64, 81)
 SR = np.clip(HR + np.random.default_rng(0).normal(0, 9, HR.shape), 0, 255).astype(np.uint8)
@@ -28,6 +32,17 @@ def test_agreement_with_scikit_image(border: int) -> None:
     assert ssim_y(SR, HR, border=border) == pytest.approx(structural_similarity(hr_y, sr_y, **OPTIONS), abs=1e-7)
     expected = structural_similarity(hr, sr, channel_axis=2, **OPTIONS)
     assert ssim_rgb(SR, HR, border=border) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("border", [2, 4])
+@pytest.mark.parametrize(("colours", "psnr", "ssim"), [("RGB", psnr_rgb, ssim_rgb), ("Y", psnr_y, ssim_y)])
+def test_recorded_measures(
+    vector_file: Callable[[str], VectorFile], border: int, colours: str, psnr: PairMetric, ssim: PairMetric
+) -> None:
+    recorded = vector_file("ldcsr_data_and_metrics")
+    sr, hr = (recorded.tensors[f"in/metric_{name}_uint8"].numpy() for name in "ab")
+    found = torch.tensor([measure(sr, hr, border=border) for measure in (psnr, ssim)], dtype=torch.float64)
+    recorded.assert_close(f"out/metric.crop{border}_{colours}", found)
 
 
 def test_luma_spans_studio_range() -> None:

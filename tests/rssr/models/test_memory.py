@@ -148,3 +148,18 @@ def test_the_state_of_autocast_is_restored() -> None:
             pretended(lambda: nn.Linear(4, 4), (2, 5), device, torch.bfloat16)
     assert [(torch.is_autocast_enabled(t), torch.get_autocast_dtype(t)) for t in ("cpu", "cuda")] == before
     assert F.linear(torch.ones(1, 2), torch.ones(1, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
+def test_losses_may_take_gradients_of_themselves(device: torch.device) -> None:
+    """As adaptive weights do; a pretended GPU has no backward pass to ask for them."""
+
+    class Balanced(nn.Conv2d):
+        def forward(self, image: Tensor) -> Tensor:
+            first = super().forward(image).abs().sum()
+            (gradient,) = torch.autograd.grad(first, self.weight, retain_graph=True)
+            assert gradient.shape == self.weight.shape
+            return first * gradient.norm()
+
+    memory = pretended(lambda: Balanced(2, 3, 3), (1, 2, 8, 8), device)
+    assert min(memory.saved, memory.peak) > 0
