@@ -40,12 +40,13 @@ def resample(
         kernels = {"bicubic": torch.ops.aten.upsample_bicubic2d, "bilinear": torch.ops.aten.upsample_bilinear2d}
         resized: Tensor = kernels[mode](image, output_size, False, 1 / step[0], 1 / step[1])
         return resized
+    exact = image if image.dtype == torch.float64 else image.float()  # bfloat16 cannot tell neighbouring places apart
     rows, columns = (
-        _grid_positions(output_size[axis], step[axis], offset[axis], image.shape[2 + axis], image) for axis in (0, 1)
+        _grid_positions(output_size[axis], step[axis], offset[axis], image.shape[2 + axis], exact) for axis in (0, 1)
     )
     grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
     grids = grid.expand(image.shape[0], -1, -1, -1)
-    return F.grid_sample(image, grids, mode=mode, padding_mode="border", align_corners=False)
+    return F.grid_sample(exact, grids, mode=mode, padding_mode="border", align_corners=False).to(image.dtype)
 
 
 def _grid_positions(length: int, step: float, offset: float, image_length: int, like: Tensor) -> Tensor:

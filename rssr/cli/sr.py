@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="run a student at reduced precision where the hardware has it: a few times as fast, values differ by "
-        "about one level of 256",
+        help="run a student, LDCSR or LCMSR at reduced precision where the hardware has it: faster, a student a few "
+        "times; values differ by about one level of 256",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
 

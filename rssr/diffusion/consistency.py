@@ -6,11 +6,10 @@ section 6).
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from rssr.diffusion.sampling import Draw, Predict, clean_latent, noisy_latent_at
-from rssr.diffusion.schedule import DiffusionTables
+from rssr.diffusion.schedule import DiffusionTables, one_an_image
 
 _DATA_DEVIATION = 0.5
 _TIME_UNIT = 0.1
@@ -48,7 +47,7 @@ def consistency_function(
         prediction: What the output means: `noise` or `sample`.
     """
     estimate = clean_latent(output, noisy_latent, timestep, tables, prediction)
-    times = torch.as_tensor(timestep, device=output.device).expand(output.shape[0])
+    times = one_an_image(timestep, output)
     skip, out = (
         share.to(output.dtype).view(-1, *[1] * (output.ndim - 1))
         for share in boundary_scalings(times, tables.num_timesteps)

@@ -174,8 +174,24 @@ def entry_at(table: Tensor, timestep: Tensor | int, like: Tensor) -> Tensor:
     Args:
         table: [T].
         timestep: A number, or int64 [B].
-        like: Gives device and type.
+        like: Gives the type, and the device of what is one an image. One for all stays where the table is: as a
+            scalar it takes part on every device, and nothing is copied to an accelerator at every step.
     """
     if isinstance(timestep, int):
-        return table[timestep].to(like)
+        return table[timestep].to(like.dtype)
     return table.to(like)[timestep.to(like.device)].view(-1, *[1] * (like.ndim - 1))
+
+
+def one_an_image(value: Tensor | float, like: Tensor) -> Tensor:
+    """A number for each image of a batch, where the batch is.
+
+    Args:
+        value: One for all, or a tensor [] or [B].
+        like: The batch [B, ...].
+
+    Returns:
+        [B]; of int64 for a whole number, of float32 for a fraction, of a tensor's own type.
+    """
+    if isinstance(value, Tensor):
+        return value.to(like.device).expand(like.shape[0])
+    return torch.full((like.shape[0],), value, device=like.device)  # filled there: no copy to wait for

@@ -5,7 +5,7 @@ What is done, in this order, each step where it pays:
 1. Layers take their cheaper forms (`rssr.layers.folded`), summed in the network's own type.
 2. Weights and activations become bfloat16 where the hardware multiplies it natively: elsewhere it is emulated and
    slower than float32. Every layer is converted, the first and the last too: together they cost the result less
-   than one 8-bit level.
+   than one 8-bit level. Parts that a network names in `exact_parts` stay in float32.
 3. Memory order becomes channels last, which the convolutions of oneDNN and cuDNN want.
 4. On CUDA the network is compiled and its launches are recorded as a CUDA graph. On a CPU it is not: compiling takes
    minutes and saved nothing that could be measured, since convolutions and linear layers are nine tenths of the time.
@@ -20,6 +20,7 @@ from torch import nn
 
 from rssr.errors import ModelError
 from rssr.layers.folded import convolve_tokens, fold_layers
+from rssr.models.latent.network import LatentSR
 from rssr.models.loaded import LoadedModel
 from rssr.models.registry import build_resolver
 
@@ -41,7 +42,7 @@ def prepare_fast(
         compiled: Whether to compile it as `compile_fast` does; by default on CUDA.
 
     Returns:
-        The copy, frozen and in eval mode. It takes inputs of `dtype`, the type of its parameters.
+        The copy, frozen and in eval mode. It takes inputs of `dtype`, or of the type of its exact parts, if it has any.
     """
     device = torch.device(device)
     fast = copy.deepcopy(network).requires_grad_(False).eval()
@@ -49,10 +50,22 @@ def prepare_fast(
     dtype = dtype or fast_dtype(device)
     if device.type == "cpu" and dtype == torch.bfloat16:
         convolve_tokens(fast)
-    fast.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    _convert(fast.to(device), dtype)
+    fast.to(memory_format=torch.channels_last)
     if device.type == "cuda" if compiled is None else compiled:
         compile_fast(fast, device)
     return fast
+
+
+def _convert(network: nn.Module, dtype: torch.dtype) -> None:
+    """Give all of a network but its exact parts another type, in place."""
+    exact: tuple[str, ...] = getattr(network, "exact_parts", ())
+    for name, part in network.named_children():
+        if name not in exact:
+            part.to(dtype)
+    for name, held in (*network.named_parameters(recurse=False), *network.named_buffers(recurse=False)):
+        if name not in exact and held.is_floating_point():
+            held.data = held.data.to(dtype)
 
 
 def fast_model(model: LoadedModel) -> LoadedModel:
@@ -61,11 +74,12 @@ def fast_model(model: LoadedModel) -> LoadedModel:
     It is not compiled: each new size of a tile would be compiled anew.
 
     Raises:
-        ModelError: The model's network is no student, and has no fast form.
+        ModelError: The model's network is neither a student nor LDCSR's or LCMSR's, and has no fast form.
     """
     if model.network is None:
         return model
-    if not isinstance(getattr(model.network, "stride", None), int):
+    is_student = isinstance(getattr(model.network, "stride", None), int)
+    if not is_student and not isinstance(model.network, LatentSR):
         raise ModelError(f"{model.name} has no fast form.", "Run it without, or choose a student, e.g. slimdiffsr.")
     network = prepare_fast(model.network, next(model.network.parameters()).device, compiled=False)
     return replace(model, network=network, resolver=build_resolver(model.name, network))

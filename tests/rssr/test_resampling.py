@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rssr.resampling import upsample_bicubic
+from rssr.resampling import resample, upsample_bicubic
 
 SIDES = st.integers(1, 12)
 
@@ -52,3 +52,13 @@ def test_overshoot_is_kept() -> None:
     sr = upsample_bicubic(edge, (24, 24))
     assert sr.max() > 1
     assert sr.min() < -1
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+def test_places_are_exact_whatever_the_type_of_the_image(mode: str) -> None:
+    """Over 256 pixels bfloat16 would round places to whole pixels."""
+    ramp = torch.linspace(0, 1, 256)[None, None, None].expand(1, 1, 8, 256).bfloat16()
+    arguments = ((16, 400), mode, (0.5, 0.5), (0.3, 20.3))
+    found, expected = resample(ramp, *arguments), resample(ramp.double(), *arguments)
+    assert found.dtype == torch.bfloat16
+    assert (found.double() - expected).abs().max() < 2**-8

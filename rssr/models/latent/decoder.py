@@ -187,7 +187,8 @@ class ContinuousDecoder(_Decoder):
 
         Args:
             latent: [B, latent_channels, h', w'], after the post-quantisation convolution.
-            lr: LR images [B, bands, h, w] in [-1, 1].
+            lr: LR images [B, bands, h, w] in [-1, 1]; they may be of a finer type than the weights, and are enlarged in
+                it.
             output_size: (H, W).
             frame: Where the output lies among the LR pixels; None: it covers them exactly, and so does the latent.
 
@@ -196,7 +197,7 @@ class ContinuousDecoder(_Decoder):
         """
         lr_size = lr.shape[2], lr.shape[3]
         scale = output_size[0] / lr_size[0] if frame is None else frame.scale
-        features = self.lr_conv(lr)
+        features = self.lr_conv(lr.to(self.lr_conv.weight.dtype))
         maps = self._embeddings(latent, lr_size, frame)
         # Steps take embeddings in the order in which they arise, from the last level on.
         for chain, embedding, mixing in zip(self.chains, maps, reversed(self.mixings), strict=True):
@@ -243,7 +244,7 @@ class FixedScaleDecoder(_Decoder):
                 f"{lr_size[0]} x {lr_size[1]}.",
                 f"This network knows the scale {self.scale} alone; use it, or a model of continuous scale.",
             )
-        features = self.lr_conv(lr)
+        features = self.lr_conv(lr.to(self.lr_conv.weight.dtype))
         for chain, embedding in zip(self.chains, self._embeddings(latent, lr_size, frame), strict=True):
             features = chain(features + embedding)
         out: Tensor = self.upsampler(features) + enlarge(lr, output_size, "bicubic", frame)

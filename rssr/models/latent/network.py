@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rssr.diffusion.schedule import one_an_image
 from rssr.errors import ModelError
 from rssr.models.architecture import plain_architecture
 from rssr.models.latent.architecture import LatentArchitecture, read_latent_architecture
@@ -22,6 +23,8 @@ _SCALE_SLACK = 1e-6  # a whole scale computed as the inverse of a step may come 
 class LatentSR(nn.Module):
     """All that runs at inference; latents are at unit deviation until they are decoded.
 
+    Parts may be of different types: LR images and latents are in the denoiser's, which is the network's first.
+
     Args:
         values: The architecture, or None for `architecture`.
         **architecture: Values of `LatentArchitecture`; the published LDCSR by default.
@@ -31,6 +34,8 @@ class LatentSR(nn.Module):
     """
 
     latent_scaling: Tensor
+    exact_parts = ("denoiser", "latent_scaling")
+    """What keeps its precision in a fast copy: walks multiply the denoiser's noise, and its rounding, by up to 40."""
 
     def __init__(self, values: LatentArchitecture | None = None, **architecture: object) -> None:
         super().__init__()
@@ -77,8 +82,9 @@ class LatentSR(nn.Module):
                 f"The network got images of {lr.shape[1]} bands, but it takes {self.values.bands}.",
                 "Give the bands it was trained on, or choose a model for these bands.",
             )
-        out: Tensor = self.condition_encoder(enlarge(lr, output_size, "bicubic", frame))
-        return out
+        enlarged = enlarge(lr, output_size, "bicubic", frame)
+        out: Tensor = self.condition_encoder(enlarged.to(self.condition_encoder.conv_in.weight.dtype))
+        return out.to(self.denoiser.conv_in.weight.dtype)
 
     def predict(
         self,
@@ -98,7 +104,7 @@ class LatentSR(nn.Module):
             output_height: HR height in pixels.
         """
         timestep, scale, output_height = (
-            _one_an_image(value, noisy_latent) for value in (timestep, scale, output_height)
+            one_an_image(value, noisy_latent) for value in (timestep, scale, output_height)
         )
         told = (scale + _SCALE_SLACK).floor() if self.values.scale_embedding == "integer" else scale
         out: Tensor = self.denoiser(noisy_latent, condition, timestep, told, output_height)
@@ -106,12 +112,9 @@ class LatentSR(nn.Module):
 
     def decode(self, latent: Tensor, lr: Tensor, output_size: tuple[int, int], frame: Frame | None = None) -> Tensor:
         """Scaled latent and LR images to SR images [B, bands, H, W], about [-1, 1], not clamped."""
-        out: Tensor = self.decoder(self.post_quant_conv(latent / self.latent_scaling), lr, output_size, frame)
+        code = (latent / self.latent_scaling).to(self.post_quant_conv.weight.dtype)
+        out: Tensor = self.decoder(self.post_quant_conv(code), lr, output_size, frame)
         return out
-
-
-def _one_an_image(value: Tensor | float, like: Tensor) -> Tensor:
-    return torch.as_tensor(value, device=like.device).expand(like.shape[0])
 
 
 def _unet_shape(values: LatentArchitecture) -> LatentUNetShape:

@@ -13,6 +13,7 @@ from rssr.diffusion.schedule import (
     add_noise,
     denoise_in_one_step,
     entry_at,
+    one_an_image,
     respaced_tables,
     scaled_linear_schedule,
     scaled_linear_tables,
@@ -112,3 +113,22 @@ def test_entries_are_taken_for_all_or_for_each() -> None:
     table = torch.tensor([1.0, 2.0, 3.0])
     assert entry_at(table, 2, like) == 3
     assert entry_at(table, torch.tensor([0, 2]), like).flatten().tolist() == [1, 3]
+
+
+def test_an_entry_for_all_takes_part_wherever_the_batch_is() -> None:
+    """So nothing is copied to an accelerator: a scalar of the CPU is allowed beside any device, even without values."""
+    like = torch.zeros(2, 4, 3, 3, dtype=torch.float64, device="meta")
+    entry = entry_at(torch.tensor([1.0, 2.0]), 1, like)
+    assert (entry.device.type, entry.dtype) == ("cpu", torch.float64)
+    assert (entry * like + entry.sqrt()).device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(3, [3, 3]), (3.4, [3.4, 3.4]), (torch.tensor(7), [7, 7]), (torch.tensor([7, 9]), [7, 9])],
+    ids=["whole", "fraction", "one tensor", "one each"],
+)
+def test_a_number_becomes_one_an_image(value: Tensor | float, expected: list[float]) -> None:
+    found = one_an_image(value, torch.zeros(2, 3))
+    assert found.tolist() == pytest.approx(expected)
+    assert found.dtype == (torch.float32 if isinstance(value, float) else torch.int64)

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 from rssr.errors import ModelError
 from rssr.methods.slimdiffsr.networks import SlimDiffSR, UncertaintyEstimator
 from rssr.models.fast import fast_dtype, fast_model, prepare_fast
+from rssr.models.latent.network import LatentSR
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver
+from rssr.models.resolver import Draws, SamplingResolver, TilePlace
 from rssr.scenes import generate_scene
 
 ABLATIONS = {
@@ -47,6 +49,49 @@ def trained_student(tiny_architecture: dict[str, Any], scenes: tuple[Tensor, Ten
         loss.backward()
         optimizer.step()
     return student.eval()
+
+
+LATENT = {
+    "channels": 16,
+    "num_res_blocks": 1,
+    "norm_num_groups": 4,
+    "num_distillation_blocks": 1,
+    "upsampler_channels": 16,
+    "denoiser_channels": 16,
+    "denoiser_multipliers": [1, 2],
+    "denoiser_num_res_blocks": 1,
+    "attention_resolutions": [2],
+    "head_channels": 8,
+}
+CONSISTENCY = {"num_timesteps": 1000, "beta_start": 0.0015, "beta_end": 0.0155}
+
+
+@pytest.fixture(scope="module")
+def trained_latent(scenes: tuple[Tensor, Tensor]) -> LatentSR:
+    """Tells a little noise from a code at the schedules' last timesteps; what its decoder adds is plain to see."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = LatentSR(**LATENT)
+        optimizer = torch.optim.Adam(network.denoiser.parameters(), 3e-3)
+        lr = F.avg_pool2d(scenes[1], 4)
+        with torch.no_grad():
+            code = network.encode_condition(lr, (64, 64))
+        for step in range(60):
+            optimizer.zero_grad()
+            noise = torch.randn_like(code)
+            predicted = network.predict(0.05 * code + noise, code, 3 if step % 2 else 999, 4.0, 64)
+            (predicted - noise).square().mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            added = network.decode(code, lr, (64, 64)) - F.interpolate(lr, size=(64, 64), mode="bicubic")
+            network.decoder.last_conv.weight.mul_(0.15 / added.std())
+    return network.eval()
+
+
+def of_method(name: str, trained: LatentSR) -> LoadedModel:
+    network = LatentSR(**{**LATENT, **(CONSISTENCY if name == "lcmsr" else {})}).eval()
+    network.load_state_dict(trained.state_dict())
+    return LoadedModel(name, build_resolver(name, network), network, {}, None)
 
 
 def to_levels(image: Tensor) -> Tensor:
@@ -131,7 +176,45 @@ def test_the_error_bars_of_a_fast_model_agree(tiny_architecture: dict[str, Any],
     assert ((found - expected).abs() / expected).mean() < 0.02
 
 
-def test_models_without_a_network_stay_and_others_than_students_are_refused() -> None:
+@pytest.mark.parametrize("name", ["ldcsr", "lcmsr"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_latent_models_sample_the_same_images_of_8_bit_within_45_db(
+    trained_latent: LatentSR,
+    scenes: tuple[Tensor, Tensor],
+    name: str,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rssr.models.fast.fast_dtype", lambda device: dtype)
+    model = of_method(name, trained_latent)
+    fast = fast_model(model)
+    assert isinstance(fast.network, LatentSR)
+    assert {part.dtype for part in fast.network.decoder.parameters()} == {dtype}
+    assert {part.dtype for part in fast.network.denoiser.parameters()} == {torch.float32}
+    lr = F.avg_pool2d(scenes[1], 4)
+    for size in ((64, 64), (54, 54)):
+        expected, found = model.resolver(lr, size), fast.resolver(lr, size)
+        assert found.dtype == torch.float32
+        base = F.interpolate(lr, size=size, mode="bicubic", antialias=False)
+        assert psnr_of_levels(expected, base) < 35  # the network takes part in the picture
+        assert psnr_of_levels(found, expected) >= 45
+
+
+def test_tiles_of_a_fast_latent_model_lie_where_they_should(
+    trained_latent: LatentSR, scenes: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rssr.models.fast.fast_dtype", lambda device: torch.bfloat16)
+    model = of_method("ldcsr", trained_latent)
+    lr = F.avg_pool2d(scenes[1][:1], 2)
+    place = TilePlace(lr_origin=(11, 11), sr_origin=(40, 40), lr_size=(64, 64), sr_size=(218, 218))
+    images = []
+    for resolver in (model.resolver, fast_model(model).resolver):
+        assert isinstance(resolver, SamplingResolver)
+        images.append(resolver.placed([place], Draws())(lr, (72, 72)))
+    assert psnr_of_levels(*images) >= 45
+
+
+def test_models_without_a_network_stay_and_networks_that_yield_no_image_are_refused() -> None:
     bicubic = load_model("bicubic")
     assert fast_model(bicubic) is bicubic
     other = LoadedModel("slimdiffsr-uncertainty", bicubic.resolver, UncertaintyEstimator(4, 8, 1), {}, None)
