@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("degradation", "quickstart", "qgam", "student")
+BENCHMARKS = ("degradation", "quickstart", "qgam", "student", "latent")
 
 
 def main() -> int:
