@@ -34,12 +34,13 @@ class TrainingManifest(Config):
 class Uncertainty(Config):
     """How the model's error bars came about, and how well they hold on images that they were not fitted on.
 
-    An error bar is the root of the expected squared error of one pixel and band. Lengths are in the units of the
+    An error bar is the half-width that holds 68 % of the errors of one pixel and band. Lengths are in the units of the
     pixel values.
     """
 
-    fitted_on: TrainingManifest
-    """Held-out images that the error bars were fitted on; the network itself was trained on none of them."""
+    fitted_on: TrainingManifest | None = None
+    """Held-out images that the error bars were fitted on; the network itself was trained on none of them. Null where
+    nothing was fitted: error bars are then how much samples differ."""
     fitted_images_sha256: str | None = None
     """As training_images_sha256, for those images."""
     num_images: int = Field(ge=1)
@@ -47,17 +48,18 @@ class Uncertainty(Config):
     rmse: float = Field(ge=0)
     """Root of the mean squared error."""
     rms_deviation: float = Field(ge=0)
-    """Root of the mean squared error bar; equal to rmse where error bars hold on the whole."""
+    """Root of the mean squared error bar; equal to rmse where error bars hold and errors are normal."""
     correlation: float = Field(ge=-1, le=1)
     """Correlation of error bars with absolute errors, pixel by pixel."""
     coverage_1: float = Field(ge=0, le=1)
-    """Share of errors within one error bar; 0.683 if errors are normal."""
+    """Share of errors within one error bar; 0.683 where error bars hold."""
     coverage_2: float = Field(ge=0, le=1)
     """Share of errors within two error bars; 0.954 if errors are normal."""
     calibration_error: float = Field(ge=0)
     """Mean relative distance between the two columns of the reliability; 0 is perfect."""
     likelihood_gain: float
-    """Mean log-likelihood of the errors above that of one constant error bar, nats a value; below 0 they tell less."""
+    """Mean log-likelihood of the errors above that of one constant error bar, nats a value, both at the length that
+    suits it best; below 0 they tell less."""
     reliability: tuple[tuple[float, float], ...] = ()
     """Mean error bar and root of the mean squared error of about ten groups of like error bars, ascending."""
 

@@ -61,7 +61,7 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
     if inputs.evaluation is not None:
         page.section("Held-out images", example_panels(inputs.evaluation.examples, inputs.evaluation.scales))
     if inputs.uncertainty is not None:
-        page.section("Uncertainty", *uncertainty_parts(inputs.plan, inputs.uncertainty))
+        page.section("Uncertainty", *uncertainty_parts(inputs.uncertainty))
     for figure in make_figures(inputs.plan, inputs.records):
         rows = [(row.label, row.pictures) for row in figure.rows]
         page.section(figure.title, prose(figure.text), panels(rows))

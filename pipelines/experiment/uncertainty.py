@@ -18,6 +18,7 @@ from pipelines.stages.read import ReadPatches
 from rssr.card import TrainingManifest, Uncertainty
 from rssr.inference import super_resolve
 from rssr.inference.chosen_model import gives_deviation
+from rssr.metrics.coverage import ONE_DEVIATION
 from rssr.metrics.reliability import Reliability, ReliabilityTally
 from rssr.models.loaded import LoadedModel
 from rssr.value_map import ValueMap
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 _NUM_EXAMPLES = 3
 _UNIT = "grey levels"
-_CLOSE = 0.15  # error bars whose length is right within this share on the whole are called so
+_CLOSE = 0.05  # error bars that hold a share of errors this near to what they should are called right
+_LEAST = 1e-3  # grey levels: where samples agree exactly, an error bar that was never fitted is 0
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,23 @@ class MeasuredUncertainty:
 
     Attributes:
         num_images: Images measured.
+        num_fitted: Other held-out images, which the error bars were fitted on; 0 where nothing was fitted, and an error
+            bar is how much samples differ.
         scales: HR/LR ratios measured.
         reliability: What was found, in grey levels of 255.
         examples: A few images for panels.
     """
 
     num_images: int
+    num_fitted: int
     scales: tuple[float, ...]
     reliability: Reliability
     examples: tuple[UncertainImage, ...] = field(default=(), repr=False)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the error bars were fitted at all."""
+        return self.num_fitted > 0
 
     def metrics(self) -> dict[str, float]:
         """Single numbers, as MLflow gets them."""
@@ -68,12 +78,15 @@ class MeasuredUncertainty:
 
     def to_json(self) -> bytes:
         """All numbers, for other programs."""
-        values = {"num_images": self.num_images, "scales": self.scales, "reliability": asdict(self.reliability)}
+        values = {name: getattr(self, name) for name in ("num_images", "num_fitted", "scales")}
+        values["reliability"] = asdict(self.reliability)
         return json.dumps(values, indent=1).encode()
 
 
 def measure_uncertainty(plan: Plan, model: LoadedModel, specs: Sequence[EvaluationSpec]) -> MeasuredUncertainty | None:
-    """Compare error bars with errors on the half of the held-out images that is kept for it; colours are not matched.
+    """Compare error bars with errors on held-out images, of which those that they were fitted on are left out.
+
+    Colours are not matched.
 
     Args:
         plan: Names the images.
@@ -85,7 +98,9 @@ def measure_uncertainty(plan: Plan, model: LoadedModel, specs: Sequence[Evaluati
     """
     if not gives_deviation(model):
         return None
-    images = plan.manifest.half_of_test_images("report")[: plan.config.evaluation.num_images]
+    fitted = fitted_images(plan)
+    judged = plan.manifest.half_of_test_images("report") if fitted else plan.manifest.test_images()
+    images = judged[: plan.config.evaluation.num_images]
     reader = ReadPatches(images, plan.manifest.sources, patch_size=0, max_cached_bytes=0)
     tally, keys, examples = ReliabilityTally(), set[str](), list[UncertainImage]()
     work = [(number, spec) for spec in specs for number in range(len(images))]
@@ -101,21 +116,21 @@ def measure_uncertainty(plan: Plan, model: LoadedModel, specs: Sequence[Evaluati
         log.warning("no image kept for judging the error bars is large enough: the card will not tell how they hold")
         return None
     scales = tuple(spec.scale for spec in specs)
-    return MeasuredUncertainty(len(keys), scales, tally.result(), tuple(examples))
+    return MeasuredUncertainty(len(keys), len(fitted), scales, tally.result(), tuple(examples))
 
 
 def uncertainty_facts(plan: Plan, measured: MeasuredUncertainty, images_file: str) -> Uncertainty:
     """What the card says; `images_file` is the list in the model folder of images that error bars were fitted on."""
-    fitted = fitted_images(plan)
     found = measured.reliability
+    fitted_on = TrainingManifest(
+        uri=f"{plan.home.uri}/{plan.manifest_key}",
+        digest=plan.manifest.digest,
+        split="test, half 'fit'",
+        num_images=measured.num_fitted,
+    )
     return Uncertainty(
-        fitted_on=TrainingManifest(
-            uri=f"{plan.home.uri}/{plan.manifest_key}",
-            digest=plan.manifest.digest,
-            split="test, half 'fit'",
-            num_images=len(fitted),
-        ),
-        fitted_images_sha256=images_file,
+        fitted_on=fitted_on if measured.is_fitted else None,
+        fitted_images_sha256=images_file if measured.is_fitted else None,
         num_images=measured.num_images,
         reliability=tuple((group.deviation, group.rmse) for group in found.bins),
         **{name: value for name, value in found.metrics().items() if name != "num_values"},
@@ -123,51 +138,69 @@ def uncertainty_facts(plan: Plan, measured: MeasuredUncertainty, images_file: st
 
 
 def fitted_images(plan: Plan) -> tuple[ImageRecord, ...]:
-    """Held-out images that the error bars were fitted on."""
+    """Held-out images that the product's error bars were fitted on; none where its phase fits nothing."""
+    if not plan.method.training_config(plan.product).fits_held_out:
+        return ()
     return plan.manifest.half_of_test_images("fit")
 
 
-def uncertainty_parts(plan: Plan, measured: MeasuredUncertainty) -> Iterable[Part]:
+def uncertainty_parts(measured: MeasuredUncertainty) -> Iterable[Part]:
     """The report's section."""
     found = measured.reliability
     yield notice(verdict(found), "good" if found.likelihood_gain > 0 and _is_close(found) else "warning")
-    yield prose(
-        f"An error bar is the root of the expected squared error of one pixel and band, in grey levels of 255. It was "
-        f"fitted on {len(fitted_images(plan))} of the held-out images and is judged here on {measured.num_images} "
-        "others; the student was trained on neither. Colours are not matched."
-    )
+    yield prose(_what_it_is(measured))
     yield _figures(found)
     deviations = [group.deviation for group in found.bins]
+    ideal = [ONE_DEVIATION] * len(deviations)
     yield curve(
         {"found": (deviations, [group.rmse for group in found.bins]), "ideal": (deviations, deviations)},
         f"Reliability: {len(found.bins)} groups of like error bars",
         "mean error bar, grey levels",
         "root of the mean squared error, grey levels",
     )
+    yield curve(
+        {"found": (deviations, [group.coverage_1 for group in found.bins]), "ideal": (deviations, ideal)},
+        "Errors within one error bar, by group",
+        "mean error bar, grey levels",
+        "share of the errors",
+    )
     yield panels([(image.key, _pictures(image)) for image in measured.examples])
 
 
 def verdict(found: Reliability) -> str:
     """Whether the error bars hold on the whole and tell more than a constant would, in words."""
-    ratio = found.rms_deviation / max(found.rmse, 1e-12)
-    length = "right" if _is_close(found) else "too long" if ratio > 1 else "too short"
+    length = "right" if _is_close(found) else "too long" if found.coverage_1 > ONE_DEVIATION else "too short"
     more = "more" if found.likelihood_gain > 0 else "no more"
     return (
-        f"Error bars are {length} on the whole ({found.rms_deviation:.2f} {_UNIT} for errors of {found.rmse:.2f}), and "
-        f"tell {more} than one constant error bar for all pixels would."
+        f"Error bars are {length} on the whole ({found.coverage_1:.1%} of the errors lie within one, where "
+        f"{ONE_DEVIATION:.1%} should), and tell {more} than one constant error bar for all pixels would."
+    )
+
+
+def _what_it_is(measured: MeasuredUncertainty) -> str:
+    if not measured.is_fitted:
+        return (
+            "An error bar is how much samples of one input differ, in grey levels of 255: their deviation. It was not "
+            "fitted to errors, which are larger where all samples err alike; the phase 'deviation' does that. It is "
+            f"judged here on {measured.num_images} held-out images. Colours are not matched."
+        )
+    return (
+        "An error bar is the half-width that holds 68 % of the errors of one pixel and band, in grey levels of 255. It "
+        f"was fitted on {measured.num_fitted} of the held-out images and is judged here on {measured.num_images} "
+        "others; the network was trained on neither. Errors have heavier tails than normal ones, so the root of their "
+        "mean square lies above the error bar where this holds. Colours are not matched."
     )
 
 
 def _is_close(found: Reliability) -> bool:
-    return abs(found.rms_deviation - found.rmse) <= _CLOSE * found.rmse
+    return abs(found.coverage_1 - ONE_DEVIATION) <= _CLOSE
 
 
 def _figures(found: Reliability) -> Part:
-    within = [2 * NormalDist().cdf(deviations) - 1 for deviations in (1, 2)]
     rows = (
+        ("Errors within one error bar", found.coverage_1, ONE_DEVIATION),
+        ("Errors within two error bars", found.coverage_2, 2 * NormalDist().cdf(2) - 1),
         ("Root of the mean squared error", found.rmse, found.rms_deviation),
-        ("Errors within one error bar", found.coverage_1, within[0]),
-        ("Errors within two error bars", found.coverage_2, within[1]),
         ("Mean relative miscalibration of the groups", found.calibration_error, 0.0),
         ("Correlation with absolute errors", found.correlation, None),
         ("Log-likelihood above one constant error bar, nats", found.likelihood_gain, None),
@@ -185,7 +218,7 @@ def _tally_image(
     lr, hr = (np.moveaxis(image, -1, 0) for image in (pair.lr, pair.hr))
     sr, deviation = super_resolve(lr, model, spec.scale, color_match="none", return_uncertainty=True)
     error = sr.astype(np.float32) - hr
-    tally.add(deviation, error)
+    tally.add(np.maximum(deviation, _LEAST), error)
     return UncertainImage(key, np.ascontiguousarray(np.moveaxis(sr, 0, -1)), _over_bands(error), _over_bands(deviation))
 
 

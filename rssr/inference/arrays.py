@@ -98,7 +98,7 @@ def super_resolve(
 
     Returns:
         The same kind of object with the same type, layout and device. With `return_uncertainty` a pair: that, and the
-        expected deviation (root of the expected squared error) as float32 in the image's own units, e.g. grey levels
+        expected deviation (half-width that holds 68 % of errors) as float32 in the image's own units, e.g. grey levels
         of 255 for 8-bit images. It is an array of the image's layout, for a Pillow picture [H, W, 3]. For a tensor it
         is a tensor. It was fitted to errors without colour matching, and is the same with it.
 

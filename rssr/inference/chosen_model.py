@@ -63,7 +63,7 @@ def check_deviation(model: LoadedModel) -> None:
     if gives_deviation(model):
         return
     named = model.name if model.card is None or model.card.name == model.name else f"{model.card.name} ({model.name})"
-    raise ModelError(f"{named} gives no uncertainty: it has no deviation head.", HOW_TO_GET_A_DEVIATION)
+    raise ModelError(f"{named} gives no uncertainty.", HOW_TO_GET_A_DEVIATION)
 
 
 def check_bands(model: LoadedModel, num_bands: int) -> None:

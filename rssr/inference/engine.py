@@ -106,7 +106,7 @@ class SrRows(NamedTuple):
     Attributes:
         first: Number of the first row.
         values: float32 [C, rows, W], about [-1, 1].
-        deviation: How far the values may be off (root of the expected squared error), float32 [C, rows, W] in network
+        deviation: How far the values may be off (half-width that holds 68 % of errors), float32 [C, rows, W] in network
             units; None where it was not asked for.
     """
 

@@ -44,7 +44,7 @@ class SceneArguments(SamplingArguments, total=False):
     Attributes:
         device: Where to run. None: where the model is, or an accelerator if there is one.
         overwrite: Whether existing outputs are replaced.
-        uncertainty_path: GeoTIFF for how far each pixel and band may be off: the root of the expected squared error,
+        uncertainty_path: GeoTIFF for how far each pixel and band may be off: the half-width that holds 68 % of errors,
             float32 in the scene's own stored units, e.g. grey levels; NaN where there is no data. None for none.
         progress: Called with the number of finished SR rows and of all.
     """
@@ -169,7 +169,7 @@ class SceneRun:
         if path is None:
             yield _write_nothing
             return
-        note = "How far each pixel may be off: root of the expected squared error, in the units of the stored numbers."
+        note = "How far each pixel may be off: half-width that holds 68 % of errors, in units of the stored numbers."
         with create_geotiff(path, _deviation_info(self._info), tags=self._tags(note)) as writer:
             yield writer.write_rows
 

@@ -6,7 +6,7 @@ it runs. Objectives are `nn.Module`s whose forward is the loss, so that data-par
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,6 +120,20 @@ class Phase(ABC):
     @abstractmethod
     def preview(self, batch: Batch) -> Tensor:
         """The image this phase is about, for panels: [B, 3, H, W] in [-1, 1]."""
+
+    def calibrate(self, pairs: Iterable[Batch]) -> dict[str, float]:
+        """Fit what can only be fitted to the finished network, after the last step and before the export.
+
+        Done anew by a run that was killed meanwhile; it must not depend on whether it was done before.
+
+        Args:
+            pairs: Where the phase's configuration `fits_held_out`, whole images of the half that it learned from,
+                one after another, prepared as for the evaluation; else nothing.
+
+        Returns:
+            Figures that join those of the last validation.
+        """
+        return {}
 
     @abstractmethod
     def export(self, folder: Path) -> None:

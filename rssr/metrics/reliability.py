@@ -13,7 +13,10 @@ NUM_BINS = 10
 
 _STEPS_PER_OCTAVE = 16
 _LOWEST, _HIGHEST = -24, 24  # powers of two between which steps lie; what is beyond counts in the outermost ones
-_SUMS = ("count", "deviation", "variance", "squared_error", "absolute_error", "product", "within_1", "within_2", "nll")
+_SUMS = (
+    *("count", "deviation", "variance", "squared_error", "absolute_error", "product", "within_1", "within_2"),
+    *("squared_ratio", "log_deviation"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,29 +26,35 @@ class ReliabilityBin:
     Attributes:
         num_values: How many.
         deviation: Mean predicted deviation.
-        rmse: Root of their mean squared error; equal to the deviation where error bars hold.
+        rmse: Root of their mean squared error; equal to the deviation where error bars hold and errors are normal.
+        coverage_1: Share of their errors up to one deviation; 0.683 where error bars hold.
     """
 
     num_values: int
     deviation: float
     rmse: float
+    coverage_1: float
 
 
 @dataclass(frozen=True)
 class Reliability:
     """How well error bars hold over all values; lengths are in the units of the values.
 
+    An error bar is a half-width that shall hold 0.683 of the errors. Of normal errors that is the root of the mean
+    square; of errors with heavier tails it is less.
+
     Attributes:
         num_values: Values measured.
         rmse: Root of the mean squared error.
-        rms_deviation: Root of the mean predicted variance; equal to rmse where error bars hold on the whole.
+        rms_deviation: Root of the mean predicted variance; equal to rmse where error bars hold and errors are normal.
         correlation: Pearson's, of deviation and absolute error. Even with perfect error bars it is far below 1,
             because a single error may be small by chance.
-        coverage_1: Share of errors up to one deviation; 0.683 if errors are normal.
+        coverage_1: Share of errors up to one deviation; 0.683 where error bars hold.
         coverage_2: Share of errors up to two deviations; 0.954 if errors are normal.
         calibration_error: Mean relative distance of rmse and deviation over equally large groups of like deviations
             (expected normalised calibration error); 0 is perfect.
-        likelihood_gain: Mean log-likelihood of the errors above that of the best constant deviation, nats a value.
+        likelihood_gain: Mean log-likelihood of the errors above that of the best constant deviation, nats a value,
+            with deviations at the common factor that suits it best: whether they tell large errors from small ones.
         bins: About ten equally large groups of like deviations, ascending.
     """
 
@@ -81,8 +90,8 @@ class ReliabilityTally:
         if d.shape != e.shape or not (d > 0).all():
             raise ValueError("deviations are above 0, and there is one for each error")
         step = ((np.log2(d) - _LOWEST) * _STEPS_PER_OCTAVE).astype(np.int64).clip(0, self._sums.shape[1] - 1)
-        nll = 0.5 * np.square(e / d) + np.log(d)
-        values = (np.ones_like(d), d, d * d, e * e, e, d * e, (e <= d) * 1.0, (e <= 2 * d) * 1.0, nll)
+        within = [(e <= limit * d) * 1.0 for limit in (1, 2)]
+        values = (np.ones_like(d), d, d * d, e * e, e, d * e, *within, np.square(e / d), np.log(d))
         for number, value in enumerate(values):
             self._sums[number] += np.bincount(step, weights=value, minlength=self._sums.shape[1])
 
@@ -98,7 +107,6 @@ class ReliabilityTally:
         means = dict(zip(_SUMS[1:], (total / count for total in sums), strict=True))
         bins = self._bins()
         mse = means["squared_error"]
-        constant_nll = 0.5 + 0.5 * math.log(max(mse, 1e-300))
         return Reliability(
             num_values=int(count),
             rmse=math.sqrt(mse),
@@ -107,7 +115,7 @@ class ReliabilityTally:
             coverage_1=means["within_1"],
             coverage_2=means["within_2"],
             calibration_error=float(np.mean([abs(group.rmse - group.deviation) / group.deviation for group in bins])),
-            likelihood_gain=constant_nll - means["nll"],
+            likelihood_gain=_likelihood_gain(means),
             bins=bins,
         )
 
@@ -118,13 +126,18 @@ class ReliabilityTally:
         group = np.minimum((NUM_BINS * middle).astype(np.int64), NUM_BINS - 1)
         joined = np.stack([np.bincount(group, weights=sums, minlength=NUM_BINS) for sums in self._sums])
         filled = joined[:, joined[0] > 0]
-        number, deviation, squared_error = (
-            filled[_SUMS.index(name)] for name in ("count", "deviation", "squared_error")
-        )
+        number, *sums = (filled[_SUMS.index(name)] for name in ("count", "deviation", "squared_error", "within_1"))
         return tuple(
-            ReliabilityBin(int(n), float(d / n), math.sqrt(s / n))
-            for n, d, s in zip(number, deviation, squared_error, strict=True)
+            ReliabilityBin(int(n), float(d / n), math.sqrt(s / n), float(within / n))
+            for n, d, s, within in zip(number, *sums, strict=True)
         )
+
+
+def _likelihood_gain(means: dict[str, float]) -> float:
+    """Normal likelihoods at their best: 1/2 ln of the mean squared error, which factors take away, plus mean ln d."""
+    if means["squared_ratio"] == 0:
+        return 0.0  # no error at all: every deviation is as good
+    return 0.5 * math.log(means["squared_error"] / means["squared_ratio"]) - means["log_deviation"]
 
 
 def _correlation(means: dict[str, float]) -> float:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from rssr.resampling import upsample_bicubic
 
 HOW_TO_GET_A_DEVIATION = (
-    "A SlimDiffSR student has one after the job's phase `deviation`: python jobs/slimdiffsr.py PRESET "
-    "phases=[deviation], with the keys that trained the student and a section 'deviation', as the quickstart has."
+    "Models of all methods have one after the job's phase `deviation`: python jobs/METHOD.py PRESET "
+    "phases=[deviation], with the keys that trained the model and a section 'deviation', as the quickstarts have; "
+    "LDCSR and LCMSR tell it from several samples."
 )
 
 
@@ -48,8 +49,8 @@ class DeviationResolver(SuperResolver, Protocol):
             output_size: (H, W) in pixels.
 
         Returns:
-            The SR images, and the root of their expected squared errors, at least 0; both float32 [B, C, H, W] in
-            network units, where the range of values measures 2.
+            The SR images, and the half-widths that hold 68 % of their errors, at least 0; both float32
+            [B, C, H, W] in network units, where the range of values measures 2.
         """
         ...
 

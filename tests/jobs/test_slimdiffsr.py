@@ -82,6 +82,7 @@ def test_error_bars_are_fitted_and_judged_on_different_held_out_images(undisturb
     card = rssr.load_model(folder).card
     assert card is not None
     assert card.uncertainty is not None
+    assert card.uncertainty.fitted_on is not None
     assert (card.uncertainty.fitted_on.num_images, card.uncertainty.num_images) == (3, 2)
     fitted = card.uncertainty_images(folder)
     assert len(fitted) == 3

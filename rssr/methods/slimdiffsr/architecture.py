@@ -59,6 +59,8 @@ class SlimDiffSRArchitecture(BlockDesign):
     """Channels of the images."""
     deviation_channels: int = 0
     """Width of the head that predicts how far the SR image may be off; 0: there is no head."""
+    deviation_factor: float = 1.0
+    """What the head's deviations are multiplied with to be the half-width that holds 68 % of errors."""
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -73,6 +75,8 @@ class SlimDiffSRArchitecture(BlockDesign):
         for name in ("deviation_channels", "num_heads"):
             if getattr(self, name) < 0:
                 raise ModelError(f"The architecture value '{name}' is {getattr(self, name)}.", "Give 0 or more.")
+        if not self.deviation_factor > 0:
+            raise ModelError(f"The architecture value 'deviation_factor' is {self.deviation_factor}.", "Give above 0.")
         for name, value in self._counts():
             if value < 1:
                 raise ModelError(f"The architecture value '{name}' must be at least 1, got {value}.")

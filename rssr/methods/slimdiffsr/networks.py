@@ -96,7 +96,7 @@ class SlimDiffSR(nn.Module):
 
         Its new architecture says so; its images stay as they are.
         """
-        self.values = replace(self.values, deviation_channels=channels)
+        self.values = replace(self.values, deviation_channels=channels, deviation_factor=1.0)
         self.deviation_head = DeviationHead(self.values)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,8 +114,9 @@ class SlimDiffSR(nn.Module):
         """As `forward`, with how far the SR image is expected to be off.
 
         Returns:
-            SR images and their deviations (root of the expected squared error), both [B, bands, H, W], in network
-            units: one is half the range of values.
+            SR images and their deviations, both [B, bands, H, W], in network units: one is half the range of values.
+            A deviation is the half-width that holds 68 % of errors; where `deviation_factor` is 1, as it was before
+            there was such a value, the root of the expected squared error.
 
         Raises:
             ModelError: Where the student has no deviation head.
@@ -123,7 +124,7 @@ class SlimDiffSR(nn.Module):
         if self.deviation_head is None:
             raise ModelError("This SlimDiffSR model has no deviation head.", HOW_TO_GET_A_DEVIATION)
         features = self.forward_features(x)
-        return features.image, (0.5 * self.deviation_head(features.latent)).exp()
+        return features.image, self.values.deviation_factor * (0.5 * self.deviation_head(features.latent)).exp()
 
     def forward_features(self, x: Tensor) -> StudentFeatures:
         """As `forward`, with the outputs of all levels."""

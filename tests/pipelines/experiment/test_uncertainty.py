@@ -106,11 +106,13 @@ def test_the_card_tells_images_and_figures(plan: Plan) -> None:
     measured = measure_uncertainty(plan, GREY, [SPEC])
     assert measured is not None
     facts = uncertainty_facts(plan, measured, "uncertainty_images.txt")
+    assert facts.fitted_on is not None
     assert facts.fitted_on.num_images == len(fitted_images(plan)) == 3
     assert facts.fitted_on.digest == plan.manifest.digest
     assert facts.fitted_on.uri.endswith("out/manifests/one")
     assert facts.rmse == measured.reliability.rmse
     assert facts.reliability == ((pytest.approx(63.75), measured.reliability.rmse),)
+    assert facts.fitted_images_sha256 == "uncertainty_images.txt"
     told = json.loads(measured.to_json())
     assert told["reliability"]["bins"][0]["num_values"] == measured.reliability.num_values
 
@@ -118,21 +120,46 @@ def test_the_card_tells_images_and_figures(plan: Plan) -> None:
 def test_the_report_shows_reliability_and_maps(plan: Plan) -> None:
     measured = measure_uncertainty(plan, GREY, [SPEC])
     assert measured is not None
-    html = "".join(uncertainty_parts(plan, measured))
+    html = "".join(uncertainty_parts(measured))
     for words in ("fitted on 3 of the held-out images", "Reliability", "error bar", "grey levels", "<svg"):
         assert words in html
     assert html.count("<img") == 3 * len(measured.examples)
 
 
+def test_error_bars_that_were_never_fitted_are_judged_on_all_images_and_called_so(plan: Plan) -> None:
+    unfitted = replace(plan, config=plan.config.model_copy(update={"phases": ("student",)}))
+    measured = measure_uncertainty(unfitted, GREY, [SPEC])
+    assert measured is not None
+    assert not measured.is_fitted
+    assert fitted_images(unfitted) == ()
+    assert measured.num_images == 4, "all that are large enough"
+    facts = uncertainty_facts(unfitted, measured, "uncertainty_images.txt")
+    assert (facts.fitted_on, facts.fitted_images_sha256) == (None, None)
+    html = "".join(uncertainty_parts(measured))
+    assert "not fitted" in html
+    assert "fitted on" not in html
+
+
+def test_samples_that_agree_exactly_can_be_measured(plan: Plan) -> None:
+    class Sure(GreyResolver):
+        def with_deviation(self, lr: Tensor, output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+            sr = self(lr, output_size)
+            return sr, torch.zeros_like(sr)
+
+    measured = measure_uncertainty(plan, replace(GREY, resolver=Sure()), [SPEC])
+    assert measured is not None
+    assert measured.reliability.coverage_1 < 0.7
+
+
 @pytest.mark.parametrize(
-    ("rms_deviation", "gain", "words"),
+    ("coverage", "gain", "words"),
     [
-        (10.5, 0.2, "right on the whole .* tell more than"),
-        (20.0, 0.2, "too long"),
-        (5.0, 0.2, "too short"),
-        (10.0, -0.1, "tell no more than"),
+        (0.7, 0.2, "right on the whole .70.0% .* tell more than"),
+        (0.742, 0.2, "too long"),
+        (0.6, 0.2, "too short"),
+        (0.68, -0.1, "tell no more than"),
     ],
 )
-def test_the_verdict_is_what_was_found(rms_deviation: float, gain: float, words: str) -> None:
-    found = Reliability(100, 10.0, rms_deviation, 0.3, 0.7, 0.95, 0.1, gain, ())
+def test_the_verdict_is_what_was_found(coverage: float, gain: float, words: str) -> None:
+    found = Reliability(100, 10.0, 8.0, 0.3, coverage, 0.95, 0.1, gain, ())
     assert re.search(words, verdict(found))

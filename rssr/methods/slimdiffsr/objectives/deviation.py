@@ -3,18 +3,21 @@
 Not in the paper. Its uncertainty estimator (Eq. 5) describes latents of the autoencoder, serves the teacher and is
 gone at inference; and Eq. 5, which carries a prior, is smallest at a third of the squared error. Here a head on the
 frozen student's own latent learns the plain Gaussian likelihood, whose optimum is the squared error itself, so its
-root is an error bar as it stands.
+root is an error bar as it stands. At the end one common factor makes it the half-width that holds 68.3 % of the
+errors; these have heavier tails than normal ones, and the root of their mean square holds more.
 
 The images must be new to the student: on those it was trained on, its errors are smaller than elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from rssr.losses.uncertainty import gaussian_nll
+from rssr.methods.calibration import as_brightness, find_factor, likelihood_metrics
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import DeviationConfig
 from rssr.methods.slimdiffsr.inference import SlimDiffSRResolver
@@ -22,8 +25,6 @@ from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.models.loaded import load_model
 from rssr.resampling import upsample_bicubic
 from rssr.weights.folder import save_model_folder
-
-_WHITE = 0.5  # deviation that previews show white: a quarter of the range of values
 
 
 class DeviationObjective(Objective):
@@ -71,26 +72,22 @@ class DeviationPhase(Phase):
         return {"student": self.student}
 
     def validate(self, batch: Batch) -> dict[str, float]:
-        """The likelihood beside that of the best constant, and how predicted and squared errors compare (1 is right).
-
-        The correlation is that of the deviation with the absolute error, pixel by pixel.
-        """
-        log_variance, squared_error = self._objective.estimate(batch)
-        variance, mse = log_variance.exp(), squared_error.mean().clamp_min(1e-12)
-        pairs = torch.stack([variance.sqrt().flatten(), squared_error.sqrt().flatten()])
-        return {
-            "deviation_nll": float(gaussian_nll(log_variance, squared_error)),
-            "constant_nll": float(0.5 * (1 + mse.log())),
-            "calibration_ratio": float(variance.mean() / mse),
-            "correlation": float(torch.corrcoef(pairs)[0, 1].nan_to_num()),
-        }
+        """See `likelihood_metrics`; of the head alone, without the common factor."""
+        return likelihood_metrics(*self._objective.estimate(batch))
 
     def preview(self, batch: Batch) -> Tensor:
-        """The deviation, mean of the bands, as brightness: black is none, white a quarter of the range or more."""
+        """The deviation, mean of the bands, as brightness."""
         size = batch.hr.shape[-2], batch.hr.shape[-1]
-        _, deviation = SlimDiffSRResolver(self.student).with_deviation(batch.lr, size)
-        brightness = (deviation.mean(dim=1, keepdim=True) / _WHITE).clamp(0, 1)
-        return (2 * brightness - 1).expand(-1, 3, -1, -1)
+        return as_brightness(SlimDiffSRResolver(self.student).with_deviation(batch.lr, size)[1])
+
+    def calibrate(self, pairs: Iterable[Batch]) -> dict[str, float]:
+        """Find the common factor; see `find_factor`."""
+        self.student.eval()
+        self.student.values = replace(self.student.values, deviation_factor=1.0)
+        device = next(self.student.parameters()).device
+        factor = find_factor(SlimDiffSRResolver(self.student), pairs, device)
+        self.student.values = replace(self.student.values, deviation_factor=factor)
+        return {"deviation_factor": factor}
 
     def export(self, folder: Path) -> None:
         """A model folder with student and head; the job that ran the phase adds the card."""

@@ -194,3 +194,50 @@ def test_preview_and_validation(phase: DeviationPhase, train: Callable[..., Any]
     assert metrics["deviation_nll"] < metrics["constant_nll"]
     assert metrics["calibration_ratio"] == pytest.approx(1, abs=0.2)
     assert metrics["correlation"] > 0.1
+
+
+def heavy_tailed(student: SlimDiffSR, seed: int) -> Batch:
+    """Errors of which most are far smaller than the root of their mean square."""
+    lr, sr, _ = planted(student, seed)
+    generator = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, sr.shape, generator=generator) * 2 - 1
+    return Batch(lr, sr + 0.1 * signs * torch.empty_like(sr).exponential_(generator=generator), 4.0)
+
+
+def test_a_common_factor_makes_deviations_hold_68_percent_whatever_the_tails(build: Build, tmp_path: Path) -> None:
+    phase = build("deviation")
+    figures = phase.calibrate(heavy_tailed(phase.student, seed) for seed in range(4))
+    assert figures == {"deviation_factor": phase.student.architecture["deviation_factor"]}
+    phase.export(tmp_path)
+    resolver = rssr.load_model(tmp_path).resolver
+    assert isinstance(resolver, SlimDiffSRResolver)
+    other = heavy_tailed(phase.student, 1000)
+    sr, deviation = resolver.with_deviation(other.lr, (64, 64))
+    within = ((sr.clamp(-1, 1) - other.hr).abs() <= deviation).float().mean().item()
+    assert within == pytest.approx(0.683, abs=0.05)
+    before = figures["deviation_factor"]
+    assert phase.calibrate(heavy_tailed(phase.student, seed) for seed in range(4))["deviation_factor"] == before
+
+
+def test_without_images_deviations_stay_as_the_likelihood_has_them(
+    phase: DeviationPhase, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert phase.calibrate([]) == {"deviation_factor": 1.0}
+    assert "large enough" in caplog.text
+
+
+def test_a_factor_scales_deviations_and_leaves_images_alone() -> None:
+    one, other = tiny_student(), tiny_student(deviation_factor=0.5)
+    other.load_state_dict(one.state_dict())
+    lr = torch.rand(1, 3, 4, 4) - 0.5
+    (sr, deviation), (same, half) = (SlimDiffSRResolver(each).with_deviation(lr, (16, 16)) for each in (one, other))
+    assert torch.equal(sr, same)
+    assert torch.equal(half, 0.5 * deviation)
+    with pytest.raises(ModelError, match="deviation_factor"):
+        tiny_student(deviation_factor=0.0)
+
+
+def test_a_new_head_starts_without_the_factor_of_an_earlier_one() -> None:
+    student = tiny_student(deviation_factor=0.5)
+    student.attach_deviation_head(4)
+    assert student.architecture["deviation_factor"] == 1.0
