@@ -20,6 +20,7 @@ from pipelines.stages.read import ReadPatches
 from rssr.degradation import DegradationConfig, degrade, lr_size
 from rssr.errors import DataError
 from rssr.inference import super_resolve
+from rssr.methods.paths import ImagePath
 from rssr.metrics.fidelity import SSIM_WINDOW
 from rssr.metrics.paired import PairedDifference, paired_difference
 from rssr.models.loaded import LoadedModel
@@ -30,6 +31,14 @@ log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 Upscaler = Callable[[Pixels, tuple[int, int]], Pixels]
+
+
+@dataclass(frozen=True)
+class WithHr:
+    """What makes an image of LR and HR image, both uint8 [H, W, 3]: no super-resolution, but a bound of one."""
+
+    run: Callable[[Pixels, Pixels], Pixels]
+
 
 LOSSLESS_DB = 100.0
 """What an infinite PSNR (of an image without any error) counts in means."""
@@ -72,10 +81,12 @@ class Evaluation:
     Attributes:
         rows: One entry an image, model and scale: `key`, `model`, `scale` and the metrics.
         examples: A few images for panels.
+        paths: Of the models, those that are further paths of the trained one's networks, with what each is.
     """
 
     rows: list[dict[str, float | str]] = field(default_factory=list)
     examples: list[EvaluatedImage] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -105,9 +116,10 @@ class Evaluation:
         return paired_difference([mine[key] for key in shared], [theirs[key] for key in shared])
 
     def add(self, other: "Evaluation") -> None:
-        """Take over the rows and examples of another evaluation."""
+        """Take over what another evaluation found."""
         self.rows += other.rows
         self.examples += other.examples
+        self.paths |= other.paths
 
     def values(self, model: str, metric: str, scale: float) -> dict[str, float]:
         """One model's metric by image, at one scale; an infinite PSNR counts as 100 dB."""
@@ -127,7 +139,7 @@ class Evaluation:
 def evaluate(
     images: Sequence[ImageRecord],
     sources: Sequence[str],
-    upscalers: Mapping[str, Upscaler],
+    upscalers: Mapping[str, Upscaler | WithHr],
     spec: EvaluationSpec,
     num_examples: int = 4,
     on_image: Callable[[int], None] = lambda done: None,
@@ -166,12 +178,15 @@ def evaluate(
 
 
 def _measure(
-    image: EvaluatedImage, upscalers: Mapping[str, Upscaler], spec: EvaluationSpec
+    image: EvaluatedImage, upscalers: Mapping[str, Upscaler | WithHr], spec: EvaluationSpec
 ) -> list[dict[str, float | str]]:
     measure = Measure(spec.border)
     rows: list[dict[str, float | str]] = []
     for model, upscale in upscalers.items():
-        sr = upscale(image.lr.copy(), (image.hr.shape[0], image.hr.shape[1]))
+        if isinstance(upscale, WithHr):
+            sr = upscale.run(image.lr.copy(), image.hr.copy())
+        else:
+            sr = upscale(image.lr.copy(), (image.hr.shape[0], image.hr.shape[1]))
         measured = measure({"sr": sr, "hr": image.hr})
         rows.append({"key": image.key, "model": model, "scale": image.scale, **measured})
         image.sr[model] = sr
@@ -198,11 +213,24 @@ def upscaler_of(model: LoadedModel, scale: float) -> Upscaler:
 
     def upscale(lr: Pixels, size: tuple[int, int]) -> Pixels:
         sr = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), model, scale), 0, -1)
-        if sr.shape[:2] != size:
-            raise RuntimeError(f"{model.name} made {sr.shape[:2]} pixels where {size} were asked for")
-        return np.ascontiguousarray(sr)
+        return _of_size(np.ascontiguousarray(sr), size, model.name)
 
     return upscale
+
+
+def upscaler_along(path: ImagePath, scale: float) -> WithHr:
+    """A further path of a method, on uint8 [h, w, 3]."""
+
+    def run(lr: Pixels, hr: Pixels) -> Pixels:
+        return _of_size(path.run(lr, hr, scale), (hr.shape[0], hr.shape[1]), path.name)
+
+    return WithHr(run)
+
+
+def _of_size(sr: Pixels, size: tuple[int, int], name: str) -> Pixels:
+    if sr.shape[:2] != size:
+        raise RuntimeError(f"{name} made {sr.shape[:2]} pixels where {size} were asked for")
+    return sr
 
 
 def is_measurable(pixels: Pixels, spec: EvaluationSpec) -> bool:

@@ -70,6 +70,7 @@ class StreamSpec:
             (LDCSR, stage 1); replaces `patch_size`.
         patches_per_image: Patches of each image in an epoch; `area` takes as many as fit side by side, so that
             large scenes weigh by what they hold.
+        scales: Scales of which each micro-batch has one, all equally likely; None draws from the whole range.
     """
 
     seed: int
@@ -82,6 +83,7 @@ class StreamSpec:
     rotations: bool = False
     lr_patch_size: int | None = None
     patches_per_image: int | Literal["area"] = 1
+    scales: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         counts = (self.num_steps, self.micro_batches_per_step, self.global_batch_size, self.patch_size)
@@ -288,6 +290,8 @@ def share_of_batch(global_batch_size: int, world_size: int) -> int:
 
 def _draw_scale(spec: StreamSpec, number: int) -> float:
     low, high = spec.scale_range
+    if spec.scales is not None:
+        return float(spec.scales[derive_seed(spec.seed, "scale", number) % len(spec.scales)])
     if low == high:
         return float(low)
     return float(low + (high - low) * (derive_seed(spec.seed, "scale", number) / _SEED_RANGE))

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from pipelines.calibration import CalibrationSpec, calibration_pairs
 from pipelines.datasets.config import DataConfig
 from pipelines.datasets.manifest import Manifest, read_manifest
 from pipelines.loop.batches import BatchSource, to_batch
@@ -59,6 +60,7 @@ class TrainTask:
         num_workers: Training workers; 0 means this process, without Ray.
         num_threads: CPU threads a worker.
         num_held_out: Held-out patches a validation measures.
+        calibration_values: How the evaluation prepares images, for phases that are fitted to held-out ones.
         tracking_uri: MLflow store, or None for none.
         run_id: The phase's MLflow run.
     """
@@ -76,6 +78,12 @@ class TrainTask:
     num_held_out: int
     tracking_uri: str | None
     run_id: str | None
+    calibration_values: dict[str, Any] | None = None
+
+    @property
+    def calibration(self) -> "CalibrationSpec | None":
+        """The same, for those phases alone."""
+        return None if self.calibration_values is None else CalibrationSpec(**self.calibration_values)
 
 
 @dataclass(frozen=True)
@@ -227,6 +235,9 @@ def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepLis
     result = TrainingLoop(inputs, context).run()
     if context.rank != 0:
         return
+    spec = task.calibration
+    pairs = () if spec is None else calibration_pairs(manifest, data.degradation, task.seed, spec)
+    validation = {**result.validation, **phase.calibrate(pairs)}
     output = work / "output"
     output.mkdir()
     phase.export(output)
@@ -234,7 +245,7 @@ def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepLis
     folder.commit(
         output,
         num_steps=result.num_steps,
-        validation=result.validation,
+        validation=validation,
         losses=result.history.losses,
         validations=result.history.validations,
     )
@@ -254,6 +265,7 @@ def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
             scale_range=data.scale_range,
             rotations=config.rotations,
             lr_patch_size=config.lr_patch_size,
+            scales=None if task.calibration is None else tuple(task.calibration.scales),
         ),
         degradation=data.degradation,
         max_cached_bytes=data.max_cached_bytes,
@@ -277,6 +289,7 @@ def held_out_batches(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
         flips=False,
         rotations=False,
         lr_patch_size=None,
+        scales=None,
     )
     inputs = dataclasses.replace(stream, images=manifest.images_of_phase(phase.config, data.scale_range[1])[1])
     batches: list[Batch] = []

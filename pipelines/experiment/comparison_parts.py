@@ -11,6 +11,7 @@ from rssr.metrics.paired import PairedDifference
 
 _TIE_DB = 0.005
 _OWN, _BICUBIC, _NEITHER = "own", "bicubic", "neither"
+_CONSTANT = "constant colour"  # shows nothing
 
 
 def headline(evaluation: Evaluation, config: JobConfig, others: Sequence[KeyFigure]) -> Part:
@@ -41,6 +42,9 @@ def comparison(evaluation: Evaluation, config: JobConfig) -> Iterable[Part]:
         f"degraded with '{config.data.degradation.kind}', border of {config.evaluation.border} pixels cut. "
         "The untrained model has the trained one's architecture with random weights."
     )
+    if evaluation.paths:
+        told = "; ".join(f"{name}: {meaning}" for name, meaning in evaluation.paths.items())
+        yield prose(f"Further paths through the trained networks, beside the {_model(evaluation)} as it runs: {told}.")
 
 
 def example_panels(examples: Iterable[EvaluatedImage], scales: Sequence[float]) -> Part:
@@ -49,10 +53,14 @@ def example_panels(examples: Iterable[EvaluatedImage], scales: Sequence[float]) 
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """Which of model and bicubic is better on held-out PSNR-Y, in words.
+    """Which of model and bicubic is better on held-out PSNR-Y, in words; then the same of each further path.
 
     A winner is named where the 95 % interval of the paired differences leaves zero out; one image has no interval.
     """
+    return " ".join([_verdict_on_model(evaluation), *(_verdict_on_path(evaluation, name) for name in evaluation.paths)])
+
+
+def _verdict_on_model(evaluation: Evaluation) -> str:
     if len(evaluation.scales) == 1:
         return _verdict_at_one_scale(evaluation, evaluation.scales[0])
     winners = {scale: _winner(evaluation, scale) for scale in evaluation.scales}
@@ -60,6 +68,19 @@ def verdict(evaluation: Evaluation) -> str:
     scales_of = {title: [scale for scale, found in winners.items() if found == who] for who, title in titles.items()}
     found = "; ".join(f"{title} at {in_words(scales)}" for title, scales in scales_of.items() if scales)
     return f"Better on held-out PSNR-Y: {found}."
+
+
+def _verdict_on_path(evaluation: Evaluation, path: str) -> str:
+    """How a path compares with bicubic at each scale."""
+    found = []
+    for scale in evaluation.scales:
+        difference = evaluation.difference(path, _BICUBIC, "psnr_y_db", scale)
+        means = evaluation.means(scale)
+        gain = means[path]["psnr_y_db"] - means[_BICUBIC]["psnr_y_db"] if difference is None else difference.mean
+        interval = "" if difference is None else f" (95 % interval {difference.low:+.2f} to {difference.high:+.2f})"
+        word = {_OWN: "better", _BICUBIC: "worse", _NEITHER: "no clear difference"}[_winner(evaluation, scale, path)]
+        found.append(f"{word} at scale {scale:g}, {gain:+.2f} dB{interval}")
+    return f"{path[0].upper()}{path[1:]} against bicubic: {'; '.join(found)}."
 
 
 def in_words(scales: Sequence[float]) -> str:
@@ -90,12 +111,13 @@ def _difference_in_words(difference: PairedDifference | None) -> str:
     return f" (paired difference {difference.mean:+.2f} dB, 95 % interval {low} to {high})"
 
 
-def _winner(evaluation: Evaluation, scale: float) -> str:
-    """Who is better at a scale: `_OWN`, `_BICUBIC` or `_NEITHER`."""
-    difference = _difference(evaluation, scale)
+def _winner(evaluation: Evaluation, scale: float, model: str | None = None) -> str:
+    """Who is better at a scale, a model (by default the trained one) or bicubic: `_OWN`, `_BICUBIC` or `_NEITHER`."""
+    model = model or _model(evaluation)
+    difference = evaluation.difference(model, _BICUBIC, "psnr_y_db", scale)
     if difference is None:
         means = evaluation.means(scale)
-        gain = means[_model(evaluation)]["psnr_y_db"] - means["bicubic"]["psnr_y_db"]
+        gain = means[model]["psnr_y_db"] - means[_BICUBIC]["psnr_y_db"]
         is_clear = abs(gain) >= _TIE_DB
     else:
         gain, is_clear = difference.mean, difference.is_clear and abs(difference.mean) >= _TIE_DB
@@ -105,29 +127,40 @@ def _winner(evaluation: Evaluation, scale: float) -> str:
 
 
 def _tables(evaluation: Evaluation) -> Iterable[Part]:
-    by_scale = {scale: evaluation.means(scale) for scale in evaluation.scales}
-    if len(by_scale) == 1:
-        [(scale, means)] = by_scale.items()
-        columns = [
-            Column("model", "Model"),
-            Column("psnr_y_db", "PSNR-Y, dB", "highest", 2),
-            Column("gain", "beside bicubic, dB"),
-            Column("ssim_y", "SSIM-Y", "highest", 4),
-        ]
-        yield table(
-            columns,
-            [{"model": model, "gain": _gain(evaluation, model, scale), **values} for model, values in means.items()],
-        )
+    if len(evaluation.scales) == 1:
+        yield _table_of_one_scale(evaluation, evaluation.scales[0])
         return
+    by_scale = {scale: evaluation.means(scale) for scale in evaluation.scales}
+    models = next(iter(by_scale.values()))
     for metric, title, digits in (("psnr_y_db", "PSNR-Y, dB", 2), ("ssim_y", "SSIM-Y", 4)):
         columns = [Column("model", "Model")]
         columns += [Column(f"{scale:g}", f"Scale {scale:g}", "highest", digits) for scale in by_scale]
-        models = next(iter(by_scale.values()))
         rows: list[dict[str, Cell]] = [
             {"model": model, **{f"{scale:g}": means[model][metric] for scale, means in by_scale.items()}}
             for model in models
         ]
         yield table(columns, rows, title)
+    columns = [Column("model", "Model"), *(Column(f"{scale:g}", f"Scale {scale:g}") for scale in by_scale)]
+    gains: list[dict[str, Cell]] = [
+        {"model": model, **{f"{scale:g}": _gain(evaluation, model, scale) for scale in by_scale}}
+        for model in models
+        if model != _BICUBIC
+    ]
+    yield table(columns, gains, "PSNR-Y beside bicubic, dB")
+
+
+def _table_of_one_scale(evaluation: Evaluation, scale: float) -> Part:
+    columns = [
+        Column("model", "Model"),
+        Column("psnr_y_db", "PSNR-Y, dB", "highest", 2),
+        Column("gain", "beside bicubic, dB"),
+        Column("ssim_y", "SSIM-Y", "highest", 4),
+    ]
+    means = evaluation.means(scale)
+    return table(
+        columns,
+        [{"model": model, "gain": _gain(evaluation, model, scale), **values} for model, values in means.items()],
+    )
 
 
 def _gain(evaluation: Evaluation, model: str, scale: float) -> str | None:
@@ -137,10 +170,9 @@ def _gain(evaluation: Evaluation, model: str, scale: float) -> str | None:
 
 
 def _panel_row(image: EvaluatedImage, scales: Sequence[float]) -> tuple[str, dict[str, RgbImage]]:
-    model = next(reversed(image.sr))
-    shown = {"LR": image.lr, "bicubic": image.sr["bicubic"], "untrained": image.sr["untrained"]}
     label = f"{image.key}, scale {image.scale:g}" if len(scales) > 1 else image.key
-    return label, {**shown, model: image.sr[model], "HR": image.hr}
+    shown = {model: sr for model, sr in image.sr.items() if model != _CONSTANT}
+    return label, {"LR": image.lr, **shown, "HR": image.hr}
 
 
 def _difference(evaluation: Evaluation, scale: float) -> PairedDifference | None:

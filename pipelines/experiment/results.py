@@ -1,18 +1,29 @@
 """After training: compare with baselines, register the model, super-resolve a scene."""
 
 import logging
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import torch
 
 from pipelines.datasets.manifest import ImageRecord
-from pipelines.evaluate import Evaluation, EvaluationSpec, Upscaler, constant_colour, evaluate, upscaler_of
+from pipelines.evaluate import (
+    Evaluation,
+    EvaluationSpec,
+    Upscaler,
+    WithHr,
+    constant_colour,
+    evaluate,
+    upscaler_along,
+    upscaler_of,
+)
 from pipelines.experiment.config import JobConfig
-from pipelines.experiment.training import Plan
+from pipelines.experiment.training import Plan, phases_below
 from pipelines.experiment.uncertainty import MeasuredUncertainty, fitted_images, uncertainty_facts
 from pipelines.progress import Progress
 from pipelines.storage import local_path, open_store
@@ -23,6 +34,8 @@ from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import gives_deviation
 from rssr.inference.files import open_scene
 from rssr.inference.values import value_scale
+from rssr.methods.paths import ImagePath, OffersPaths
+from rssr.methods.phase import PhaseInputs
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver, create_model
 from rssr.scenes import write_scene_geotiff
@@ -55,35 +68,51 @@ def open_trained(plan: Plan, work: Path, device: str = "cpu") -> Trained:
 
 def compare(plan: Plan, trained: Trained) -> Evaluation:
     """Measure the trained model and the baselines on the held-out images, at each scale in turn."""
-    models = {
+    models: dict[str, LoadedModel | ImagePath] = {
         "bicubic": load_model("bicubic"),
         "untrained": _untrained(trained.model, plan.config.seed),
-        trained.model.name: trained.model,
     }
-    return measure(plan, models, {"constant colour": constant_colour})
+    with tempfile.TemporaryDirectory(prefix="rssr-paths-") as work:
+        models |= {path.name: path for path in _further_paths(plan, Path(work))}
+        models[trained.model.name] = trained.model
+        return measure(plan, models, {"constant colour": constant_colour})
+
+
+def _further_paths(plan: Plan, work: Path) -> Sequence[ImagePath]:
+    """What the method offers beside the trained model; `work` is a place for copies."""
+    method = plan.method
+    if not isinstance(method, OffersPaths):
+        return ()
+    finished = [name for name in phases_below(method, [plan.product]) if plan.folder(name).record() is not None]
+    folders = {name: plan.folder(name).fetch_output(work) for name in finished}
+    return method.image_paths(PhaseInputs(folders, torch.device("cpu")), plan.product)
 
 
 def measure(
-    plan: Plan, models: Mapping[str, LoadedModel], plain: Mapping[str, Upscaler] = MappingProxyType({})
+    plan: Plan, models: Mapping[str, LoadedModel | ImagePath], plain: Mapping[str, Upscaler] = MappingProxyType({})
 ) -> Evaluation:
     """Measure models on the held-out images, at each scale in turn. LR images are equal for equal plans' data.
 
     Args:
         plan: Names the images and how they are degraded.
-        models: By the name they shall have in the results.
+        models: By the name they shall have in the results; further paths of a method among them.
         plain: What else upscales, likewise; comes first.
     """
     config = plan.config
     images = plan.manifest.test_images()[: config.evaluation.num_images]
     scales = config.evaluation_scales
-    evaluation = Evaluation()
+    evaluation = Evaluation(paths={name: path.meaning for name, path in models.items() if isinstance(path, ImagePath)})
     with Progress("evaluation", total=len(images) * len(scales)) as progress:
         for number, scale in enumerate(scales):
-            upscalers = dict(plain) | {name: upscaler_of(model, scale) for name, model in models.items()}
+            upscalers = dict(plain) | {name: _at_scale(model, scale) for name, model in models.items()}
             done = partial(_count, progress, number * len(images))
             spec, num_examples = evaluation_spec(config, scale), max(1, _NUM_EXAMPLES // len(scales))
             evaluation.add(evaluate(images, plan.manifest.sources, upscalers, spec, num_examples, done))
     return evaluation
+
+
+def _at_scale(model: LoadedModel | ImagePath, scale: float) -> Upscaler | WithHr:
+    return upscaler_along(model, scale) if isinstance(model, ImagePath) else upscaler_of(model, scale)
 
 
 def with_card(
@@ -115,7 +144,7 @@ def with_card(
     )
     assert trained.model.network is not None  # a trained model has a network
     attachments = {_TRAINING_IMAGES: _list_of(training)}
-    if uncertainty is not None:
+    if uncertainty is not None and uncertainty.is_fitted:
         attachments[_UNCERTAINTY_IMAGES] = _list_of(fitted_images(plan))
     save_model_folder(target, held.name, held.architecture, trained.model.network, card, attachments)
     return card
@@ -238,8 +267,6 @@ def _promised_card(config: JobConfig, method: str) -> ModelCard:
 
 
 def _untrained(model: LoadedModel, seed: int) -> LoadedModel:
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "untrained"))
         network = create_model(model.name, **model.architecture).eval()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +80,22 @@ def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict
     for phase in method.phases:
         if method.is_needed(phase):
             inputs = {name: digests[name] for name in method.needed_phases(phase)}
-            digests[phase] = config_digest(shared, {"name": phase, "inputs": inputs}, method.digest_config(phase))
+            what: dict[str, object] = {"name": phase, "inputs": inputs}
+            if method.training_config(phase).fits_held_out:
+                what["calibration"] = _calibration_values(config)
+            digests[phase] = config_digest(shared, what, method.digest_config(phase))
     return digests
+
+
+def _calibration_values(config: JobConfig) -> dict[str, Any]:
+    """What `CalibrationSpec` is made of."""
+    evaluation = config.evaluation
+    return {
+        "scales": list(config.evaluation_scales),
+        "max_side": evaluation.max_side,
+        "border": evaluation.border,
+        "num_images": evaluation.num_images,
+    }
 
 
 def selected_phases(method: Method, config: JobConfig) -> tuple[str, ...]:
@@ -109,8 +123,13 @@ def product_phase(method: Method, config: JobConfig) -> str | None:
 
 def _phases_of_products(method: Method) -> set[str]:
     """Phases whose outputs end in a product, directly or through others."""
+    return phases_below(method, (name for name in method.product_phases if method.is_needed(name)))
+
+
+def phases_below(method: Method, phases: Iterable[str]) -> set[str]:
+    """These phases and all that they build on, directly or through others."""
     found: set[str] = set()
-    waiting = [name for name in method.product_phases if method.is_needed(name)]
+    waiting = list(phases)
     while waiting:
         found.add(name := waiting.pop())
         waiting += method.needed_phases(name)
@@ -189,6 +208,7 @@ def _complete_run(plan: Plan, record: PhaseRecord, tracker: Tracker, parent: Run
 
 def _task(plan: Plan, phase: str, tracking_uri: str, run_id: str) -> TrainTask:
     config = plan.config
+    fits_held_out = plan.method.training_config(phase).fits_held_out
     return TrainTask(
         method=plan.method.name,
         method_values=plan.method.dump(),
@@ -203,6 +223,7 @@ def _task(plan: Plan, phase: str, tracking_uri: str, run_id: str) -> TrainTask:
         num_held_out=config.num_validation_patches,
         tracking_uri=tracking_uri,
         run_id=run_id,
+        calibration_values=_calibration_values(config) if fits_held_out else None,
     )
 
 

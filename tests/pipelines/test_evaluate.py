@@ -14,14 +14,17 @@ from pipelines.evaluate import (
     EvaluationSpec,
     Pixels,
     Upscaler,
+    WithHr,
     constant_colour,
     evaluate,
     prepare_pair,
+    upscaler_along,
     upscaler_of,
 )
 from rssr.degradation import degradation_preset
 from rssr.errors import DataError
 from rssr.images import encode_png
+from rssr.methods.paths import ImagePath
 from rssr.models.loaded import load_model
 from rssr.scenes import generate_scene
 
@@ -158,6 +161,32 @@ def test_a_model_that_returns_another_size_is_our_fault() -> None:
     lr = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(RuntimeError, match="bicubic made"):
         upscaler_of(load_model("bicubic"), 4)(lr, (15, 16))
+
+
+def test_a_further_path_gets_both_images_and_the_scale(tmp_path: Path, add_image: Callable[..., ImageRecord]) -> None:
+    seen: list[tuple[tuple[int, ...], tuple[int, ...], float]] = []
+
+    def run_path(lr: Pixels, hr: Pixels, scale: float) -> Pixels:
+        seen.append((lr.shape, hr.shape, scale))
+        perfect = hr.copy()
+        hr[:] = 0
+        return perfect
+
+    path = ImagePath("HR itself", "no super-resolution", run_path)
+    upscalers: dict[str, Upscaler | WithHr] = {"path": upscaler_along(path, 3.4), "constant": constant_colour}
+    evaluation = evaluate([add_image("a.png")], [str(tmp_path)], upscalers, spec(3.4))
+    [(lr_shape, hr_shape, scale)] = seen
+    assert scale == 3.4
+    assert hr_shape == evaluation.examples[0].hr.shape
+    assert lr_shape == evaluation.examples[0].lr.shape
+    assert [row["psnr_y_db"] for row in evaluation.rows if row["model"] == "path"] == [math.inf]
+    assert evaluation.means()["constant"]["psnr_y_db"] < 40, "it cannot change what the next one is measured by"
+
+
+def test_a_further_path_that_returns_another_size_is_our_fault() -> None:
+    path = ImagePath("LR itself", "", lambda lr, hr, scale: lr)
+    with pytest.raises(RuntimeError, match="LR itself made"):
+        upscaler_along(path, 4.0).run(np.zeros((4, 4, 3), np.uint8), np.zeros((16, 16, 3), np.uint8))
 
 
 def test_constant_colour_is_the_mean_of_the_lr_image() -> None:

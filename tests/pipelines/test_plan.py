@@ -159,6 +159,14 @@ def test_scale_is_drawn_once_a_micro_batch_within_its_range() -> None:
     assert set(rows(replace(SPEC, scale_range=(4, 4)))["scale"].to_pylist()) == {4.0}
 
 
+def test_listed_scales_are_equally_likely() -> None:
+    table = rows(replace(SPEC, num_steps=150, scale_range=(1.0, 8.0), scales=(2.0, 3.4, 4.0)))
+    drawn = {(row["step"], row["micro_batch"]): row["scale"] for row in table.to_pylist()}
+    counts = Counter(drawn.values())
+    assert counts.keys() == {2.0, 3.4, 4.0}
+    assert all(len(drawn) / 4 < count < len(drawn) / 2.3 for count in counts.values())
+
+
 @given(scale=st.floats(1, 8), lr_patch_size=st.integers(1, 64))
 def test_fixed_lr_patches_follow_the_scale(scale: float, lr_patch_size: int) -> None:
     spec = replace(SPEC, lr_patch_size=lr_patch_size, scale_range=(1.0, 8.0))

@@ -1,6 +1,6 @@
 """Configuration that LDCSR and LCMSR share. Published values are defaults; their source is the authors' code."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -145,6 +145,18 @@ class RefinementConfig(LatentTrainingConfig):
     (condition), or sampled by the averaged U-Net (sampled)."""
 
 
+class LatentDeviationConfig(LatentTrainingConfig):
+    """Phase `deviation`: how far images may be off, fitted on held-out images; not in the papers.
+
+    Two numbers are fitted: what the deviation between samples is multiplied with, and what is added to it.
+    """
+
+    fits_held_out: ClassVar[bool] = True
+
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Update rule; adamw would pull the two numbers towards 1."""
+
+
 def build_architecture(
     autoencoder: AutoencoderNetworkConfig, denoiser: DenoiserNetworkConfig, **others: object
 ) -> LatentArchitecture:
@@ -178,3 +190,5 @@ class LatentMethodConfig(Config):
     """Residual autoencoder."""
     refinement: RefinementConfig | None = None
     """Fine-tuning of the decoder on predicted codes; null, as published, leaves the phase `refinement` out."""
+    deviation: LatentDeviationConfig | None = None
+    """Uncertainty of the images; null leaves the phase `deviation` out, and error bars are how much samples differ."""

@@ -7,20 +7,24 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from rssr.errors import ConfigError
-from rssr.methods.latent.config import LatentMethodConfig
+from rssr.methods.latent.config import LatentDeviationConfig, LatentMethodConfig, RefinementConfig
+from rssr.methods.latent.image_paths import latent_paths
 from rssr.methods.latent.objectives.autoencoder import AutoencoderPhase, load_autoencoder
+from rssr.methods.latent.objectives.deviation import LatentDeviationPhase
 from rssr.methods.latent.objectives.refinement import RefinementPhase, load_network
+from rssr.methods.paths import ImagePath
 from rssr.methods.phase import Batch, Phase, PhaseInputs
 from rssr.methods.training import TrainingConfig
 from rssr.models.latent.architecture import LatentArchitecture
 from rssr.models.latent.autoencoder import ResidualAutoencoder
 from rssr.models.latent.network import LatentSR
+from rssr.models.latent.resolver import LatentResolver
 from rssr.weights.auxiliary import LPIPS_FILE, VGG_FILE, auxiliary_digests, find_missing_auxiliary
 from rssr.weights.missing import weights_error
 
 
 class LatentMethod(ABC):
-    """Autoencoder first, then U-Net and condition encoder, then, where asked for, the decoder once more.
+    """Autoencoder first, then U-Net and condition encoder; then, where asked for, the decoder again, and deviations.
 
     Args:
         config: All phases.
@@ -30,6 +34,8 @@ class LatentMethod(ABC):
     name: ClassVar[str]
     code_phase: ClassVar[str]
     """The phase that trains U-Net and condition encoder."""
+    resolver: ClassVar[type[LatentResolver]]
+    """How the trained model runs."""
 
     def __init__(self, config: LatentMethodConfig, architecture: LatentArchitecture) -> None:
         self.config = config
@@ -38,12 +44,12 @@ class LatentMethod(ABC):
     @property
     def phases(self) -> tuple[str, ...]:
         """Phases in order."""
-        return "autoencoder", self.code_phase, "refinement"
+        return "autoencoder", self.code_phase, "refinement", "deviation"
 
     @property
     def product_phases(self) -> tuple[str, ...]:
         """Phases that export a model users run."""
-        return self.code_phase, "refinement"
+        return self.code_phase, "refinement", "deviation"
 
     @property
     @abstractmethod
@@ -63,11 +69,13 @@ class LatentMethod(ABC):
         return self.config.model_dump(mode="json")
 
     def is_needed(self, phase: str) -> bool:
-        """Whether a phase runs at all: `refinement` only where it is asked for."""
-        return phase != "refinement" or self.config.refinement is not None
+        """Whether a phase runs at all: `refinement` and `deviation` only where they are asked for."""
+        return phase not in ("refinement", "deviation") or getattr(self.config, phase) is not None
 
     def needed_phases(self, phase: str) -> tuple[str, ...]:
         """Earlier phases whose outputs a phase loads."""
+        if phase == "deviation":
+            return (self._network_phase,)
         return self.phases[: self.phases.index(phase)]
 
     def training_config(self, phase: str) -> TrainingConfig:
@@ -101,14 +109,36 @@ class LatentMethod(ABC):
 
     def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
         """Build a phase inside the training process."""
-        config = self.config
+        config = self.training_config(phase)  # says what is missing
         if phase == "autoencoder":
-            return AutoencoderPhase(config.autoencoder, self.architecture, config.base_weights.auxiliary, inputs)
+            auxiliary = self.config.base_weights.auxiliary
+            return AutoencoderPhase(self.config.autoencoder, self.architecture, auxiliary, inputs)
+        if isinstance(config, LatentDeviationConfig):
+            network = load_network(self._network_phase, self.architecture, inputs)
+            return LatentDeviationPhase(config, self.model_name, network, self.sample_code, self.resolver(network))
         autoencoder = load_autoencoder(self.architecture, inputs)
-        if phase == self.code_phase:
-            return self.build_code_phase(LatentSR(self.architecture), autoencoder, inputs)
-        if config.refinement is None:
-            self.training_config(phase)  # says what is missing
-            raise AssertionError
-        network = load_network(self.code_phase, self.architecture, inputs)
-        return RefinementPhase(config.refinement, self.model_name, network, autoencoder, self.sample_code)
+        if isinstance(config, RefinementConfig):
+            network = load_network(self.code_phase, self.architecture, inputs)
+            return RefinementPhase(config, self.model_name, network, autoencoder, self.sample_code)
+        return self.build_code_phase(LatentSR(self.architecture), autoencoder, inputs)
+
+    def image_paths(self, inputs: PhaseInputs, product: str) -> list[ImagePath]:
+        """See `OffersPaths`: what the condition code gives, and what the code could give at most."""
+        phases = {"": product}
+        if product != self.code_phase and self.config.refinement is not None:
+            phases[" before refinement"] = self.code_phase
+        has_autoencoder = "autoencoder" in inputs.folders
+        autoencoder = load_autoencoder(self.architecture, inputs) if has_autoencoder else None
+        return [
+            path
+            for suffix, phase in phases.items()
+            if phase in inputs.folders
+            for path in latent_paths(
+                self.resolver(load_network(phase, self.architecture, inputs), path="condition"), autoencoder, suffix
+            )
+        ]
+
+    @property
+    def _network_phase(self) -> str:
+        """The phase whose network deviations are fitted to."""
+        return self.code_phase if self.config.refinement is None else "refinement"

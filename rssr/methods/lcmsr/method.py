@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rssr.methods.latent.phases import LatentMethod
 from rssr.methods.lcmsr.config import LCMSRConfig
+from rssr.methods.lcmsr.inference import LCMSRResolver
 from rssr.methods.lcmsr.objectives.consistency import ConsistencyPhase, sample_code
 from rssr.methods.phase import Batch, Phase, PhaseInputs
 from rssr.models.latent.autoencoder import ResidualAutoencoder
@@ -16,10 +17,11 @@ _PUBLISHED_FIXED_SCALE = 4
 
 
 class LCMSRMethod(LatentMethod):
-    """Phases `autoencoder`, `consistency` and, where asked for, `refinement`."""
+    """Phases `autoencoder`, `consistency`, and where asked for `refinement` and `deviation`."""
 
     name = "lcmsr"
     code_phase = "consistency"
+    resolver = LCMSRResolver
 
     def __init__(self, config: LCMSRConfig) -> None:
         super().__init__(config, config.architecture)

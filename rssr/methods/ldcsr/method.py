@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rssr.methods.latent.phases import LatentMethod
 from rssr.methods.ldcsr.config import LDCSRConfig
+from rssr.methods.ldcsr.inference import LDCSRResolver
 from rssr.methods.ldcsr.objectives.denoiser import DenoiserPhase, sample_code
 from rssr.methods.phase import Batch, Phase, PhaseInputs
 from rssr.models.latent.autoencoder import ResidualAutoencoder
@@ -14,10 +15,11 @@ from rssr.models.latent.network import LatentSR
 
 
 class LDCSRMethod(LatentMethod):
-    """Phases `autoencoder`, `denoiser` and, where asked for, `refinement`."""
+    """Phases `autoencoder`, `denoiser`, and where asked for `refinement` and `deviation`."""
 
     name = "ldcsr"
     code_phase = "denoiser"
+    resolver = LDCSRResolver
     model_name = "ldcsr"
 
     def __init__(self, config: LDCSRConfig) -> None:

@@ -69,9 +69,10 @@ class LatentArchitecture:
     final_renoise: bool = False
     """Whether consistency sampling ends with noise of timestep 0, as the published code does."""
     deviation_factor: float = 1.0
-    """What the deviation between samples is multiplied with to become an error bar."""
+    """What the deviation between samples is multiplied with to become an error bar; 1 where nothing was fitted."""
     deviation_floor: float = 0.0
-    """Part of the error bar, in network units, that samples do not show; added in squares."""
+    """Part of the error bar, in network units, that samples do not show; added in squares, 0 where nothing was
+    fitted."""
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

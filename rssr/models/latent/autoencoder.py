@@ -12,8 +12,7 @@ from rssr.models.architecture import plain_architecture
 from rssr.models.latent.architecture import LatentArchitecture, read_latent_architecture
 from rssr.models.latent.decoder import ContinuousDecoder, DecoderShape, FixedScaleDecoder
 from rssr.models.latent.encoder import ResidualEncoder
-from rssr.models.latent.frame import Frame
-from rssr.resampling import upsample_bicubic
+from rssr.models.latent.frame import Frame, enlarge
 
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
@@ -49,17 +48,18 @@ class ResidualAutoencoder(nn.Module):
         """All values as JSON holds them."""
         return plain_architecture(self.values)
 
-    def encode(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, lr: Tensor, hr: Tensor, frame: Frame | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent.
 
         Args:
             lr: LR images [B, bands, h, w] in [-1, 1].
             hr: HR images [B, bands, H, W] in [-1, 1].
+            frame: Where they lie among the LR pixels; None: they cover them exactly.
 
         Returns:
             Two [B, latent_channels, H / 8, W / 8], sizes rounded down.
         """
-        enlarged = upsample_bicubic(lr, (hr.shape[2], hr.shape[3]))
+        enlarged = enlarge(lr, (hr.shape[2], hr.shape[3]), "bicubic", frame)
         moments = self.quant_conv(self.encoder(torch.cat([enlarged, hr], dim=1)))
         mean, log_variance = moments.chunk(2, dim=1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)

@@ -78,13 +78,60 @@ def test_each_scale_has_a_column_with_its_own_best_value() -> None:
     figures = evaluation({2.0: (30.0, 31.0), 3.4: (28.5, 27.25)})
     parts = list(comparison(figures, config("data.scale=[1, 4]")))
     html = "".join(parts)
-    assert html.count("<table>") == 2
+    assert html.count("<table>") == 3
     best = re.findall(r"<strong>([^<]+)</strong>", html)
     assert best == ["31.00", "28.50", "0.3100", "0.2850"]
     assert "Scale 2" in html
     assert "Scale 3.4" in html
     assert "1 held-out images at scales 2 and 3.4" in text(html)
     assert "notice-warning" in html, "it does not win everywhere"
+
+
+def test_differences_from_bicubic_are_told_at_each_scale() -> None:
+    figures = evaluation({2.0: (30.0, 31.0), 3.4: (28.5, 27.25)}, 0.1, 10)
+    shown = text("".join(comparison(figures, config("data.scale=[1, 4]"))))
+    assert "PSNR-Y beside bicubic, dB Model Scale 2 Scale 3.4 ours -1.00 ± 0.08 +1.25 ± 0.08" in shown
+
+
+PATHS = {"short way": "through one layer alone", "HR latent": "which sees the HR image"}
+
+
+def with_paths(gains: Mapping[str, float], num_images: int = 10) -> Evaluation:
+    """Bicubic at 30 dB, paths at so much more with a little spread, ours a decibel above it."""
+    rows: list[dict[str, float | str]] = []
+    for scale in (2.0, 3.4):
+        for number in range(num_images):
+            shift = 0.1 if number % 2 else -0.1
+            values = {"bicubic": 30.0, **{name: 30 + gain + shift for name, gain in gains.items()}, "ours": 31 + shift}
+            for model, value in values.items():
+                rows.append({"key": f"{number}", "model": model, "scale": scale, "psnr_y_db": value, "ssim_y": 0.5})
+    return Evaluation(rows, paths={name: PATHS[name] for name in gains})
+
+
+def test_the_verdict_says_of_each_further_path_how_it_compares_and_the_model_stays_the_trained_one() -> None:
+    found = verdict(with_paths({"short way": -1.0, "HR latent": 0.01}))
+    assert found == (
+        "Better on held-out PSNR-Y: the trained ours at scales 2 and 3.4. "
+        "Short way against bicubic: worse at scale 2, -1.00 dB (95 % interval -1.08 to -0.92); "
+        "worse at scale 3.4, -1.00 dB (95 % interval -1.08 to -0.92). "
+        "HR latent against bicubic: no clear difference at scale 2, +0.01 dB (95 % interval -0.07 to +0.09); "
+        "no clear difference at scale 3.4, +0.01 dB (95 % interval -0.07 to +0.09)."
+    )
+    assert "better at scale 2, +0.80 dB; better at scale 3.4" in verdict(with_paths({"HR latent": 0.9}, num_images=1))
+
+
+def test_further_paths_have_rows_and_are_explained() -> None:
+    shown = text("".join(comparison(with_paths({"HR latent": 3.0}), config("data.scale=[1, 4]"))))
+    assert "HR latent +3.00 ± 0.08 +3.00 ± 0.08" in shown
+    assert "Further paths through the trained networks, beside the ours as it runs: HR latent: which sees" in shown
+    assert "Further paths" not in text("".join(comparison(evaluation({2.0: (30, 31)}), config("data.scale=2"))))
+
+
+def test_panels_show_further_paths_between_baselines_and_model() -> None:
+    tiny = np.zeros((4, 4, 3), np.uint8)
+    models = dict.fromkeys(("constant colour", "bicubic", "untrained", "HR latent", "ours"), tiny)
+    shown = text(example_panels([EvaluatedImage("a.png", tiny, tiny, models, 3.4)], (3.4,)))
+    assert "LR bicubic untrained HR latent ours HR" in shown
 
 
 def test_winning_at_every_scale_is_good() -> None:

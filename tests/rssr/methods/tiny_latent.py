@@ -33,7 +33,7 @@ def tiny_sections(code_phase: str) -> dict[str, dict[str, Any]]:
     usual = {"num_steps": 20, "batch_size": 2, "patch_size": 48, "learning_rate": 1e-3}
     autoencoder = {
         **usual,
-        "lr_patch_size": 12,
+        "lr_patch_size": 24,
         "channels": 8,
         "channel_multipliers": (1, 1, 1, 2),
         "num_res_blocks": 1,
@@ -52,7 +52,7 @@ def tiny_sections(code_phase: str) -> dict[str, dict[str, Any]]:
         "attention_resolutions": (2,),
         "head_channels": 8,
     }
-    return {"autoencoder": autoencoder, code_phase: denoiser, "refinement": dict(usual)}
+    return {"autoencoder": autoencoder, code_phase: denoiser, "refinement": dict(usual), "deviation": dict(usual)}
 
 
 def changed(sections: Mapping[str, Mapping[str, Any]], **changes: Mapping[str, Any] | None) -> dict[str, Any]:
