@@ -73,6 +73,12 @@ def mlflow_runs(database: Path) -> list[tuple[str, str]]:
         return sorted(connection.execute("SELECT name, status FROM runs").fetchall())
 
 
+def mlflow_metrics(database: Path) -> set[str]:
+    """Names of the metrics of all MLflow runs."""
+    with sqlite3.connect(database) as connection:
+        return {name for (name,) in connection.execute("SELECT DISTINCT key FROM latest_metrics")}
+
+
 def paragraph(result: Finished) -> str:
     """The error of a job that refused its input; fails unless it is one paragraph without a traceback."""
     assert result.status == 2, result.err

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests.jobs.running import (
     Run,
     environment,
     job_command,
+    mlflow_metrics,
     mlflow_runs,
     paragraph,
     phase_digests,
@@ -29,6 +31,8 @@ from tests.jobs.running import (
 )
 
 CODE_PHASES = {"ldcsr": "denoiser", "lcmsr": "consistency"}
+BASELINES = ("constant colour", "bicubic", "untrained")
+PATHS = ("condition code", "HR latent", "condition code before refinement", "HR latent before refinement")
 
 
 def tiny(method: str) -> Path:
@@ -51,7 +55,7 @@ def finished(method: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_every_phase_leaves_its_output_and_its_run(method: str, finished: Run) -> None:
-    phases = ["autoencoder", CODE_PHASES[method], "refinement"]
+    phases = ["autoencoder", CODE_PHASES[method], "refinement", "deviation"]
     assert mlflow_runs(finished.folder / "mlflow.db") == sorted((name, "FINISHED") for name in [*phases, method])
     held = phase_digests(finished.folder)
     assert "autoencoder/autoencoder.safetensors" in held
@@ -79,11 +83,59 @@ def test_all_asked_scales_are_measured(method: str, finished: Run) -> None:
     [rows] = finished.folder.glob("evaluations/*.parquet")
     table = pq.read_table(rows).to_pylist()
     assert {(row["model"], row["scale"]) for row in table} == {
-        (model, scale) for model in ("constant colour", "bicubic", "untrained", method) for scale in (2.0, 3.4)
+        (model, scale) for model in (*BASELINES, *PATHS, method) for scale in (2.0, 3.4)
     }
+    own = [row["psnr_y_db"] for row in table if row["model"] == "condition code"]
+    before = [row["psnr_y_db"] for row in table if row["model"] == "condition code before refinement"]
+    assert own != before
     [report] = finished.folder.glob("reports/*.html")
     for scale in ("2", "3.4"):
         assert re.search(rf"<th[^>]*>Scale {re.escape(scale)} ", report.read_text())
+    for path in PATHS:
+        assert f"{path[0].upper()}{path[1:]} against bicubic" in report.read_text()
+    tracked = mlflow_metrics(finished.folder / "mlflow.db")
+    names = {f"evaluation/{path.replace(' ', '_')}/x{scale}/psnr_y_db" for path in PATHS for scale in ("2", "3.4")}
+    assert names <= tracked
+
+
+def test_error_bars_are_fitted_and_judged_on_different_held_out_images(finished: Run) -> None:
+    [folder] = finished.folder.glob("models/*")
+    model = rssr.load_model(folder)
+    assert model.card is not None
+    assert model.card.uncertainty is not None
+    assert model.card.uncertainty.fitted_on is not None
+    assert (model.card.uncertainty.fitted_on.num_images, model.card.uncertainty.num_images) == (2, 2)
+    assert model.architecture["deviation_floor"] > 0
+    [done] = finished.folder.glob("phases/deviation-*/done.json")
+    validation = json.loads(done.read_text())["validation"]
+    assert validation["deviation_factor"] == model.architecture["deviation_factor"]
+    [report] = finished.folder.glob("reports/*.html")
+    assert "fitted on 2 of the held-out images" in report.read_text()
+
+
+def test_other_scales_of_the_evaluation_fit_the_error_bars_anew_and_nothing_else(
+    method: str, finished: Run, tmp_path: Path
+) -> None:
+    for part in ("phases", "manifests", "sample-data"):
+        shutil.copytree(finished.folder / part, tmp_path / part)
+    overrides = ("num_workers=0", f"output.uri={tmp_path}", "evaluation.scales=[2]")
+    result = run_job(*overrides, preset=tiny(method), job=method)
+    assert result.status == 0, result.err
+    assert result.err.count("finished already") == 3
+    assert len(list(tmp_path.glob("phases/deviation-*/done.json"))) == 2
+
+
+def test_without_its_phase_error_bars_are_called_unfitted(method: str, finished: Run, tmp_path: Path) -> None:
+    for part in ("phases", "manifests", "sample-data"):
+        shutil.copytree(finished.folder / part, tmp_path / part)
+    result = run_job("num_workers=0", f"output.uri={tmp_path}", "deviation=null", preset=tiny(method), job=method)
+    assert result.status == 0, result.err
+    [folder] = tmp_path.glob("models/*")
+    card = rssr.load_model(folder).card
+    assert card is not None
+    assert card.uncertainty is not None
+    assert card.uncertainty.fitted_on is None
+    assert not (folder / "uncertainty_images.txt").exists()
 
 
 def test_the_model_runs_at_any_scale_of_its_card(method: str, finished: Run) -> None:
@@ -103,7 +155,7 @@ def test_the_same_command_recognises_what_is_finished(method: str, finished: Run
     before = phase_digests(finished.folder)
     again = run_job("num_workers=0", f"output.uri={finished.folder}", preset=tiny(method), job=method)
     assert again.status == 0, again.err
-    assert again.err.count("finished already") == 3
+    assert again.err.count("finished already") == 4
     assert phase_digests(finished.folder) == before
 
 

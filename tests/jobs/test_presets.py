@@ -159,6 +159,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 VARIED: dict[str, set[str]] = {}
 
+LATENT_DEVIATION = {
+    "deviation.num_steps": 200,
+    "deviation.batch_size": 8,
+    "deviation.patch_size": 256,
+    "deviation.learning_rate": 0.05,
+    "deviation.optimizer": "adam",
+}
 # What neither paper nor authors give, as decided for all of them.
 DECIDED: dict[str, dict[str, Any]] = {
     "slimdiffsr": {
@@ -176,8 +183,8 @@ DECIDED: dict[str, dict[str, Any]] = {
         "deviation.learning_rate": 1e-3,
         "deviation.channels": 64,
     },
-    "ldcsr": {"denoiser.num_steps": 1000 * 4000 // 8},
-    "lcmsr": {"consistency.num_steps": 1000 * 4000 // 8, "consistency.final_renoise": False},
+    "ldcsr": {"denoiser.num_steps": 1000 * 4000 // 8, **LATENT_DEVIATION},
+    "lcmsr": {"consistency.num_steps": 1000 * 4000 // 8, "consistency.final_renoise": False, **LATENT_DEVIATION},
 }
 # Pretrained networks that the papers' presets need, and what fetches or makes them.
 NEEDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
