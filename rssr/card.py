@@ -92,8 +92,9 @@ class ModelCard(Config):
     """Side of an inference tile, LR pixels."""
     halo: int = Field(default=16, ge=0)
     """Context on each side of a tile, LR pixels; neighbours share twice as much."""
-    color_match: Literal["none", "scene", "authors"] = "none"
-    """Default matching of means and deviations to the LR image: none, once per scene, or per image as the authors."""
+    color_match: Literal["none", "scene", "local", "authors"] = "none"
+    """Default matching of colours to the LR image: none; mean and deviation once per scene; whatever varies slowly,
+    place by place; or mean and deviation per image, as the authors."""
     licence: str
     """Licence of the weights, and what it follows from."""
     training_manifests: tuple[TrainingManifest, ...] = ()

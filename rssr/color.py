@@ -2,15 +2,25 @@
 
 Diffusion models shift brightness and contrast a little. The authors of SlimDiffSR give every image the mean and
 deviation of its enlarged LR image; done on tiles, that makes seams. Here both are taken once for the whole scene,
-so one affine a band holds everywhere.
+so one affine a band holds everywhere; or what varies slowly is taken from the LR image, place by place, and what
+varies fast from the model.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from rssr.resampling import upsample_bicubic
 
 FloatArray = NDArray[np.float32]
+
+_LOCAL_SIGMA = 2.0
+"""Of the Gaussian that parts slow from fast, LR pixels: wide enough to average an LR image's noise away."""
+_LOCAL_RADIUS = 6
 
 
 class BandStatistics:
@@ -81,3 +91,33 @@ def match_colors(sr: BandStatistics, lr: BandStatistics) -> ColorMatch:
     deviation = sr.deviation
     gain = np.divide(lr.deviation, deviation, out=np.ones_like(deviation), where=deviation > 1e-9)
     return ColorMatch(gain, lr.mean - sr.mean * gain)
+
+
+def match_locally(sr: Tensor, lr: Tensor) -> Tensor:
+    """Give SR images the slow variation of their LR images: SR + enlarged(blurred(LR - reduced(SR))).
+
+    LR images tell colours well over several of their pixels, and a network of normalising layers tells them badly.
+    The blur is Gaussian with a deviation of two LR pixels; nothing farther than `LOCAL_REACH` LR pixels away counts,
+    so that tiles with a halo of that size have no seams.
+
+    Args:
+        sr: [B, C, H, W].
+        lr: The LR images that SR covers exactly, [B, C, h, w], h and w at most H and W.
+    """
+    lr = lr.to(sr.dtype)
+    reduced = F.adaptive_avg_pool2d(sr, (lr.shape[2], lr.shape[3]))
+    return sr + upsample_bicubic(_blurred(lr - reduced), (sr.shape[2], sr.shape[3]))
+
+
+LOCAL_REACH = _LOCAL_RADIUS + 3
+"""LR pixels that `match_locally` looks to each side: the blur's, and what reducing and enlarging add."""
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """Gaussian blur; beyond an edge the edge goes on."""
+    places = torch.arange(-_LOCAL_RADIUS, _LOCAL_RADIUS + 1, dtype=images.dtype, device=images.device)
+    weights = torch.exp(-(places**2) / (2 * _LOCAL_SIGMA**2))
+    kernel = (weights / weights.sum()).expand(images.shape[1], 1, -1)
+    padded = F.pad(images, [_LOCAL_RADIUS] * 4, mode="replicate")
+    across = F.conv2d(padded, kernel[:, :, None, :], groups=images.shape[1])
+    return F.conv2d(across, kernel[:, :, :, None], groups=images.shape[1])

@@ -59,9 +59,10 @@ class ProductConfig(Config):
     """Side of an inference tile, LR pixels; goes to the model's card."""
     halo: int = Field(default=16, ge=0)
     """Context on each side of a tile, LR pixels; goes to the model's card."""
-    color_match: Literal["none", "scene"] = "scene"
-    """Whether each band's mean and deviation are brought to those of the LR scene, once per scene so that tiles do
-    not differ; goes to the model's card. Reported metrics are measured without it."""
+    color_match: Literal["none", "scene", "local"] = "scene"
+    """How colours are matched to the LR scene: not; each band's mean and deviation, once per scene so that tiles do
+    not differ; or whatever varies slowly, place by place. Goes to the model's card. Held-out images are measured
+    without it, and once more with it."""
 
 
 class RegistryConfig(Config):

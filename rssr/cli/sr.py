@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--halo", type=int, help="context on each side of a tile, input pixels (default: the model's)")
     parser.add_argument(
         "--color-match",
-        choices=("none", "scene", "authors"),
-        help="match means and deviations to the input: not, once for the scene, or a tile at a time "
-        "(default: the model's)",
+        choices=("none", "scene", "local", "authors"),
+        help="match colours to the input: not; means and deviations once for the scene; whatever varies slowly, place "
+        "by place; means and deviations a tile at a time (default: the model's)",
     )
     parser.add_argument("--batch-size", type=int, default=4, help="tiles at a time (default 4)")
     parser.add_argument(

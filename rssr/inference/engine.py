@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rssr.color import BandStatistics, ColorMatch, match_colors
+from rssr.color import BandStatistics, ColorMatch, match_colors, match_locally
 from rssr.errors import ConfigError, ModelError
 from rssr.inference.chosen_model import model_device
 from rssr.models.loaded import LoadedModel
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-ColorMatching = Literal["none", "scene", "authors"]
+ColorMatching = Literal["none", "scene", "local", "authors"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ class TilingOptions:
     Attributes:
         tile_size: Largest side of a tile with its halos, LR pixels.
         halo: Context on each side of a tile, LR pixels.
-        color_match: `none`; `scene`: once for the whole scene; `authors`: a tile at a time, as the authors of
+        color_match: `none`; `scene`: mean and deviation, once for the whole scene; `local`: whatever varies slowly,
+            place by place and without seams; `authors`: mean and deviation, a tile at a time, as the authors of
             SlimDiffSR do with whole images, which makes seams between tiles.
         batch_size: Tiles at a time; halved as often as needed when the accelerator's memory is short.
     """
@@ -239,6 +240,8 @@ class Engine:
                 contrast, mean = _contrast_and_mean(sr)
                 wanted_contrast, wanted_mean = _contrast_and_mean(tensor)
                 sr = (sr - mean) / contrast.clamp_min(1e-6) * wanted_contrast + wanted_mean
+            elif self.options.color_match == "local":
+                sr = match_locally(sr, tensor)
             return list(torch.cat([sr, *deviation], dim=1).cpu().numpy())
 
     def _resolve(self, lr: Tensor, size: tuple[int, int], places: list[TilePlace]) -> tuple[Tensor, list[Tensor]]:

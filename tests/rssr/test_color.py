@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from rssr.color import BandStatistics, match_colors
+from rssr.color import LOCAL_REACH, BandStatistics, match_colors, match_locally
+from rssr.resampling import upsample_bicubic
 
 
 def statistics(pixels: np.ndarray, mask: np.ndarray | None = None) -> BandStatistics:
@@ -60,3 +63,39 @@ def test_no_contrast_and_no_pixels_do_no_harm() -> None:
     np.testing.assert_allclose(
         match_colors(statistics(lively, nothing), statistics(lively, nothing)).apply(lively), lively, rtol=1e-6
     )
+
+
+def images(seed: int, size: tuple[int, int]) -> Tensor:
+    return torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [(24, 31), (61, 80), (82, 105)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_local_matching_takes_slow_errors_away_and_leaves_detail(size: tuple[int, int]) -> None:
+    lr, sr = images(1, (24, 31)), images(2, size)
+    matched = match_locally(sr, lr)
+    shift = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)[:, None, None]
+    torch.testing.assert_close(match_locally(sr + shift, lr), matched)
+    detail = torch.zeros_like(sr)
+    detail[..., ::2] = 0.5
+    detail[..., 1 : size[1] // 2 * 2 : 2] = -0.5
+    kept = match_locally(sr + detail, lr) - matched
+    assert (kept - detail)[..., :-4].abs().mean() < (0.2 if size == (24, 31) else 0.05)
+
+
+def test_a_slow_wave_of_wrong_colour_is_nearly_gone() -> None:
+    lr = images(3, (32, 32)) * 0.01
+    right = upsample_bicubic(lr, (128, 128))
+    wave = 0.2 * torch.sin(torch.arange(128) * 2 * torch.pi / 100).to(torch.float64)
+    left = match_locally(right + wave, lr) - match_locally(right, lr)
+    # What a Gaussian of 8 SR pixels leaves of a wave of 100: 1 - exp(-2 (pi * 8 / 100)**2) = 0.12.
+    assert left[..., 24:-24].abs().max() < 0.2 * 0.13
+
+
+def test_local_matching_looks_no_farther_than_it_says() -> None:
+    lr, sr = images(4, (40, 40)), images(5, (120, 120))
+    elsewhere_lr, elsewhere_sr = lr.clone(), sr.clone()
+    elsewhere_lr[..., :20] += 1
+    elsewhere_sr[..., :60] -= 1
+    same = slice((20 + LOCAL_REACH) * 3, None)
+    torch.testing.assert_close(match_locally(sr, lr)[..., same], match_locally(elsewhere_sr, elsewhere_lr)[..., same])
+    assert not torch.equal(match_locally(sr, lr), match_locally(sr, elsewhere_lr))

@@ -149,11 +149,22 @@ def test_matched_colours_have_the_inputs_mean_and_deviation(matching: str) -> No
         assert matched[..., band].std() == pytest.approx(SCENE[..., band].std(), abs=2.0)
 
 
-def test_scene_matching_is_one_affine_a_band_whatever_the_tiles() -> None:
+@pytest.mark.parametrize("matching", ["scene", "local"])
+def test_matching_depends_on_the_place_and_not_on_the_tiles(matching: Any) -> None:
     model = LoadedModel("dull", DullResolver(), None, {}, CARD)
-    small = super_resolve(SCENE, model, 2, color_match="scene", tile_size=36, halo=8)
-    large = super_resolve(SCENE, model, 2, color_match="scene", tile_size=100)
+    small = super_resolve(SCENE, model, 2, color_match=matching, tile_size=40, halo=9)
+    large = super_resolve(SCENE, model, 2, color_match=matching, tile_size=100)
     assert np.abs(small.astype(int) - large).max() <= 1
+
+
+def test_local_matching_gives_a_dull_model_the_inputs_colours_everywhere() -> None:
+    model = LoadedModel("dull", DullResolver(), None, {}, CARD)
+    wanted = super_resolve(SCENE, "bicubic", 2).astype(float)
+    errors = {
+        matching: np.abs(super_resolve(SCENE, model, 2, color_match=matching) - wanted).mean()
+        for matching in ("none", "local")
+    }
+    assert errors["local"] < 0.35 * errors["none"]
 
 
 def test_the_cards_matching_is_the_default() -> None:
