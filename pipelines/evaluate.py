@@ -19,7 +19,7 @@ from pipelines.stages.measure import Measure
 from pipelines.stages.read import ReadPatches
 from rssr.degradation import DegradationConfig, degrade, lr_size
 from rssr.errors import DataError
-from rssr.inference import super_resolve
+from rssr.inference import ColorMatching, super_resolve
 from rssr.methods.paths import ImagePath
 from rssr.metrics.fidelity import SSIM_WINDOW
 from rssr.metrics.paired import PairedDifference, paired_difference
@@ -208,11 +208,11 @@ def constant_colour(lr: Pixels, size: tuple[int, int]) -> Pixels:
     return np.broadcast_to(colour, (*size, lr.shape[-1])).copy()
 
 
-def upscaler_of(model: LoadedModel, scale: float) -> Upscaler:
-    """Whole-image super-resolution by a model, on uint8 [h, w, 3]."""
+def upscaler_of(model: LoadedModel, scale: float, color_match: ColorMatching = "none") -> Upscaler:
+    """Whole-image super-resolution by a model, on uint8 [h, w, 3]; colours stay as the network gives them."""
 
     def upscale(lr: Pixels, size: tuple[int, int]) -> Pixels:
-        sr = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), model, scale), 0, -1)
+        sr = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), model, scale, color_match=color_match), 0, -1)
         return _of_size(np.ascontiguousarray(sr), size, model.name)
 
     return upscale

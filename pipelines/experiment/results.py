@@ -34,7 +34,7 @@ from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import gives_deviation
 from rssr.inference.files import open_scene
 from rssr.inference.values import value_scale
-from rssr.methods.paths import ImagePath, OffersPaths
+from rssr.methods.paths import ImagePath, OffersPaths, Pixels
 from rssr.methods.phase import PhaseInputs
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver, create_model
@@ -73,7 +73,7 @@ def compare(plan: Plan, trained: Trained) -> Evaluation:
         "untrained": _untrained(trained.model, plan.config.seed),
     }
     with tempfile.TemporaryDirectory(prefix="rssr-paths-") as work:
-        models |= {path.name: path for path in _further_paths(plan, Path(work))}
+        models |= {path.name: path for path in (*_further_paths(plan, Path(work)), *_matched(plan, trained.model))}
         models[trained.model.name] = trained.model
         return measure(plan, models, {"constant colour": constant_colour})
 
@@ -86,6 +86,19 @@ def _further_paths(plan: Plan, work: Path) -> Sequence[ImagePath]:
     finished = [name for name in phases_below(method, [plan.product]) if plan.folder(name).record() is not None]
     folders = {name: plan.folder(name).fetch_output(work) for name in finished}
     return method.image_paths(PhaseInputs(folders, torch.device("cpu")), plan.product)
+
+
+def _matched(plan: Plan, model: LoadedModel) -> Sequence[ImagePath]:
+    """The trained model with the colours of its products, where they are matched."""
+    matching = plan.config.product.color_match
+    if matching == "none":
+        return ()
+
+    def run(lr: Pixels, hr: Pixels, scale: float) -> Pixels:
+        return upscaler_of(model, scale, matching)(lr, (hr.shape[0], hr.shape[1]))
+
+    meaning = f"the trained model's images, their colours matched to LR as in its products (color_match: {matching})"
+    return (ImagePath("matched colours", meaning, run),)
 
 
 def measure(

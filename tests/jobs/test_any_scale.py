@@ -60,10 +60,10 @@ def test_every_held_out_image_is_measured_at_every_scale(ranged: Run) -> None:
     table = pq.read_table(rows).to_pylist()
     assert {(row["model"], row["scale"]) for row in table} == {
         (model, scale)
-        for model in ("constant colour", "bicubic", "untrained", "slimdiffsr")
+        for model in ("constant colour", "bicubic", "untrained", "matched colours", "slimdiffsr")
         for scale in (2.0, 3.4, 4.0)
     }
-    assert len(table) == 3 * 4 * 3
+    assert len(table) == 3 * 5 * 3
     bicubic = {
         row["scale"]: row["psnr_y_db"] for row in table if row["model"] == "bicubic" and row["key"] == table[0]["key"]
     }

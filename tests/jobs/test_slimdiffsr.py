@@ -119,8 +119,9 @@ def test_without_its_phase_the_job_makes_a_model_without_error_bars(undisturbed:
 def test_evaluation_compares_the_student_with_all_baselines(undisturbed: Run) -> None:
     [rows] = undisturbed.folder.glob("evaluations/*.parquet")
     table = pq.read_table(rows).to_pylist()
-    assert {row["model"] for row in table} == {"constant colour", "bicubic", "untrained", "slimdiffsr"}
-    assert len(table) == 4 * 5
+    models = {"constant colour", "bicubic", "untrained", "matched colours", "slimdiffsr"}
+    assert {row["model"] for row in table} == models
+    assert len(table) == 5 * 5
     by_model = {row["model"]: row["psnr_y_db"] for row in table if row["key"] == table[0]["key"]}
     assert by_model["bicubic"] > by_model["constant colour"]
     assert by_model["slimdiffsr"] != by_model["untrained"]
@@ -152,7 +153,7 @@ def test_one_parent_run_with_a_nested_run_a_phase(undisturbed: Run) -> None:
     assert len(parent.data.tags["rssr.manifest_digest"]) == 64
     assert parent.data.tags["rssr.version"] == rssr.__version__
     assert {"config.yaml"} <= {path.path for path in client.list_artifacts(parent.info.run_id)}
-    models = ("constant_colour", "bicubic", "untrained", "slimdiffsr")
+    models = ("constant_colour", "bicubic", "untrained", "matched_colours", "slimdiffsr")
     assert {f"evaluation/{model}/psnr_y_db" for model in models} <= set(parent.data.metrics)
     for run in nested:
         names = set(run.data.metrics)
