@@ -140,7 +140,10 @@ def _tables(evaluation: Evaluation) -> Iterable[Part]:
             for model in models
         ]
         yield table(columns, rows, title)
-    columns = [Column("model", "Model"), *(Column(f"{scale:g}", f"Scale {scale:g}") for scale in by_scale)]
+    columns = [
+        Column("model", "Model"),
+        *(Column(f"{scale:g}", f"Scale {scale:g}", is_numeric=True) for scale in by_scale),
+    ]
     gains: list[dict[str, Cell]] = [
         {"model": model, **{f"{scale:g}": _gain(evaluation, model, scale) for scale in by_scale}}
         for model in models
@@ -153,7 +156,7 @@ def _table_of_one_scale(evaluation: Evaluation, scale: float) -> Part:
     columns = [
         Column("model", "Model"),
         Column("psnr_y_db", "PSNR-Y, dB", "highest", 2),
-        Column("gain", "beside bicubic, dB"),
+        Column("gain", "beside bicubic, dB", is_numeric=True),
         Column("ssim_y", "SSIM-Y", "highest", 4),
     ]
     means = evaluation.means(scale)

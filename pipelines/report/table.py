@@ -20,12 +20,14 @@ class Column:
         title: Heading, with the unit.
         best: Which value is marked best; None marks no value.
         digits: Digits after the point of floating-point values.
+        is_numeric: Whether text stands as numbers do, e.g. a value with its interval.
     """
 
     name: str
     title: str
     best: Literal["highest", "lowest"] | None = None
     digits: int = 2
+    is_numeric: bool = False
 
 
 def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption: str = "") -> Part:
@@ -40,7 +42,9 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption
         caption: What the table shows.
     """
     best = {column.name: _best(column, [row.get(column.name) for row in rows]) for column in columns}
-    numeric = {column.name: any(_is_number(row.get(column.name)) for row in rows) for column in columns}
+    numeric = {
+        column.name: column.is_numeric or any(_is_number(row.get(column.name)) for row in rows) for column in columns
+    }
     body = [
         [
             {

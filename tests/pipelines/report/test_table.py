@@ -51,3 +51,9 @@ def test_headings_name_columns_and_rows(read: Callable[[str], Any]) -> None:
 def test_direction_is_said_in_words(read: Callable[[str], Any]) -> None:
     page = read(table([MODEL, Column("lpips", "LPIPS", "lowest")], []))
     assert "lowest is best" in [attributes.get("aria-label") for attributes in page.attributes("span")]
+
+
+def test_values_with_intervals_stand_as_numbers_do() -> None:
+    row = {"model": "a", "gain": "+0.22 ± 0.12"}
+    text, number = (table([MODEL, Column("gain", "Gain, dB", is_numeric=told)], [row]) for told in (False, True))
+    assert number.count('class="number"') == text.count('class="number"') + 2  # heading and cell
