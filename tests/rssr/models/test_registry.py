@@ -191,6 +191,12 @@ def test_networks_need_nothing_but_torch_numpy_and_safetensors(tmp_path: Path) -
         lr = torch.rand(1, 3, 5, 7)
         again = rssr.load_model(folder).resolver(lr, (20, 28))
         assert torch.equal(again, build_resolver("slimdiffsr", network)(lr, (20, 28)))
+        small = dict(channels=8, channel_multipliers=[1, 1, 1, 2], num_res_blocks=1, num_distillation_blocks=1,
+                     upsampler_channels=8, denoiser_channels=16, denoiser_multipliers=[1, 1, 1, 2],
+                     denoiser_num_res_blocks=1, head_channels=8, norm_num_groups=4)
+        for name in ("ldcsr", "lcmsr"):
+            resolver = build_resolver(name, rssr.create_model(name, **small).eval())
+            assert resolver(lr, (20, 28)).shape == (1, 3, 20, 28)
         print("done")
         """
     )
