@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from rssr.allocator import keep_freed_memory, release_freed_memory
+
 _GRAPH_WARM_UPS = 3  # compiled networks compile, then record their CUDA graph, then replay it
 _CUDA_SPAN_S = 0.1  # calls are timed together until they last this long: one call is too short to time alone
 
@@ -60,8 +62,10 @@ class Subject:
 def measure(subjects: Sequence[Subject], repeats: int, device: torch.device) -> None:
     """Run every subject once, then time all of them in turn, `repeats` times over.
 
-    Every second round runs backwards, so that a change of clock speed or load meets all of them.
+    Every second round runs backwards, so that a change of clock speed or load meets all of them. Freed memory is kept
+    for the next tensor, for all alike, as training and `rssr sr` have it.
     """
+    keep_freed_memory()
     calls = {}
     for subject in subjects:
         _say(f"first run: {subject.name}, {subject.mode}, batch {subject.images}")
@@ -117,6 +121,7 @@ def tensor_cores(allow_tf32: bool) -> Iterator[None]:
 
 
 def _first_run(subject: Subject, device: torch.device) -> int | None:
+    release_freed_memory()
     before = _memory_bytes(device)
     reset = _reset_peak(device)
     _run(subject, device)

@@ -1,6 +1,7 @@
 """Servers and a cluster that many tests share, each started once and only when asked for."""
 
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -25,6 +26,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 _STARTUP_S = 30.0
+_PORTS = iter(random.SystemRandom().sample(range(20_000, 32_000), 2_000))
 
 hypothesis.settings.register_profile("patient", deadline=None)  # machines of continuous integration are slow at times
 hypothesis.settings.load_profile("patient")
@@ -106,11 +108,19 @@ def ray_cluster() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port nobody listens on, handed out once, outside the range that outgoing connections are given.
+
+    A port the system chooses lies in that range, so a connection made before the server binds may take it; Ray's agent
+    then goes on without its server and the cluster never takes a job.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def _local_settings(port: int) -> StorageSettings:

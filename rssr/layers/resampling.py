@@ -37,6 +37,25 @@ class Upsample(nn.Module):
         return out
 
 
+def with_broad_colors_of(image: Tensor, source: Tensor, cell: int = 8) -> Tensor:
+    """Give images the slow variation of other images: `image + smooth(source - image)`.
+
+    Smooth is: means over square cells, twice averaged over 3×3 cells, enlarged bilinearly. Nothing farther than four
+    cells away counts; a constant difference is removed exactly.
+
+    Args:
+        image: [B, C, H, W].
+        source: The same shape.
+        cell: Side of a cell, pixels.
+    """
+    height, width = image.shape[2], image.shape[3]
+    difference = F.avg_pool2d(source - image, cell, ceil_mode=True, count_include_pad=False)
+    for _ in range(2):
+        difference = F.avg_pool2d(F.pad(difference, [1] * 4, mode="replicate"), 3, stride=1)
+    broad = F.interpolate(difference, scale_factor=float(cell), mode="bilinear", align_corners=False)
+    return image + broad[:, :, :height, :width]
+
+
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Extend right and bottom by reflection until both sides are multiples.
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from rssr.allocator import keep_freed_memory
+from rssr.allocator import keep_freed_memory, release_freed_memory
 
 
 def test_a_freed_block_is_used_again_without_new_pages() -> None:
@@ -33,3 +33,25 @@ def test_a_freed_block_is_used_again_without_new_pages() -> None:
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
     assert not keep_freed_memory()
+    release_freed_memory()
+
+
+def test_kept_memory_can_be_handed_back() -> None:
+    if platform.libc_ver()[0] != "glibc":
+        return
+    program = """
+        from pathlib import Path
+        import torch
+        from rssr.allocator import keep_freed_memory, release_freed_memory
+        def resident(): return int(Path("/proc/self/statm").read_text().split()[1])
+        keep_freed_memory()
+        before = resident()
+        torch.empty(2**26).fill_(1)
+        kept = resident()
+        release_freed_memory()
+        print(kept - before, resident() - before)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    kept, left = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert kept > 2**15  # pages of 4 KiB: half of the tensor at least
+    assert left < kept / 10

@@ -57,6 +57,8 @@ class SlimDiffSRArchitecture(BlockDesign):
     """Factor that brings AutoencoderKL's latents to unit deviation."""
     bands: int = 3
     """Channels of the images."""
+    color_skip: bool = False
+    """Whether broad colours, wider than about 32 pixels, are taken from the enlarged LR image; not published."""
     deviation_channels: int = 0
     """Width of the head that predicts how far the SR image may be off; 0: there is no head."""
     deviation_factor: float = 1.0

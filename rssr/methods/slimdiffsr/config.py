@@ -141,6 +141,8 @@ class StudentNetworkConfig(Config):
     """Learned queries of QGAM (authors' code)."""
     query_channels: int = Field(default=64, ge=1)
     """Inner width of QGAM (authors' code)."""
+    color_skip: bool = False
+    """Whether the student takes broad colours from the enlarged LR image, so that its norms cannot lose them; ours."""
 
 
 class StudentConfig(TrainingConfig, StudentNetworkConfig):
@@ -152,6 +154,8 @@ class StudentConfig(TrainingConfig, StudentNetworkConfig):
     """Reconstruction loss, as the teacher's."""
     distillation_weight: float = Field(default=1.0, ge=0)
     """Weight of Eq. 19 in Eq. 23; 0 trains without the teacher (Table 7)."""
+    distill_every_n_steps: int = Field(default=1, ge=1)
+    """Steps from one distillation to the next, which then weighs as much as all between; ours, published: every one."""
     mmd_weight: float = Field(default=0.1, ge=0)
     """Lambda of Eq. 19; 0 leaves the point-wise distance alone (Table 7)."""
     mmd_samples: int = Field(default=1024, ge=2)

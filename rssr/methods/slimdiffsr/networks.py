@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rssr.errors import ModelError
+from rssr.layers.resampling import with_broad_colors_of
 from rssr.layers.tiny_autoencoder import TinyAutoencoder
 from rssr.methods.slimdiffsr.architecture import LATENT_CHANNELS, SlimDiffSRArchitecture
 from rssr.models.architecture import plain_architecture, read_architecture
@@ -140,7 +141,10 @@ class SlimDiffSR(nn.Module):
             )
         features, levels = self.unet(self.merge_conv1(self.vae.encode(x)))
         latent: Tensor = self.merge_conv2(features)
-        return StudentFeatures(self.vae.decode(latent), levels, latent)
+        image: Tensor = self.vae.decode(latent)
+        if self.values.color_skip:
+            image = with_broad_colors_of(image, x)
+        return StudentFeatures(image, levels, latent)
 
 
 class DeviationHead(nn.Module):

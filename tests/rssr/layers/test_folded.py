@@ -59,6 +59,24 @@ def test_a_folded_layer_is_the_same_function_borders_included(
     assert torch.equal(x, kept)  # what works in place leaves its input alone
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 8)])
+def test_joined_activations_change_nothing_but_rounding(
+    dtype: torch.dtype, channels_last: bool, size: tuple[int, int], generator: torch.Generator
+) -> None:
+    block = randomised(TinyBlock(16), generator)
+    x = torch.randn(2, 16, *size, generator=generator).to(dtype)
+    kept = x.clone()
+    expected = block(x.double())
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    found = FoldedTinyBlock(block).to(dtype).to(memory_format=order)(x.contiguous(memory_format=order))
+    assert found.dtype == dtype
+    step = torch.finfo(dtype).eps * expected.abs().max().item()
+    torch.testing.assert_close(found.double(), expected, atol=8 * step, rtol=0)
+    assert torch.equal(x, kept)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_an_image_of_even_sides_is_made_four_pixels_at_a_time(bias: bool, generator: torch.Generator) -> None:
     conv = randomised(nn.Conv2d(5, 3, 3, padding=1, bias=bias), generator)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from rssr.layers.resampling import Downsample, Upsample, pad_to_multiple
+from rssr.layers.resampling import Downsample, Upsample, pad_to_multiple, with_broad_colors_of
 
 
 @pytest.mark.parametrize(("case", "layer"), [("downsample", Downsample(24)), ("upsample", Upsample(48))])
@@ -55,3 +55,27 @@ def test_one_sided_downsampling_sees_right_and_bottom_neighbours() -> None:
         layer.conv.bias.zero_()
         x = torch.arange(36.0).reshape(1, 1, 6, 6)
         assert torch.equal(layer(x), x[:, :, ::2, ::2])
+
+
+@given(height=sides, width=sides, cell=st.sampled_from([2, 8]))
+def test_a_constant_difference_of_colour_is_removed_at_any_size(height: int, width: int, cell: int) -> None:
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height), dtype=torch.float64)
+    shift = torch.tensor([0.3, -0.2, 0.05], dtype=torch.float64).view(1, 3, 1, 1)
+    torch.testing.assert_close(with_broad_colors_of(image + shift, image, cell), image)
+
+
+def test_fine_texture_stays_and_broad_colour_is_taken() -> None:
+    across = torch.arange(256.0).expand(1, 1, 256, 256)
+    fine, broad = torch.cos(across * torch.pi / 2), torch.cos(across * torch.pi / 128)
+    matched = with_broad_colors_of(fine, broad)
+    inside = slice(64, -64)
+    torch.testing.assert_close(matched[..., inside], (fine + broad)[..., inside], atol=0.05, rtol=0)
+
+
+def test_nothing_farther_than_four_cells_has_a_share() -> None:
+    image, source = torch.zeros(1, 1, 128, 128), torch.zeros(1, 1, 128, 128)
+    source[..., 64, 64] = 1.0
+    rows, columns = torch.nonzero(with_broad_colors_of(image, source)[0, 0], as_tuple=True)
+    assert len(rows) > 100
+    assert (rows - 64).abs().max() <= 32
+    assert (columns - 64).abs().max() <= 32

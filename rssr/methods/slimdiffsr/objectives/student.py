@@ -56,12 +56,13 @@ class StudentObjective(Objective):
         sr = features.image[..., :height, :width]
         total, terms = self.reconstruction(sr, batch.hr)
         teacher = self._teacher[0]
-        if teacher is not None:
+        interval = self.config.distill_every_n_steps
+        if teacher is not None and step % interval == 0:
             with torch.no_grad():
                 taught = teacher.denoise(lr_upsampled, batch.hr)
             pointwise, distribution = self.distances(features.levels, taught.features)
             distance = pointwise + self.config.mmd_weight * distribution
-            total = total + self.config.distillation_weight * distance
+            total = total + interval * self.config.distillation_weight * distance
             terms |= {"distillation_mse": pointwise.detach(), "distillation_mmd": distribution.detach()}
         return Loss(total, terms, {"sr": sr.detach()})
 

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,28 @@ def test_distances_are_taken_level_by_level_to_the_exported_teacher(
     torch.testing.assert_close(loss.total, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(loss.terms["distillation_mse"], torch.stack(pointwise).mean(), rtol=1e-4, atol=1e-6)
     assert torch.equal(loss.carry["sr"], learnt.image)
+
+
+def test_rarer_distillation_weighs_as_much_as_what_it_leaves_out(build: Build, batch: Batch) -> None:
+    objective = build("student", student={"distill_every_n_steps": 3, "mmd_weight": 0}).objectives()["student"]
+    losses = [objective(batch, step, {}) for step in range(4)]
+    taught = [loss.terms.get("distillation_mse") for loss in losses]
+    assert [value is not None for value in taught] == [True, False, False, True]
+    assert taught[0] is not None
+    torch.testing.assert_close(losses[0].total, losses[1].total + 3 * taught[0])
+
+
+def test_a_student_with_a_skip_of_colours_is_exported_with_it(build: Build, batch: Batch, tmp_path: Path) -> None:
+    phase = build("student", student={"color_skip": True})
+    x = upsample_bicubic(batch.lr, (64, 64))
+    with torch.no_grad():
+        before = phase.student(x)
+        phase.student.vae.decoder.layers[-1].get_parameter("bias").add_(0.5)  # wrong colours, everywhere alike
+        after = phase.student(x)
+    torch.testing.assert_close(after, before)
+    phase.export(tmp_path)
+    architecture = json.loads((tmp_path / "config.json").read_text())["architecture"]
+    assert architecture["color_skip"] is True
 
 
 def test_without_distillation_no_teacher_is_read(
