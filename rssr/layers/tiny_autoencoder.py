@@ -100,6 +100,13 @@ class TinyAutoencoder(nn.Module):
         self.encoder = TinyEncoder(bands, channels, num_encoder_blocks, latent_channels)
         self.decoder = TinyDecoder(bands, channels, num_decoder_blocks, latent_channels)
 
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """The convolution that gives the image."""
+        conv = self.decoder.layers[-1]
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
     def encode(self, x: Tensor) -> Tensor:
         """See `TinyEncoder.forward`."""
         code: Tensor = self.encoder(x)

@@ -68,6 +68,11 @@ class AutoencoderKL(nn.Module):
         scaled: Tensor = mean * self.latent_scaling
         return scaled
 
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """The convolution that gives the image."""
+        return self.decoder.conv_out
+
     def decode(self, latent: Tensor) -> Tensor:
         """Images of scaled latents, about [-1, 1], not clamped."""
         image: Tensor = self.decoder(self.post_quant_conv(latent / self.latent_scaling))

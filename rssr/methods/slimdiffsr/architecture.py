@@ -16,6 +16,7 @@ _CHOICES = {
     "attention": ("qgam", "standard"),
     "mid_block": ("residual", "attention"),
     "autoencoder": ("fused", "taesd", "vae"),
+    "skip": ("none", "colors", "image"),
 }
 
 
@@ -57,8 +58,9 @@ class SlimDiffSRArchitecture(BlockDesign):
     """Factor that brings AutoencoderKL's latents to unit deviation."""
     bands: int = 3
     """Channels of the images."""
-    color_skip: bool = False
-    """Whether broad colours, wider than about 32 pixels, are taken from the enlarged LR image; not published."""
+    skip: str = "none"
+    """What the SR image takes from the enlarged LR image: `none` (published); `colors`: what is broader than about 32
+    pixels; `image`: all of it, so that the network gives the difference."""
     deviation_channels: int = 0
     """Width of the head that predicts how far the SR image may be off; 0: there is no head."""
     deviation_factor: float = 1.0

@@ -141,8 +141,9 @@ class StudentNetworkConfig(Config):
     """Learned queries of QGAM (authors' code)."""
     query_channels: int = Field(default=64, ge=1)
     """Inner width of QGAM (authors' code)."""
-    color_skip: bool = False
-    """Whether the student takes broad colours from the enlarged LR image, so that its norms cannot lose them; ours."""
+    skip: Literal["none", "colors", "image"] = "none"
+    """What the student takes from the enlarged LR image: nothing (published), broad colours, which its norms lose, or
+    all of it, so that it starts there and learns the difference; ours."""
 
 
 class StudentConfig(TrainingConfig, StudentNetworkConfig):

@@ -87,6 +87,10 @@ class SlimDiffSR(nn.Module):
         up = {f"up{level}": width for level, width in enumerate(reversed(widths))}
         return {**down, "mid": self.values.mid_channels, **up}
 
+    def start_at_input(self) -> None:
+        """Make a new student with `skip: image` give the enlarged LR image, which it then learns to add to."""
+        _zeroed(self.vae.last_conv)
+
     @property
     def stride(self) -> int:
         """Heights and widths of inputs must be multiples of this (16 as published)."""
@@ -142,7 +146,9 @@ class SlimDiffSR(nn.Module):
         features, levels = self.unet(self.merge_conv1(self.vae.encode(x)))
         latent: Tensor = self.merge_conv2(features)
         image: Tensor = self.vae.decode(latent)
-        if self.values.color_skip:
+        if self.values.skip == "image":
+            image = image + x
+        elif self.values.skip == "colors":
             image = with_broad_colors_of(image, x)
         return StudentFeatures(image, levels, latent)
 

@@ -31,7 +31,7 @@ def student_architecture(config: StudentNetworkConfig, unet: Component, autoenco
         "attention": config.attention,
         "num_queries": config.num_queries,
         "query_channels": config.query_channels,
-        "color_skip": config.color_skip,
+        "skip": config.skip,
         **(_head_values(unet.config) if config.attention == "standard" else {}),
     }
 

@@ -17,19 +17,8 @@ from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver, create_model
 from rssr.tiling import SrGrid, output_size, plan_tiles
 from rssr.weights.folder import save_model_folder
+from tests.rssr.methods.tiny_latent import TINY_ARCHITECTURE
 
-TINY = {
-    "channels": 8,
-    "channel_multipliers": (1, 1, 1, 1),
-    "num_res_blocks": 1,
-    "norm_num_groups": 4,
-    "num_distillation_blocks": (1, 1),
-    "upsampler_channels": 8,
-    "denoiser_channels": 8,
-    "denoiser_multipliers": (1, 1),
-    "denoiser_num_res_blocks": 1,
-    "head_channels": 8,
-}
 OPTIONS = TilingOptions(tile_size=64, halo=4).completed(None)
 
 
@@ -42,7 +31,7 @@ def card(scale_range: tuple[float, float] = (1.0, 8.0)) -> ModelCard:
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
     torch.manual_seed(0)
-    network = create_model("ldcsr", **TINY).eval()
+    network = create_model("ldcsr", **TINY_ARCHITECTURE).eval()
     return LoadedModel("ldcsr", build_resolver("ldcsr", network), network, {}, card())
 
 

@@ -2,17 +2,34 @@
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from rssr.methods.phase import Batch, Phase
+from rssr.methods.latent.phases import LatentMethod
+from rssr.methods.phase import Batch, Phase, PhaseInputs
 from rssr.models.latent.autoencoder import ResidualAutoencoder
 from rssr.models.latent.layout import autoencoder_names, network_names
 from rssr.models.latent.network import LatentSR
 from tests.rssr.conftest import VECTORS
+
+TINY_ARCHITECTURE = {
+    "channels": 8,
+    "channel_multipliers": (1, 1, 1, 1),
+    "num_res_blocks": 1,
+    "norm_num_groups": 4,
+    "num_distillation_blocks": (1, 1),
+    "upsampler_channels": 8,
+    "denoiser_channels": 8,
+    "denoiser_multipliers": (1, 1),
+    "denoiser_num_res_blocks": 1,
+    "attention_resolutions": (8,),
+    "head_channels": 8,
+}
+"""Of the smallest network that has every part."""
 
 RECORDED = {
     "channels": 24,
@@ -123,3 +140,12 @@ def recorded_autoencoder() -> ResidualAutoencoder:
 def gradients_by_published_name(network: torch.nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
     """Gradients of trained parameters; `names` are published names by ours."""
     return {names[name]: p.grad for name, p in network.named_parameters() if p.grad is not None}
+
+
+def export_first_stage(method: LatentMethod, folder: Path) -> Path:
+    """Train the phase `autoencoder` a few steps; returns the folder with what it exported."""
+    torch.manual_seed(0)
+    phase = method.build_phase("autoencoder", PhaseInputs({}, torch.device("cpu")))
+    train(phase, striped_batch(), 5)
+    phase.export(folder)
+    return folder

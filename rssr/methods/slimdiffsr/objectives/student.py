@@ -149,6 +149,8 @@ def build_student(config: StudentConfig, locations: BaseSource) -> tuple[dict[st
     report = student_from_diffusers(unet.state_dict(), autoencoder.state_dict(), student)
     if config.pruning == "uniform":
         log.info("student: no weight of the pretrained UNet fits three quarters of its widths; the U-Net starts anew")
+    if config.skip == "image":
+        student.start_at_input()
     log.info("student: %d tensors from the pretrained networks, %d new", len(report.retained), len(report.fresh))
     log.debug("retained: %s", ", ".join(report.retained))
     log.debug("new: %s", ", ".join(report.fresh))

@@ -13,34 +13,22 @@ from rssr.models.latent.network import LatentSR
 from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, TilePlace
 from rssr.seeds import derive_seed
 from rssr.tiling import output_size
+from tests.rssr.methods.tiny_latent import TINY_ARCHITECTURE
 
-TINY = {
-    "channels": 8,
-    "channel_multipliers": (1, 1, 1, 1),
-    "num_res_blocks": 1,
-    "norm_num_groups": 4,
-    "num_distillation_blocks": (1, 1),
-    "upsampler_channels": 8,
-    "denoiser_channels": 8,
-    "denoiser_multipliers": (1, 1),
-    "denoiser_num_res_blocks": 1,
-    "attention_resolutions": (8,),
-    "head_channels": 8,
-}
 CONSISTENCY = {"num_timesteps": 50, "beta_start": 0.0015, "beta_end": 0.0155}
 
 
 @pytest.fixture(scope="module")
 def network() -> LatentSR:
     torch.manual_seed(3)
-    return LatentSR(**TINY).eval()
+    return LatentSR(**TINY_ARCHITECTURE).eval()
 
 
 @pytest.fixture(scope="module")
 def local_network() -> LatentSR:
     """Without anything that looks at a whole image: norms, gates, attention."""
     torch.manual_seed(4)
-    network = LatentSR(**TINY, latent_channels=4).eval()
+    network = LatentSR(**TINY_ARCHITECTURE, latent_channels=4).eval()
     for module in list(network.modules()):
         for name, part in module.named_children():
             if isinstance(part, nn.GroupNorm) or name in ("gate", "mid_attention"):
@@ -63,7 +51,7 @@ def test_any_size_and_scale_gives_exactly_the_requested_size(
 
 
 def test_consistency_and_fixed_decoders_give_the_requested_size_too() -> None:
-    fixed = LatentSR(**TINY, **CONSISTENCY, decoder="fixed", prediction="sample").eval()
+    fixed = LatentSR(**TINY_ARCHITECTURE, **CONSISTENCY, decoder="fixed", prediction="sample").eval()
     for lr_size in ((1, 1), (3, 7), (10, 2)):
         size = output_size(lr_size, 4)
         assert LCMSRResolver(fixed)(torch.zeros(2, 3, *lr_size), size).shape == (2, 3, *size)
@@ -81,7 +69,7 @@ def test_resolvers_draw_and_deviate(network: LatentSR) -> None:
 
 
 def test_resolvers_run_in_the_networks_type() -> None:
-    network = LatentSR(**TINY).to(torch.bfloat16).eval()
+    network = LatentSR(**TINY_ARCHITECTURE).to(torch.bfloat16).eval()
     sr, deviation = LDCSRResolver(network).with_deviation(torch.rand(1, 3, 5, 4), (17, 14))
     assert sr.dtype == deviation.dtype == torch.float32
     assert torch.isfinite(sr).all()
@@ -109,7 +97,7 @@ def test_mean_and_deviation_are_those_of_single_samples(network: LatentSR, gener
 
 def test_deviation_is_calibrated_by_the_architecture(network: LatentSR, generator: torch.Generator) -> None:
     lr = torch.rand(1, 3, 4, 4, generator=generator)
-    calibrated = LatentSR(**TINY, deviation_factor=2.0, deviation_floor=0.1).eval()
+    calibrated = LatentSR(**TINY_ARCHITECTURE, deviation_factor=2.0, deviation_floor=0.1).eval()
     calibrated.load_state_dict(network.state_dict())
     _, plain = LDCSRResolver(network).with_deviation(lr, (16, 16))
     _, wider = LDCSRResolver(calibrated).with_deviation(lr, (16, 16))

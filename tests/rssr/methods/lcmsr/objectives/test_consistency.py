@@ -16,6 +16,7 @@ from rssr.models.latent.layout import network_names
 from tests.rssr.conftest import VectorFile
 from tests.rssr.methods.tiny_latent import (
     changed,
+    export_first_stage,
     gradients_by_published_name,
     recorded_autoencoder,
     recorded_network,
@@ -30,12 +31,8 @@ SCHEDULE = {"num_timesteps": 1000, "beta_start": 0.0015, "beta_end": 0.0155}
 
 @pytest.fixture(scope="module")
 def first_stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("autoencoder")
-    torch.manual_seed(0)
-    phase = LCMSRMethod.from_values(tiny_sections("consistency")).build_phase("autoencoder", PhaseInputs({}, CPU))
-    train(phase, striped_batch(), 5)
-    phase.export(folder)
-    return folder
+    method = LCMSRMethod.from_values(tiny_sections("consistency"))
+    return export_first_stage(method, tmp_path_factory.mktemp("autoencoder"))
 
 
 def built(first_stage: Path, **consistency: Any) -> CodePhase:

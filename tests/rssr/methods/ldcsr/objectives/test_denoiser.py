@@ -16,6 +16,7 @@ from rssr.models.latent.layout import network_names
 from tests.rssr.conftest import VectorFile
 from tests.rssr.methods.tiny_latent import (
     changed,
+    export_first_stage,
     gradients_by_published_name,
     recorded_autoencoder,
     recorded_network,
@@ -29,12 +30,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def first_stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("autoencoder")
-    torch.manual_seed(0)
-    phase = LDCSRMethod.from_values(tiny_sections("denoiser")).build_phase("autoencoder", PhaseInputs({}, CPU))
-    train(phase, striped_batch(), 5)
-    phase.export(folder)
-    return folder
+    method = LDCSRMethod.from_values(tiny_sections("denoiser"))
+    return export_first_stage(method, tmp_path_factory.mktemp("autoencoder"))
 
 
 def built(first_stage: Path, **denoiser: Any) -> CodePhase:

@@ -192,7 +192,7 @@ def test_rarer_distillation_weighs_as_much_as_what_it_leaves_out(build: Build, b
 
 
 def test_a_student_with_a_skip_of_colours_is_exported_with_it(build: Build, batch: Batch, tmp_path: Path) -> None:
-    phase = build("student", student={"color_skip": True})
+    phase = build("student", student={"skip": "colors"})
     x = upsample_bicubic(batch.lr, (64, 64))
     with torch.no_grad():
         before = phase.student(x)
@@ -201,7 +201,16 @@ def test_a_student_with_a_skip_of_colours_is_exported_with_it(build: Build, batc
     torch.testing.assert_close(after, before)
     phase.export(tmp_path)
     architecture = json.loads((tmp_path / "config.json").read_text())["architecture"]
-    assert architecture["color_skip"] is True
+    assert architecture["skip"] == "colors"
+
+
+def test_a_student_with_a_skip_of_the_image_starts_at_the_enlarged_lr_image(
+    build: Build, train: Callable[..., Any], batch: Batch
+) -> None:
+    phase = build("student", student={"skip": "image"})
+    assert torch.equal(phase.preview(batch), upsample_bicubic(batch.lr, (64, 64)))
+    losses = train(phase, batch).losses["student"]
+    assert losses[-1] < losses[0]
 
 
 def test_without_distillation_no_teacher_is_read(
