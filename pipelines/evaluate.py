@@ -54,6 +54,7 @@ class EvaluationSpec:
         seed: Seed of the experiment.
         max_side: Larger images are cropped to this side around their centre.
         border: Pixels cut from every side before measuring.
+        num_draws: LR images made of each HR image; metrics are means over them.
     """
 
     scale: float
@@ -61,6 +62,7 @@ class EvaluationSpec:
     seed: int
     max_side: int
     border: int
+    num_draws: int = 1
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,9 @@ def evaluate(
     for number, record in enumerate(images):
         pixels = reader.read_image(number)
         if is_measurable(pixels, spec):
-            image = prepare_pair(record.key, pixels, spec)
-            evaluation.rows += _measure(image, upscalers, spec)
+            draws = [prepare_pair(record.key, pixels, spec, draw) for draw in range(spec.num_draws)]
+            evaluation.rows += _mean_rows([_measure(image, upscalers, spec) for image in draws])
+            image = draws[0]
             if len(evaluation.examples) <= number * num_examples // len(images):
                 evaluation.examples.append(image)
         else:
@@ -193,12 +196,13 @@ def _measure(
     return rows
 
 
-def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec) -> EvaluatedImage:
-    """Crop an image to a size that models return exactly, and make its LR image."""
+def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec, draw: int = 0) -> EvaluatedImage:
+    """Crop an image to a size that models return exactly, and make its LR image, one of many for each number `draw`."""
     height, width = (_cropped_side(side, spec) for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     hr = np.ascontiguousarray(pixels[top : top + height, left : left + width])
-    lr = degrade(hr, spec.scale, spec.degradation, derive_seed(spec.seed, "evaluation", key))
+    number = (draw,) if draw else ()  # the first stays what it was when there was only one
+    lr = degrade(hr, spec.scale, spec.degradation, derive_seed(spec.seed, "evaluation", key, *number))
     return EvaluatedImage(key, lr, hr, {}, spec.scale)
 
 
@@ -244,6 +248,16 @@ def _cropped_side(side: int, spec: EvaluationSpec) -> int:
         if output_size(lr_size((kept, kept), spec.scale), spec.scale) == (kept, kept):
             return kept
     return 0
+
+
+def _mean_rows(rows_of_draws: Sequence[Sequence[Mapping[str, float | str]]]) -> list[dict[str, float | str]]:
+    """One row a model, whose metrics are means over the draws of one image."""
+    rows: list[dict[str, float | str]] = []
+    for of_model in zip(*rows_of_draws, strict=True):
+        first = of_model[0]
+        means = _means_of(of_model) if len(of_model) > 1 else {}
+        rows.append({**first, **means})
+    return rows
 
 
 def _means_of(rows: Sequence[Mapping[str, float | str]]) -> dict[str, float]:

@@ -39,7 +39,8 @@ def comparison(evaluation: Evaluation, config: JobConfig) -> Iterable[Part]:
     num_images = len({row["key"] for row in evaluation.rows})
     yield prose(
         f"Means over {num_images} held-out images at {in_words(evaluation.scales)}, "
-        f"degraded with '{config.data.degradation.kind}', border of {config.evaluation.border} pixels cut. "
+        f""
+        f"degraded with '{config.data.degradation.kind}'{_times(config.evaluation.num_draws)}, border of {config.evaluation.border} pixels cut. "
         "The untrained model has the trained one's architecture with random weights."
     )
     if evaluation.paths:
@@ -186,3 +187,7 @@ def _difference(evaluation: Evaluation, scale: float) -> PairedDifference | None
 def _model(evaluation: Evaluation) -> str:
     """The trained model is measured last."""
     return next(reversed(list(evaluation.means())))
+
+
+def _times(num_draws: int) -> str:
+    return "" if num_draws == 1 else f", each {num_draws} times by different draws"

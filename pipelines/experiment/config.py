@@ -32,6 +32,9 @@ class EvaluationConfig(Config):
     """Larger images are cropped to this side around their centre, HR pixels."""
     border: int = Field(default=4, ge=0)
     """Pixels cut from every side before measuring, HR pixels."""
+    num_draws: int = Field(default=1, ge=1)
+    """LR images made of each held-out image, by different draws of the degradation; metrics are means over them. With
+    few images, how strongly each happens to be degraded moves a mean by a tenth of a dB."""
 
 
 class SampleSceneConfig(Config):

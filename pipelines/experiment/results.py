@@ -237,6 +237,7 @@ def evaluation_spec(config: JobConfig, scale: float) -> EvaluationSpec:
         seed=config.seed,
         max_side=config.evaluation.max_side,
         border=config.evaluation.border,
+        num_draws=config.evaluation.num_draws,
     )
 
 

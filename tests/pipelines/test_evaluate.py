@@ -2,6 +2,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from pipelines.evaluate import (
     upscaler_along,
     upscaler_of,
 )
+from pipelines.stages.measure import Measure
 from rssr.degradation import degradation_preset
 from rssr.errors import DataError
-from rssr.images import encode_png
+from rssr.images import decode_image, encode_png
 from rssr.methods.paths import ImagePath
 from rssr.models.loaded import load_model
 from rssr.scenes import generate_scene
@@ -64,6 +66,29 @@ def spy(seen: list[bytes]) -> Upscaler:
         return constant_colour(lr, size)
 
     return upscale
+
+
+def test_several_draws_are_averaged_and_the_first_is_the_only_one_of_before(
+    add_image: Callable[..., ImageRecord], tmp_path: Path
+) -> None:
+    images = [add_image("a.png"), add_image("bb.png")]
+    seen: list[bytes] = []
+    bicubic = {"bicubic": upscaler_of(load_model("bicubic"), 4.0), "spy": spy(seen)}
+    once = run(images, tmp_path, bicubic, spec())
+    first = list(seen)
+    thrice = run(images, tmp_path, bicubic, replace(spec(), num_draws=3))
+    assert seen[2:][::3] == first
+    assert len(set(seen[2:])) == 6
+    apart = [
+        prepare_pair(image.key, decode_image((tmp_path / image.key).read_bytes(), "").pixels, spec(), draw)
+        for image in images
+        for draw in range(3)
+    ]
+    values = [Measure(4)({"sr": bicubic["bicubic"](pair.lr, pair.hr.shape[:2]), "hr": pair.hr}) for pair in apart]
+    expected = np.mean([value["psnr_y_db"] for value in values])
+    assert thrice.means()["bicubic"]["psnr_y_db"] == pytest.approx(expected)
+    assert [row.keys() for row in thrice.rows] == [row.keys() for row in once.rows]
+    assert [row["key"] for row in thrice.rows] == [row["key"] for row in once.rows]
 
 
 def test_every_model_and_every_run_sees_the_same_lr_images(
