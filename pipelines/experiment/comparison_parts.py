@@ -39,8 +39,8 @@ def comparison(evaluation: Evaluation, config: JobConfig) -> Iterable[Part]:
     num_images = len({row["key"] for row in evaluation.rows})
     yield prose(
         f"Means over {num_images} held-out images at {in_words(evaluation.scales)}, "
-        f""
-        f"degraded with '{config.data.degradation.kind}'{_times(config.evaluation.num_draws)}, border of {config.evaluation.border} pixels cut. "
+        f"degraded with '{config.data.degradation.kind}'{_times(config.evaluation.num_draws)}, border of "
+        f"{config.evaluation.border} pixels cut. "
         "The untrained model has the trained one's architecture with random weights."
     )
     if evaluation.paths:
