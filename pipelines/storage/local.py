@@ -47,6 +47,17 @@ class LocalStore(Store):
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise ObjectMissing(f"There is no file {path}.", "Check the path.") from None
 
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """A part of the file."""
+        path = self._path(key)
+        with _explained(path):
+            try:
+                with path.open("rb") as stream:
+                    stream.seek(start)
+                    return stream.read(num_bytes)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectMissing(f"There is no file {path}.", "Check the path.") from None
+
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write aside, flush, rename."""
         path = self._path(key)

@@ -41,6 +41,12 @@ class RemoteStore(Store):
         content: bytes = self._call(lambda _: self._files.cat_file(self._path(key)), key)
         return content
 
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """A part of the object."""
+        end = start + max(num_bytes, 0)
+        part: bytes = self._call(lambda _: self._files.cat_file(self._path(key), start=start, end=end), key)
+        return part
+
     def write_bytes(self, key: str, data: bytes) -> None:
         """One upload."""
         self._call(lambda _: self._files.pipe_file(self._path(key), data), key)

@@ -59,6 +59,19 @@ class Store(ABC):
             ObjectMissing: There is no such object.
         """
 
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """A part of the object, without reading the rest where the store can do that.
+
+        Args:
+            key: The object.
+            start: First byte, from 0.
+            num_bytes: How many; fewer come back where the object ends before.
+
+        Raises:
+            ObjectMissing: There is no such object.
+        """
+        return self.read_bytes(key)[start : start + num_bytes]
+
     @abstractmethod
     def write_bytes(self, key: str, data: bytes) -> None:
         """Create or replace an object; readers see the old or the new content, never a part."""
