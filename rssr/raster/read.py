@@ -1,7 +1,7 @@
 """Rasters from files and bytes, through GDAL."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,20 +89,13 @@ class RasterReader:
         Raises:
             RasterError: The window leaves the raster, or the pixels are damaged, or not numbers (see `open_raster`).
         """
-        height, width = self.info.size
-        window = window or Window(0, 0, height, width)
-        if not (0 <= window.row < window.row + window.height <= height) or not (
-            0 <= window.column < window.column + window.width <= width
-        ):
-            raise RasterError(f"{window} leaves {self._name}, which is {height}x{width} pixels.")
-        place = RasterioWindow(window.column, window.row, window.width, window.height)
+        window = window or Window(0, 0, *self.info.size)
+        place = self._place(window)
         try:
             pixels = self._dataset.read(self._bands, window=place)
             mask = self._dataset.dataset_mask(window=place) >= _ALPHA_THRESHOLD
         except (RasterioError, MemoryError) as error:
-            raise RasterError(
-                f"The pixels of {self._name} cannot be read: {_first_line(error)}.", "Is the file complete?"
-            ) from None
+            raise self._unreadable(error) from None
         if self._palette is not None:
             pixels = self._palette[pixels[0]].transpose(2, 0, 1)
         if np.issubdtype(pixels.dtype, np.floating):
@@ -118,6 +111,38 @@ class RasterReader:
             radiometry=self.info.radiometry,
             nodata=self.info.nodata,
         )
+
+    def read_bands(self, bands: Sequence[int], window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Some bands of a window, as stored, without the others being read; palettes stay numbers.
+
+        Args:
+            bands: Positions among `info.band_names`, from 0.
+            window: Within the raster.
+
+        Returns:
+            [C, h, w], and a mask [C, h, w] that is true where the file does not mark the band's pixel as missing.
+
+        Raises:
+            RasterError: The window leaves the raster, or the pixels are damaged.
+        """
+        place, numbers = self._place(window), [self._bands[band] for band in bands]
+        try:
+            pixels = self._dataset.read(numbers, window=place)
+            mask = self._dataset.read_masks(numbers, window=place) >= _ALPHA_THRESHOLD
+        except (RasterioError, MemoryError) as error:
+            raise self._unreadable(error) from None
+        return pixels, mask & np.isfinite(pixels)
+
+    def _place(self, window: Window) -> RasterioWindow:
+        height, width = self.info.size
+        if not (0 <= window.row < window.row + window.height <= height) or not (
+            0 <= window.column < window.column + window.width <= width
+        ):
+            raise RasterError(f"{window} leaves {self._name}, which is {height}x{width} pixels.")
+        return RasterioWindow(window.column, window.row, window.width, window.height)
+
+    def _unreadable(self, error: Exception) -> RasterError:
+        return RasterError(f"The pixels of {self._name} cannot be read: {_first_line(error)}.", "Is the file complete?")
 
     def _check_finite(self, pixels: NDArray[Any], mask: NDArray[np.bool_], window: Window) -> None:
         nodata = self.info.nodata

@@ -1,0 +1,84 @@
+"""The files of a product, wherever they lie."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rssr.errors import RasterError
+from rssr.raster import GdalAccess
+
+
+class ProductFiles(Protocol):
+    """Files below one place: a folder, or a prefix of an object store."""
+
+    @property
+    def name(self) -> str:
+        """What errors call the place."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Paths below the place, with forward slashes."""
+
+    @property
+    def access(self) -> GdalAccess:
+        """What GDAL needs to reach them."""
+
+    def read_bytes(self, key: str) -> bytes:
+        """A small file, such as metadata.
+
+        Raises:
+            UserError: It is not there or cannot be read.
+        """
+
+    def raster_source(self, key: str) -> str:
+        """The path under which GDAL opens a file."""
+
+    def linked_source(self, key: str, address: str) -> str:
+        """The path under which GDAL opens what a file names: relative to that file, or an address of its own."""
+
+
+class LocalFiles:
+    """Files on this machine.
+
+    Args:
+        place: A folder, such as `X.SAFE`, whose files count at any depth; or one file.
+
+    Raises:
+        RasterError: There is nothing.
+    """
+
+    def __init__(self, place: Path) -> None:
+        if not place.exists():
+            raise RasterError(f"There is no file or folder {place}.", "Check the path.")
+        self._root = place if place.is_dir() else place.parent
+        found = place.rglob("*") if place.is_dir() else [place]
+        self.name = str(place)
+        self.keys = tuple(sorted(path.relative_to(self._root).as_posix() for path in found if path.is_file()))
+        self.access = GdalAccess()
+
+    def read_bytes(self, key: str) -> bytes:
+        """See `ProductFiles`."""
+        try:
+            return (self._root / key).read_bytes()
+        except OSError as error:
+            raise RasterError(f"{self._root / key} cannot be read: {error.strerror}.", "Check the file.") from None
+
+    def raster_source(self, key: str) -> str:
+        """See `ProductFiles`."""
+        return str(self._root / key)
+
+    def linked_source(self, key: str, address: str) -> str:
+        """See `ProductFiles`."""
+        return gdal_path(address) or str((self._root / key).parent / address)
+
+
+def gdal_path(address: str) -> str | None:
+    """GDAL's path of an address that stands alone (`s3://`, `https://`, `file://`); None for a relative one."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return None
+    known = {"s3": f"/vsis3/{rest}", "gs": f"/vsigs/{rest}", "file": f"/{rest.lstrip('/')}"}
+    known |= {"https": f"/vsicurl/{address}", "http": f"/vsicurl/{address}"}
+    if scheme.lower() not in known:
+        raise RasterError(f"Files at {scheme}:// cannot be opened.", "Use s3, gs, https or a path.")
+    return known[scheme.lower()]
