@@ -119,7 +119,7 @@ def plan_ingest(source: Store, config: IngestConfig) -> IngestPlan:
 def _label(source: Store, layout: Layout, key: str) -> Label | None:
     if isinstance(source, ShardStore):
         image = source.image(key)
-        return Label(image.class_name, image.split)  # type: ignore[arg-type]  # one of the three names, as written
+        return Label(image.class_name, image.split)
     return layout.label(key)
 
 

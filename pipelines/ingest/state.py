@@ -70,8 +70,7 @@ def find_finished(plan: IngestPlan, target: Store, update: bool) -> dict[str, An
 
 def find_changes(plan: IngestPlan, target: Store, summary: Mapping[str, Any]) -> Changes:
     """Compare the source with the shards that were made of it."""
-    index = read_index(target, dict(summary))
-    before = {key: (image.num_bytes, image.version) for key, image in index.items()}
+    before = {image.key: (image.num_bytes, image.version) for image in read_index(target, summary).images()}
     before |= {item["key"]: (item["num_bytes"], item["version"]) for item in summary["skipped"] if "version" in item}
     listed = plan.listing
     return Changes(

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.stages import StageResources
-from pipelines.storage import StorageSettings, Store, open_store
+from pipelines.storage import StorageSettings, Store
+from pipelines.storage.shards import open_images
 from rssr.errors import DataError
 from rssr.images import decode_image
 
@@ -123,7 +124,7 @@ class ReadPatches:
 
     def _store(self, source: int) -> Store:
         if source not in self._stores:
-            self._stores[source] = open_store(self._sources[source], self._settings)
+            self._stores[source] = open_images(self._sources[source], self._settings)
         return self._stores[source]
 
 

@@ -9,11 +9,11 @@ import hashlib
 import io
 import json
 import threading
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,7 +46,7 @@ INDEX_SCHEMA = pa.schema(
 _AGAIN = "Run jobs/ingest.py again with fresh=true."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardImage:
     """What the index says of one image.
 
@@ -68,7 +68,7 @@ class ShardImage:
 
     key: str
     class_name: str | None
-    split: str | None
+    split: Literal["train", "val", "test"] | None
     width: int
     height: int
     num_bytes: int
@@ -81,6 +81,32 @@ class ShardImage:
     version: str
 
 
+class ShardIndex:
+    """Rows of images sorted by key, as Arrow holds them: about 300 bytes an image, whatever asks for them.
+
+    Args:
+        table: Of `INDEX_SCHEMA`.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table.combine_chunks()
+        self._keys = self._table.column("key")
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def find(self, key: str) -> ShardImage | None:
+        """The image of a key, found by bisection; None where there is none."""
+        number = bisect_left(range(len(self)), key, key=lambda row: self._keys[row].as_py())
+        if number == len(self) or self._keys[number].as_py() != key:
+            return None
+        return next(iter(_images(self._table.slice(number, 1))))
+
+    def images(self) -> list[ShardImage]:
+        """All images, by key."""
+        return list(_images(self._table))
+
+
 def open_images(uri: str, settings: StorageSettings | None = None) -> Store:
     """The images at a location: shards where it holds `shards.json`, else whatever `open_store` finds there.
 
@@ -89,10 +115,14 @@ def open_images(uri: str, settings: StorageSettings | None = None) -> Store:
         settings: For S3; read from the environment by default.
 
     Raises:
-        StorageError: The URI is malformed, or it cannot be reached.
+        StorageError: The URI is malformed, it cannot be reached, or `shards.json` is damaged.
     """
     store = open_store(uri, settings)
-    return ShardStore(store) if store.exists(MARKER) else store
+    try:
+        summary = read_summary(store)
+    except ObjectMissing:
+        return store
+    return ShardStore(store, summary)
 
 
 class ShardStore(Store):
@@ -102,13 +132,16 @@ class ShardStore(Store):
 
     Args:
         folder: Where the shards lie.
+        summary: The content of `shards.json`, if it was read before.
         prefix: Folder within the keys, see `child`.
     """
 
-    def __init__(self, folder: Store, prefix: str = "") -> None:
+    def __init__(self, folder: Store, summary: dict[str, Any] | None = None, prefix: str = "") -> None:
         self._folder = folder
         self._prefix = prefix
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._summary = summary
+        self._rows: ShardIndex | None = None
 
     @property
     def uri(self) -> str:
@@ -120,22 +153,25 @@ class ShardStore(Store):
         """The store that holds the shards themselves."""
         return self._folder
 
-    @cached_property
+    @property
     def summary(self) -> dict[str, Any]:
         """The content of `shards.json`.
 
         Raises:
             StorageError: It is missing, damaged or of another version.
         """
-        return read_summary(self._folder)
+        with self._lock:
+            if self._summary is None:
+                self._summary = read_summary(self._folder)
+            return self._summary
 
     def child(self, key: str) -> "ShardStore":
         """The images below a folder of their keys."""
-        return ShardStore(self._folder, f"{self._prefix}{key.strip('/')}/")
+        return ShardStore(self._folder, self._summary, f"{self._prefix}{key.strip('/')}/")
 
     def images(self) -> list[ShardImage]:
         """All images, sorted by key; no image is read for it."""
-        images = list(self._index.values())
+        images = self._index.images()
         return [image for image in images if image.key.startswith(self._prefix)] if self._prefix else images
 
     def image(self, key: str) -> ShardImage:
@@ -144,10 +180,10 @@ class ShardStore(Store):
         Raises:
             ObjectMissing: There is no such image.
         """
-        try:
-            return self._index[self._prefix + key]
-        except KeyError:
-            raise ObjectMissing(f"There is no image {self._prefix}{key} in {self.uri}.", "Check the key.") from None
+        found = self._index.find(self._prefix + key)
+        if found is None:
+            raise ObjectMissing(f"There is no image {self._prefix}{key} in {self.uri}.", "Check the key.")
+        return found
 
     def list(self, prefix: str = "") -> list[Entry]:
         """Keys, sizes and, as versions, digests."""
@@ -183,7 +219,7 @@ class ShardStore(Store):
 
     def exists(self, key: str) -> bool:
         """Whether the index has it."""
-        return self._prefix + key in self._index
+        return self._index.find(self._prefix + key) is not None
 
     def has_folder(self) -> bool:
         """Always: there is an index."""
@@ -196,7 +232,7 @@ class ShardStore(Store):
     def describe(self, key: str) -> str:
         """The image, and the shard that holds it."""
         full = self._prefix + key
-        image = self._index.get(full) if key else None
+        image = self._index.find(full) if key else None
         if image is None:
             return f"{self._folder.uri}/{full}".rstrip("/")
         return f"{full} in {self._folder.describe(image.shard)}"
@@ -224,22 +260,19 @@ class ShardStore(Store):
     def _refuse(self) -> NoReturn:
         raise StorageError(f"The shards {self.uri} are read-only.", "Change the source, and run jobs/ingest.py again.")
 
-    @cached_property
-    def _images_by_key(self) -> dict[str, ShardImage]:
-        summary = self.summary
-        return read_index(self._folder, summary)
-
     @property
-    def _index(self) -> dict[str, ShardImage]:
+    def _index(self) -> ShardIndex:
         with self._lock:
-            return self._images_by_key
+            if self._rows is None:
+                self._rows = read_index(self._folder, self.summary)
+            return self._rows
 
     def __getstate__(self) -> dict[str, Any]:
         """Where it lies; each process reads the index itself."""
         return {"folder": self._folder, "prefix": self._prefix}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["folder"], state["prefix"])  # type: ignore[misc]  # the way unpickling starts afresh
+        self.__init__(state["folder"], None, state["prefix"])  # type: ignore[misc]  # the way unpickling starts afresh
 
 
 def read_summary(folder: Store) -> dict[str, Any]:
@@ -260,16 +293,18 @@ def read_summary(folder: Store) -> dict[str, Any]:
     return dict(summary)
 
 
-def read_index(folder: Store, summary: dict[str, Any]) -> dict[str, ShardImage]:
-    """The index that a summary names, by key and in the order of the keys.
+def read_index(folder: Store, summary: Mapping[str, Any]) -> ShardIndex:
+    """The index that a summary names.
 
     Raises:
         StorageError: It is missing or damaged.
     """
-    table = read_part(folder, summary["index"], INDEX_SCHEMA)
-    names = [field.name for field in INDEX_SCHEMA]
-    rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
-    return {row[0]: ShardImage(*row) for row in rows}
+    return ShardIndex(read_part(folder, summary["index"], INDEX_SCHEMA))
+
+
+def _images(table: pa.Table) -> Iterator[ShardImage]:
+    rows = zip(*(table.column(name).to_pylist() for name in INDEX_SCHEMA.names), strict=True)
+    return (ShardImage(*row) for row in rows)
 
 
 def read_part(folder: Store, part: dict[str, str], schema: pa.Schema) -> pa.Table:
