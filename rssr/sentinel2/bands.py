@@ -27,13 +27,13 @@ def canonical_band(name: str) -> str | None:
 
 
 def band_in_file_name(name: str) -> tuple[str, str] | None:
-    """The one band that a file's name mentions, and the name without it; None where there is none or several.
+    """The one band that a file's name mentions, and the name with `{band}` in its place; None for none or several.
 
-    Example: `T32TPT_20220603_B02_10m.jp2` gives `B02` and `T32TPT_20220603__10m.jp2`.
+    Example: `T32TPT_20220603_B02_10m.jp2` gives `B02` and `T32TPT_20220603_{band}_10m.jp2`.
     """
     found = list(_WITHIN_NAME.finditer(name))
     if len(found) != 1:
         return None
     band = canonical_band(found[0].group(1))
     start, stop = found[0].span(1)
-    return None if band is None else (band, name[:start] + name[stop:])
+    return None if band is None else (band, f"{name[:start]}{{band}}{name[stop:]}")

@@ -122,7 +122,12 @@ class Sentinel2Scene:
 
 @contextmanager
 def open_sentinel2(
-    place: Path | str | ProductFiles, bands: Sequence[str], *, declared: Declared | None = None, resample: bool = False
+    place: Path | str | ProductFiles,
+    bands: Sequence[str],
+    *,
+    declared: Declared | None = None,
+    resample: bool = False,
+    checks_dark_pixels: bool = True,
 ) -> Iterator[Sentinel2Scene]:
     """Open some bands of a product.
 
@@ -131,6 +136,7 @@ def open_sentinel2(
         bands: Names such as `B02`, in the order wanted.
         declared: What the user says against or beside the metadata.
         resample: Whether bands of coarser resolution are enlarged bilinearly to the finest; otherwise refused.
+        checks_dark_pixels: Whether the offset is checked against a few windows, which reads them.
 
     Raises:
         RasterError: There is no such product or band, it is damaged or of a level without reflectance, its bands do
@@ -147,7 +153,8 @@ def open_sentinel2(
             reader = opened.enter_context(open_raster(file.source, name=f"{band} of {product.name}"))
             readers[band] = reader, file.position
         scene = Sentinel2Scene(_on_one_grid(product, readers, resample), calibration, files.access)
-        check_dark_pixels(product.name, calibration, scene.darkest(), product.may_have_offset, product.level)
+        if checks_dark_pixels:
+            check_dark_pixels(product.name, calibration, scene.darkest(), product.may_have_offset, product.level)
         yield scene
 
 
