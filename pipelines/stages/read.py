@@ -81,7 +81,7 @@ class ReadPatches:
         """
         size = int(batch.get("patch_size", self._patch_size))
         numbers = [int(number) for number in batch["image"]]
-        hr = np.empty((len(numbers), size, size, 3), dtype=np.uint8)
+        hr = self._empty(len(numbers), size)
         places = zip(batch["top"], batch["left"], batch["flip"], strict=True)
         for position, (pixels, (top, left, flip)) in enumerate(zip(self._decoded(numbers), places, strict=True)):
             hr[position] = oriented(pixels[top : top + size, left : left + size], int(flip))
@@ -104,6 +104,9 @@ class ReadPatches:
                 "Run the job again: it reads the images anew and writes a new manifest.",
             )
         return decode_image(data, address).pixels
+
+    def _empty(self, num_patches: int, size: int) -> npt.NDArray[Any]:
+        return np.empty((num_patches, size, size, 3), dtype=np.uint8)
 
     def _decoded(self, numbers: list[int]) -> Iterator[Pixels]:
         """The images, in order; at most a few beyond the cache's bound are in memory at any time."""

@@ -6,7 +6,7 @@ from rssr.sentinel2.declared import Declared, require_bands
 from rssr.sentinel2.files import LocalFiles, ProductFiles, gdal_path
 from rssr.sentinel2.product import BandFile, Product
 from rssr.sentinel2.scene import PixelCounts, Sentinel2Scene, find_product, open_sentinel2
-from rssr.sentinel2.stretch import Stretch, StretchConfig
+from rssr.stretch import Stretch, StretchConfig
 
 __all__ = [
     "BANDS",

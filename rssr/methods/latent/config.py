@@ -199,6 +199,6 @@ class LatentMethodConfig(Config):
     def _check_losses(self) -> Self:
         if self.in_bands != 3 and self.autoencoder.lpips_weight > 0:
             raise ValueError(
-                f"in_bands is {self.in_bands}, but LPIPS knows red, green, blue alone; set autoencoder.lpips_weight to 0"
+                f"in_bands is {self.in_bands}, but LPIPS knows red, green and blue; set autoencoder.lpips_weight to 0"
             )
         return self

@@ -204,7 +204,7 @@ class SlimDiffSRConfig(Config):
             loss = getattr(self, phase).reconstruction
             if loss.lpips_weight > 0 or loss.gan_weight > 0:
                 raise ValueError(
-                    f"in_bands is {self.in_bands}, but the networks of LPIPS and of the adversarial loss know red, green, "
-                    f"blue alone; set {phase}.reconstruction.lpips_weight and gan_weight to 0"
+                    f"in_bands is {self.in_bands}, but the networks of LPIPS and of the adversarial loss know red, "
+                    f"green and blue; set {phase}.reconstruction.lpips_weight and gan_weight to 0"
                 )
         return self

@@ -48,7 +48,10 @@ class StretchConfig(Config):
 
 
 class Stretch(Config):
-    """value = 2 * u ** (1 / gamma) - 1 with u = (reflectance - low) / (high - low); u keeps its sign in the power."""
+    """The stretch of some bands.
+
+    value = 2 * u ** (1 / gamma) - 1 with u = (reflectance - low) / (high - low); u keeps its sign in the power.
+    """
 
     bands: tuple[str, ...] = Field(min_length=1)
     """Names of the bands, in order."""
