@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -99,7 +99,8 @@ class Collection:
 
     def describe(self, number: int) -> tuple[str, str | None, str | None]:
         """Key, class and split of one image."""
-        return tuple(self.rows.column(name)[number].as_py() for name in ("key", "class_name", "split"))  # type: ignore[return-value]  # three columns
+        key, class_name, split = (self.rows.column(name)[number].as_py() for name in ("key", "class_name", "split"))
+        return key, class_name, split
 
     def distinct(self) -> tuple[NDArray[np.int64], Fingerprints]:
         """First image of each content that has a fingerprint, and these."""
@@ -131,11 +132,10 @@ def open_collection(uri: str) -> Collection:
     return read_collection(folder, read_summary(folder))
 
 
-def read_collection(folder: Store, summary: Mapping[str, object]) -> Collection:
+def read_collection(folder: Store, summary: Mapping[str, Any]) -> Collection:
     """The collection that a summary describes."""
-    parts: dict[str, dict[str, str]] = {name: dict(summary[name]) for name in ("index", "fingerprints")}  # type: ignore[call-overload]  # JSON objects
-    rows = read_part(folder, parts["index"], INDEX_SCHEMA)
-    fingerprints = read_part(folder, parts["fingerprints"], FINGERPRINT_SCHEMA)
+    rows = read_part(folder, summary["index"], INDEX_SCHEMA)
+    fingerprints = read_part(folder, summary["fingerprints"], FINGERPRINT_SCHEMA)
     return Collection(folder.uri, str(summary["digest"]), rows, fingerprints)
 
 

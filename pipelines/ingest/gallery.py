@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,14 +44,14 @@ def make_gallery(shards: ShardStore, config: IngestConfig, duplicates: Sequence[
     return page.to_html()
 
 
-def _lead(summary: Mapping[str, object], config: IngestConfig) -> Part:
+def _lead(summary: Mapping[str, Any], config: IngestConfig) -> Part:
     return facts(
         {
-            "images": int(str(summary["num_images"])),
-            "digest": str(summary["digest"]),
+            "images": summary["num_images"],
+            "digest": summary["digest"],
             "degradation": _name(config.degradation),
             "scale": f"x{config.scale:g}",
-            "licence": str(summary["licence"] or "not stated"),
+            "licence": summary["licence"] or "not stated",
         }
     )
 

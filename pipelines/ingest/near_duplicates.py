@@ -78,7 +78,8 @@ def near_pairs(one: Fingerprints, other: Fingerprints | None, max_distance: int,
     pairs = _nearest(found)
     likeness = _confirm(one.thumbnails, (other or one).thumbnails, pairs)
     sure = likeness >= min_correlation
-    return NearPairs(*(column[sure] for column in pairs), likeness[sure])
+    first, second, apart, turned_by = (column[sure] for column in pairs)
+    return NearPairs(first, second, apart, turned_by, likeness[sure])
 
 
 class _Buckets:

@@ -38,7 +38,7 @@ class Changes:
 
 
 def find_finished(plan: IngestPlan, target: Store, update: bool) -> dict[str, Any] | None:
-    """The `shards.json` of the same ingest, or None where there is something to do.
+    """The `shards.json` of the same ingest, all of whose files are there; None where there is something to do.
 
     Args:
         plan: What is asked for.
@@ -56,7 +56,7 @@ def find_finished(plan: IngestPlan, target: Store, update: bool) -> dict[str, An
         _check_unfinished(plan, target)
         return None
     if summary["inputs_digest"] == plan.inputs_digest:
-        return summary
+        return summary if _is_intact(summary, target) else None
     if summary["source"] != plan.source.uri:
         raise _another(target, summary["source"], "shards")
     changes = find_changes(plan, target, summary)
@@ -103,6 +103,12 @@ def is_own(key: str) -> bool:
     """Whether a key at the destination is a file that an ingest writes, other than `shards.json`."""
     is_data = key.startswith(("shard-", "index-", "fingerprints-")) and key.endswith(".parquet") and "/" not in key
     return is_data or key.startswith("parts/") or key in ("skipped.csv", GALLERY, *DUPLICATE_FILES)
+
+
+def _is_intact(summary: Mapping[str, Any], target: Store) -> bool:
+    present = {entry.key: entry.num_bytes for entry in target.list()}
+    shards = all(present.get(shard["name"]) == shard["num_bytes"] for shard in summary["shards"])
+    return shards and all(summary[name]["name"] in present for name in ("index", "fingerprints"))
 
 
 def _check_apart(source: Store, target: Store) -> None:

@@ -158,13 +158,17 @@ def record_made(patch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-def test_a_shard_that_is_gone_or_cut_is_made_again(configure: Configure, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_what_is_gone_or_cut_is_made_again(configure: Configure, tmp_path: Path, is_finished: bool) -> None:
     run_ingest(configure())
     whole = contents(tmp_path / "shards")
     first, second, *_ = sorted((tmp_path / "shards").glob("shard-*"))
     first.unlink()
     second.write_bytes(second.read_bytes()[:100])
-    (tmp_path / "shards" / "shards.json").unlink()
+    [index] = (tmp_path / "shards").glob("index-*")
+    index.unlink()
+    if not is_finished:
+        (tmp_path / "shards" / "shards.json").unlink()
     run_ingest(configure())
     assert contents(tmp_path / "shards") == whole
 
