@@ -58,8 +58,9 @@ def _of_bands(config: JobConfig) -> str:
     stretch = scenes.value_stretch
     ends = zip(stretch.bands, stretch.low, stretch.high, strict=True)
     told = ", ".join(f"{band} {low:g} to {high:g}" for band, low, high in ends)
+    told_bands = ", ".join(scenes.bands)
     return (
-        f"PSNR-Y is not defined for the bands {', '.join(scenes.bands)}: figures are means over the bands, each in "
+        f"PSNR-Y is not defined for the bands {told_bands}: figures are means over the bands, each in "
         f"network units, -1 to 1, which stand for reflectance ({told}; gamma {stretch.gamma:g}). Nothing is clipped before "
         "measuring. Pictures show red, green and blue, cut off at black and white."
     )

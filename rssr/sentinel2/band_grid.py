@@ -31,7 +31,7 @@ class BandGrid:
         step = round(scene.size[0] / own.size[0])
         if step < 1 or (own.size[0] * step, own.size[1] * step) != scene.size:
             return None
-        difference = ~scene.transform * own.transform  # own pixels to the scene's
+        difference = ~scene.transform @ own.transform  # own pixels to the scene's
         expected = (step, 0.0, 0.0, 0.0, step, 0.0)
         slack = [_SAME_PLACE / max(own.size), _SAME_PLACE / max(own.size), _SAME_PLACE] * 2
         close = (abs(found - right) <= least for found, right, least in zip(difference, expected, slack, strict=False))
