@@ -304,6 +304,20 @@ def test_shards_of_shards_hold_the_same(configure: Configure, tmp_path: Path) ->
     assert len(shards_of(tmp_path / "again")) == 1
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_gives_the_shards_of_its_folder(
+    configure: Configure, tmp_path: Path, raw: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    s3_server.use(monkeypatch)
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, raw))
+    bucket = s3_server.make_bucket()
+    open_store(bucket).upload_file(archive, f"raw data.{kind}")
+    run_ingest(configure(input={"uri": f"{bucket}/raw data.{kind}"}, output={"uri": str(tmp_path / "of archive")}))
+    run_ingest(configure())
+    assert shards_of(tmp_path / "of archive") == shards_of(tmp_path / "shards")
+    assert summary_of(tmp_path / "of archive")["digest"] == summary_of(tmp_path / "shards")["digest"]
+
+
 def test_from_and_to_s3(
     configure: Configure, tmp_path: Path, raw: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
