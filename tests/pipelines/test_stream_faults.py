@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from pipelines.datasets import DataConfig, Manifest, build_manifest
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.run import run_ingest
 from pipelines.plan import StreamSpec
 from pipelines.storage import open_store, s3
 from pipelines.storage.retries import RetryPolicy
 from pipelines.stream import StreamInputs, local_batches, ray_stream
-from rssr.errors import StorageError
+from rssr.errors import ExitCode, StorageError
 from rssr.images import encode_jpeg
 from rssr.seeds import numpy_generator
 from tests.conftest import FaultyServer
@@ -109,6 +111,22 @@ def test_the_stream_of_ray_ends_complete(faulty_server: FaultyServer, dataset: D
     pairs = zip(TROUBLE, dataset.keys, strict=True)
     rules = [faulty_server.proxy.inject(fault, key, skip=1) for fault, key in pairs]
     assert digests(ray_stream(inputs_of(dataset), 0)) == dataset.digests
+    assert all(rule.met == 1 for rule in rules)
+
+
+def test_shards_made_and_read_in_trouble_stream_the_same(
+    faulty_server: FaultyServer, dataset: Dataset, quick_retries: None
+) -> None:
+    proxy, shards = faulty_server.proxy, f"{dataset.uri}, in shards"
+    rules = [proxy.inject(fault, key) for fault, key in zip(TROUBLE, dataset.keys, strict=True)]
+    rules += [proxy.inject(fault, "parquet", method="PUT") for fault in (SLOW_DOWN, Reset("before the answer"))]
+    config = IngestConfig.model_validate({"input": {"uri": dataset.uri}, "output": {"uri": shards}})
+    assert run_ingest(config) is ExitCode.DONE
+    rules += [proxy.inject(fault, "parquet", skip=2 * number) for number, fault in enumerate(TROUBLE)]
+    manifest = build_manifest([shards], CONFIG, seed=0)
+    images = manifest.training_images(SPEC.largest_patch_size)
+    inputs = StreamInputs(images, manifest.sources, SPEC, CONFIG.degradation, max_cached_bytes=0)
+    assert digests(local_batches(inputs, 0)) == dataset.digests
     assert all(rule.met == 1 for rule in rules)
 
 
