@@ -94,6 +94,14 @@ class LocalStore(Store):
         """Whether the file is there."""
         return self._path(key).is_file()
 
+    def stat(self, key: str) -> Entry:
+        """Size and time of change of the file."""
+        path = self._path(key)
+        with _explained(path):
+            if not path.is_file():
+                raise ObjectMissing(f"There is no file {path}.", "Check the path.")
+            return self._entry(path)
+
     def has_folder(self) -> bool:
         """Whether the folder is there, empty or not."""
         return self._root.is_dir()

@@ -101,6 +101,15 @@ class S3Store(Store):
             return False
         return True
 
+    def stat(self, key: str) -> Entry:
+        """One HEAD; a missing bucket is named as such."""
+        try:
+            head = self._call(lambda _: self._client().head_object(Bucket=self._bucket, Key=self._key(key)), key)
+        except ObjectMissing:
+            self._call(lambda _: self._client().head_bucket(Bucket=self._bucket), "")
+            raise
+        return Entry(key, int(head["ContentLength"]), str(head.get("ETag", "")).strip('"'))
+
     def list(self, prefix: str = "") -> list[Entry]:
         """All pages of a listing."""
         root = f"{self._location.path}/" if self._location.path else ""

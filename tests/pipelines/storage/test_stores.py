@@ -41,6 +41,14 @@ def test_a_range_of_nothing_is_missing(store: Store) -> None:
         store.read_range("none", 0, 4)
 
 
+def test_stat_says_what_the_listing_says(store: Store) -> None:
+    store.write_bytes("a/b c é.bin", b"0123456789")
+    assert [store.stat("a/b c é.bin")] == store.list()
+    for absent in ("a", "none"):
+        with pytest.raises(ObjectMissing, match=absent):
+            store.stat(absent)
+
+
 def test_writing_again_replaces(store: Store) -> None:
     store.write_bytes("key", b"old, and longer")
     before = store.list()
