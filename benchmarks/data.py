@@ -30,7 +30,7 @@ if __name__ == "__main__":  # the folder above is not on the path of a file that
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import data_workers
-from benchmarks.data_workers import Rate, arrival_times, measure_bare, measure_ray
+from benchmarks.data_workers import Rate, measure_bare, measure_ray
 from benchmarks.degradation import sample_patch
 from benchmarks.measuring import describe_machine, markdown_table
 from pipelines.datasets import DataConfig, build_manifest
@@ -73,7 +73,7 @@ def _streams(folder: Path, rounds: int, num_batches: int) -> str:
         subjects = [(kind, workers) for workers in range(1, _NUM_WORKERS + 1) for kind in ("bare", "ray")]
         for kind, workers in subjects if number % 2 == 0 else reversed(subjects):
             _say(f"round {number + 1} of {rounds}: {kind}, {workers}")
-            rate = measure_bare(inputs, workers) if kind == "bare" else measure_ray(inputs, workers, arrival_times)
+            rate = (measure_bare if kind == "bare" else measure_ray)(inputs, workers)
             assert rate.num_workers == workers, f"{rate.num_workers} workers instead of {workers}"
             rates.setdefault(f"{kind} {workers}", []).append(rate)
     return f"\n## Streams\n\n{_rates_table(rates)}\n\n{_ratios_table(rates)}"

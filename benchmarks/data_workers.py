@@ -10,11 +10,13 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import ray.data
 
 from pipelines import stream
 from pipelines.stream import MakeBatch, StreamInputs
@@ -75,35 +77,26 @@ def measure_bare(inputs: StreamInputs, num_workers: int) -> Rate:
         return reckon(_read_lines(Path(name)), [])
 
 
-def measure_ray(inputs: StreamInputs, num_workers: int, use: Callable[[Iterable[Any]], Iterable[float]]) -> Rate:
-    """Ray Data with as many data actors.
-
-    Args:
-        inputs: The stream.
-        num_workers: Data actors.
-        use: Consumes the stream; gives the time of each batch.
-    """
+def measure_ray(inputs: StreamInputs, num_workers: int) -> Rate:
+    """Ray Data with as many data actors; what is delivered is dropped."""
     with noted_actors(num_workers) as folder:
-        delivered = list(use(stream.ray_stream(inputs, 0)))
+        delivered = [time.monotonic() for _ in stream.ray_stream(inputs, 0)]
         return reckon(_read_lines(folder), delivered)
-
-
-def arrival_times(batches: Iterable[Any]) -> Iterable[float]:
-    """When each batch came; it is dropped."""
-    for _ in batches:
-        yield time.monotonic()
 
 
 @contextmanager
 def noted_actors(num_workers: int) -> Iterator[Path]:
-    """While this is open, streams of Ray use so many actors, which leave lines in the folder given."""
-    before = stream._MakeRow, stream._MAX_ACTORS
-    with tempfile.TemporaryDirectory(prefix="rssr-ray-") as name:
-        try:
-            stream._MakeRow, stream._MAX_ACTORS = _noting_in(name), num_workers  # type: ignore[misc]  # put back below
-            yield Path(name)
-        finally:
-            stream._MakeRow, stream._MAX_ACTORS = before  # type: ignore[misc]
+    """While this is open, streams of Ray use so many actors from the start, which leave lines in the folder given."""
+    strategy = ray.data.ActorPoolStrategy
+    with tempfile.TemporaryDirectory(prefix="rssr-ray-") as name, ExitStack() as changes:
+        for place, attribute, value in (
+            (stream, "_MakeRow", _noting_in(name)),
+            (stream, "_MAX_ACTORS", num_workers),
+            (ray.data, "ActorPoolStrategy", lambda min_size, max_size: strategy(size=max_size)),
+        ):
+            changes.callback(setattr, place, attribute, getattr(place, attribute))
+            setattr(place, attribute, value)
+        yield Path(name)
 
 
 def reckon(workers: list[list[Line]], delivered: list[float]) -> Rate:

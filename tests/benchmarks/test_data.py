@@ -30,7 +30,7 @@ def test_workers_that_never_worked_together_are_no_measurement() -> None:
 
 def test_it_measures_all_parts_at_a_small_size() -> None:
     """Only the words and the counts are to be trusted, not the figures."""
-    small = ["--rounds", "1", "--batches", "24", "--samples", "480", "--objects", "120"]
+    small = ["--rounds", "1", "--batches", "40", "--samples", "480", "--objects", "120"]
     command = [sys.executable, "benchmarks/data.py", *small]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
