@@ -12,13 +12,13 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.storage.door import open_store
+from pipelines.storage.read_only import ReadOnlyStore
 from pipelines.storage.settings import StorageSettings
 from pipelines.storage.store import Entry, ObjectMissing, Store
 from rssr.errors import StorageError
@@ -125,7 +125,7 @@ def open_images(uri: str, settings: StorageSettings | None = None) -> Store:
     return ShardStore(store, summary)
 
 
-class ShardStore(Store):
+class ShardStore(ReadOnlyStore):
     """The images of a shard folder under their own keys; read-only.
 
     The index is read once, when it is first needed, by each process. What is read is checked against its digest.
@@ -225,10 +225,6 @@ class ShardStore(Store):
         """Always: there is an index."""
         return True
 
-    def download_file(self, key: str, target: Path) -> None:
-        """Copy one image to a local file."""
-        target.write_bytes(self.read_bytes(key))
-
     def describe(self, key: str) -> str:
         """The image, and the shard that holds it."""
         full = self._prefix + key
@@ -236,26 +232,6 @@ class ShardStore(Store):
         if image is None:
             return f"{self._folder.uri}/{full}".rstrip("/")
         return f"{full} in {self._folder.describe(image.shard)}"
-
-    def write_bytes(self, key: str, data: bytes) -> None:
-        """Refused."""
-        self._refuse()
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Refused."""
-        self._refuse()
-
-    def enforces_conditional_put(self) -> bool:
-        """Nothing can be put at all."""
-        return False
-
-    def delete(self, key: str) -> None:
-        """Refused."""
-        self._refuse()
-
-    def upload_file(self, source: Path, key: str) -> None:
-        """Refused."""
-        self._refuse()
 
     def _refuse(self) -> NoReturn:
         raise StorageError(f"The shards {self.uri} are read-only.", "Change the source, and run jobs/ingest.py again.")
