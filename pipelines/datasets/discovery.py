@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipelines.catalogue import AUTO, EXTENSIONS, Label, SplitName, completeness, is_image_key, recognise
-from pipelines.storage import Entry, ObjectMissing, Store, is_local, join_uri, open_store
+from pipelines.storage import Entry, ObjectDamaged, ObjectMissing, Store, is_local, join_uri, open_store
+from pipelines.storage.archive import ARCHIVE_SUFFIXES
 from pipelines.storage.shards import ShardImage, ShardStore, open_images
 from rssr.errors import DataError, ImageError
 from rssr.images import decode_image, probe_image
@@ -18,7 +19,6 @@ Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
 
 MAX_PIXELS_IN_FLIGHT = 250_000_000  # decoded at once, over all threads: 750 MB; one larger image goes alone
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def _of_shards(source: int, image: ShardImage) -> FoundImage:
 
 def _no_images(store: Store, uri: str, entries: Sequence[Entry]) -> DataError:
     endings = ", ".join(ending[1:] for ending in EXTENSIONS)
-    archives = [entry.key for entry in entries if entry.key.lower().endswith(_ARCHIVES)]
+    archives = [entry.key for entry in entries if entry.key.lower().endswith(ARCHIVE_SUFFIXES)]
     if archives:
         return DataError(
             f"{store.uri} holds no images, but {len(archives)} archives: {', '.join(archives[:3])}.",
@@ -168,7 +168,7 @@ def _verify(store: Store, key: str, budget: "PixelBudget") -> VerifiedImage | st
         with budget.reserved(probe.width * probe.height):
             decoded = decode_image(data, key)
             height, width = decoded.pixels.shape[:2]
-    except ImageError as error:
+    except (ImageError, ObjectDamaged) as error:
         return error.problem
     except ObjectMissing:
         return f"{key} was removed while the dataset was being read."

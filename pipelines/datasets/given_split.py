@@ -42,7 +42,7 @@ def find_labelled_images(data_uris: Sequence[str], config: DataConfig) -> list[F
 
 
 def leave_out(found: Sequence[FoundImage], num_data_uris: int, config: DataConfig) -> list[Skipped]:
-    """Images that are not used, though nothing is wrong with them: not of the dataset's layout, or of no split.
+    """Images that are not used, whatever they hold: not of the dataset's layout, of no split, or with no proper name.
 
     Raises:
         DataError: The official split was asked for, and there is none, or only half of it.
@@ -54,7 +54,8 @@ def leave_out(found: Sequence[FoundImage], num_data_uris: int, config: DataConfi
     for image in found:
         reason = _reason(image, num_data_uris, config)
         if reason is not None:
-            skipped.append(Skipped(image.entry.key, f"{image.entry.key} {reason}.", image.source))
+            shown = image.entry.key if _is_text(image.entry.key) else ascii(image.entry.key)
+            skipped.append(Skipped(image.entry.key, f"{shown} {reason}.", image.source))
     return skipped
 
 
@@ -62,7 +63,18 @@ def _address(image: FoundImage, uris: Sequence[str]) -> str:
     return f"{uris[image.source].rstrip('/')}/{image.entry.key}"
 
 
+def _is_text(key: str) -> bool:
+    """Whether it can be written down: a local name may be any bytes."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _reason(image: FoundImage, num_data_uris: int, config: DataConfig) -> str | None:
+    if not _is_text(image.entry.key):
+        return "has a name that is not UTF-8"
     if image.label is None:
         return f"does not lie where the layout '{config.layout}' has its images"
     if image.source >= num_data_uris or not config.has_given_split or image.split in ("train", "test"):

@@ -40,7 +40,7 @@ def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:
     for kind, count in sorted(manifest.conversions.items()):
         log.info("%d images were converted: %s", count, kind)
     for skipped in manifest.skipped:
-        log.warning("skipped %s: %s", skipped.key, skipped.reason)
+        log.warning("skipped: %s", skipped.reason)  # which names the image, in a way that can be printed
     counts = len(manifest.split("train")), len(manifest.split("test")), len(manifest.skipped)
     log.info("%d images for training, %d held out, %d skipped", *counts)
     return manifest, key

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pipelines.datasets.discovery import PixelBudget
 from pipelines.ingest.fingerprint import Fingerprint, fingerprint
 from pipelines.ingest.planning import SourceImage
-from pipelines.storage import Store
+from pipelines.storage import ObjectDamaged, Store
 from rssr.errors import DataError, ImageError
 from rssr.images import decode_image, probe_image
 
@@ -59,7 +59,10 @@ def check_image(store: Store, source: SourceImage, budget: PixelBudget) -> Check
         key.encode()
     except UnicodeEncodeError:
         return Rejected(source, f"{key!a} is no text: its name is not UTF-8.")
-    data = store.read_bytes(key)
+    try:
+        data = store.read_bytes(key)
+    except ObjectDamaged as error:  # of an archive, whose other members may be sound
+        return Rejected(source, error.problem)
     if len(data) != source.entry.num_bytes:
         raise DataError(
             f"{store.describe(key)} had {source.entry.num_bytes:,} bytes when it was listed and has {len(data):,} now.",
