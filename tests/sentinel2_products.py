@@ -34,7 +34,7 @@ def imagined_numbers(size: tuple[int, int] = (192, 160), seed: int = 0, offset: 
     return numbers
 
 
-def write_safe(folder: Path, numbers: Mapping[str, NDArray[Any]] | None = None, **about: Any) -> Path:  # noqa: ANN401  # see below
+def write_safe(folder: Path, numbers: Mapping[str, NDArray[Any]] | None = None, **about: Any) -> Path:  # see below
     """A SAFE folder below `folder`.
 
     Args:
@@ -79,7 +79,7 @@ def write_item(
     folder: Path,
     numbers: Mapping[str, NDArray[Any]],
     raster: Mapping[str, float] | None,
-    **properties: Any,  # noqa: ANN401  # whatever an item can say
+    **properties: Any,  # whatever an item can say
 ) -> Path:
     """A STAC item as Earth Search writes them, beside its COGs."""
     keys = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir"}
@@ -110,8 +110,10 @@ def _write(
 
 def _metadata(level: str, baseline: str, offset: float | None, day: str) -> str:
     tag, kind = ("BOA_ADD_OFFSET", "BOA_") if level == "L2A" else ("RADIO_ADD_OFFSET", "")
-    offsets = "" if offset is None else "".join(
-        f'<{tag} band_id="{number}">{offset:g}</{tag}>' for number in range(len(_ORDER))
+    offsets = (
+        ""
+        if offset is None
+        else "".join(f'<{tag} band_id="{number}">{offset:g}</{tag}>' for number in range(len(_ORDER)))
     )
     listed = "".join(
         f'<Spectral_Information bandId="{number}" physicalBand="{band.replace("B0", "B")}"/>'

@@ -1,13 +1,18 @@
-"""Products of several files in a store, as `rssr.sentinel2` and GDAL read them: by window, from where they lie."""
+"""Products of several files in a store, read by ranges from where they lie, through the same door as everything else.
+
+GDAL's own way to object stores is not used, see `rssr.raster.byte_source`: retries, errors and settings are those of
+the store, and products lie in any store there is.
+"""
 
 import posixpath
 from collections.abc import Sequence
+from functools import partial
 
+from pipelines.storage.door import open_store
 from pipelines.storage.settings import StorageSettings
 from pipelines.storage.store import Store
-from pipelines.storage.uris import is_local, parse_uri
-from rssr.raster import GdalAccess
-from rssr.sentinel2 import gdal_path
+from pipelines.storage.uris import is_local, local_path
+from rssr.raster import ByteSource
 
 
 class StoredFiles:
@@ -23,28 +28,28 @@ class StoredFiles:
     def __init__(self, store: Store, keys: Sequence[str], name: str, settings: StorageSettings | None = None) -> None:
         self.name = name
         self.keys = tuple(keys)
-        self.access = GdalAccess() if is_local(store.uri) else _access(settings)
         self._store = store
+        self._settings = settings
 
     def read_bytes(self, key: str) -> bytes:
         """The whole object."""
         return self._store.read_bytes(key)
 
-    def raster_source(self, key: str) -> str:
-        """GDAL's path of an object."""
-        location = parse_uri(self._store.describe(key))
-        if location.scheme == "file":
-            return location.path
-        scheme = "s3" if location.scheme == "s3a" else location.scheme
-        address = f"{scheme}://{location.bucket}/{location.path}"
-        return gdal_path(address) or address
+    def raster_source(self, key: str) -> str | ByteSource:
+        """A local file's path; of other stores, where the bytes come from."""
+        return _source(self._store, key)
 
-    def linked_source(self, key: str, address: str) -> str:
-        """GDAL's path of what an object names."""
-        beside = posixpath.normpath(posixpath.join(posixpath.dirname(key), address))
-        return gdal_path(address) or (address if address.startswith("/") else self.raster_source(beside))
+    def linked_source(self, key: str, address: str) -> str | ByteSource:
+        """What an object names: beside it, or by a URI of its own."""
+        if "://" in address or address.startswith("/"):
+            folder, _, leaf = address.rpartition("/")
+            return _source(open_store(folder, self._settings), leaf)
+        return _source(self._store, posixpath.normpath(posixpath.join(posixpath.dirname(key), address)))
 
 
-def _access(settings: StorageSettings | None) -> GdalAccess:
-    chosen = settings or StorageSettings.from_environment()
-    return GdalAccess(chosen.gdal_options(), chosen.aws_session_options())
+def _source(store: Store, key: str) -> str | ByteSource:
+    described = store.describe(key)
+    path = local_path(described) if is_local(described) else None
+    if path is not None and path.is_file():
+        return str(path)
+    return ByteSource(described, store.stat(key).num_bytes, partial(store.read_range, key))

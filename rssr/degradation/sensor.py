@@ -113,8 +113,9 @@ def see_through_sensor(hr: FloatImage, draws: SensorDraws) -> FloatImage:
 def reduce_by_area(image: FloatImage, size: Size) -> FloatImage:
     """Each output pixel averages exactly the ground that it covers, shares of input pixels included."""
     height, width = size
-    reduced: FloatImage = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return reduced.reshape(height, width, image.shape[2])  # OpenCV drops the axis of a single band
+    bands = [cv2.resize(band, (width, height), interpolation=cv2.INTER_AREA) for band in cv2.split(image)]
+    reduced: FloatImage = np.stack(bands, axis=-1)
+    return reduced
 
 
 def describe_sensor(draws: SensorDraws) -> str:

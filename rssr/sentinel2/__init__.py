@@ -3,7 +3,7 @@
 from rssr.sentinel2.bands import BANDS, band_in_file_name, canonical_band
 from rssr.sentinel2.calibration import Calibration
 from rssr.sentinel2.declared import Declared, require_bands
-from rssr.sentinel2.files import LocalFiles, ProductFiles, gdal_path
+from rssr.sentinel2.files import LocalFiles, ProductFiles
 from rssr.sentinel2.product import BandFile, Product
 from rssr.sentinel2.scene import PixelCounts, Sentinel2Scene, find_product, open_sentinel2
 from rssr.stretch import Stretch, StretchConfig
@@ -23,7 +23,6 @@ __all__ = [
     "band_in_file_name",
     "canonical_band",
     "find_product",
-    "gdal_path",
     "open_sentinel2",
     "require_bands",
 ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rssr.errors import RasterError
-from rssr.raster import GdalAccess
+from rssr.raster import ByteSource
 
 
 class ProductFiles(Protocol):
@@ -19,10 +19,6 @@ class ProductFiles(Protocol):
     def keys(self) -> Sequence[str]:
         """Paths below the place, with forward slashes."""
 
-    @property
-    def access(self) -> GdalAccess:
-        """What GDAL needs to reach them."""
-
     def read_bytes(self, key: str) -> bytes:
         """A small file, such as metadata.
 
@@ -30,11 +26,11 @@ class ProductFiles(Protocol):
             UserError: It is not there or cannot be read.
         """
 
-    def raster_source(self, key: str) -> str:
-        """The path under which GDAL opens a file."""
+    def raster_source(self, key: str) -> str | ByteSource:
+        """An image: its path, or where its bytes come from."""
 
-    def linked_source(self, key: str, address: str) -> str:
-        """The path under which GDAL opens what a file names: relative to that file, or an address of its own."""
+    def linked_source(self, key: str, address: str) -> str | ByteSource:
+        """An image that a file names: relative to that file, or by an address of its own."""
 
 
 class LocalFiles:
@@ -54,7 +50,6 @@ class LocalFiles:
         found = place.rglob("*") if place.is_dir() else [place]
         self.name = str(place)
         self.keys = tuple(sorted(path.relative_to(self._root).as_posix() for path in found if path.is_file()))
-        self.access = GdalAccess()
 
     def read_bytes(self, key: str) -> bytes:
         """See `ProductFiles`."""
@@ -68,17 +63,15 @@ class LocalFiles:
         return str(self._root / key)
 
     def linked_source(self, key: str, address: str) -> str:
-        """See `ProductFiles`."""
-        return gdal_path(address) or str((self._root / key).parent / address)
+        """See `ProductFiles`; addresses elsewhere need `pipelines.storage`.
 
-
-def gdal_path(address: str) -> str | None:
-    """GDAL's path of an address that stands alone (`s3://`, `https://`, `file://`); None for a relative one."""
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        return None
-    known = {"s3": f"/vsis3/{rest}", "gs": f"/vsigs/{rest}", "file": f"/{rest.lstrip('/')}"}
-    known |= {"https": f"/vsicurl/{address}", "http": f"/vsicurl/{address}"}
-    if scheme.lower() not in known:
-        raise RasterError(f"Files at {scheme}:// cannot be opened.", "Use s3, gs, https or a path.")
-    return known[scheme.lower()]
+        Raises:
+            RasterError: The address is none of this machine's.
+        """
+        scheme, separator, rest = address.partition("://")
+        if separator and scheme.lower() != "file":
+            raise RasterError(
+                f"{self.name} names an image at {scheme}://, which is not on this machine.",
+                "Fetch the images and let the item name them by relative paths.",
+            )
+        return f"/{rest.lstrip('/')}" if separator else str((self._root / key).parent / address)

@@ -61,7 +61,7 @@ def _one_band_a_file(files: ProductFiles, keys: Sequence[str]) -> dict[str, tupl
 
 def _one_file(files: ProductFiles, key: str, declared: Declared) -> dict[str, tuple[BandFile, ...]]:
     source = files.raster_source(key)
-    with files.access.active(), open_raster(source, name=files.name) as reader:
+    with open_raster(source, name=files.name) as reader:
         names = reader.info.band_names
     if declared.file_bands is not None:
         if len(declared.file_bands) > len(names):

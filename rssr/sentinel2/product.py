@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from rssr.errors import RasterError
+from rssr.raster import ByteSource
 from rssr.sentinel2.bands import RESOLUTION_M
 from rssr.sentinel2.calibration import QUANTIFICATION, Calibration, may_have_offset, offset_of_baseline
 from rssr.sentinel2.declared import Declared
@@ -15,12 +16,12 @@ class BandFile:
     """Where a band lies.
 
     Attributes:
-        source: Path under which GDAL opens the file.
+        source: The image: its path, or where its bytes come from.
         position: Of the band among those of the file, from 0.
         resolution_m: As the product says; None where only the file itself tells.
     """
 
-    source: str
+    source: str | ByteSource
     position: int = 0
     resolution_m: int | None = None
 

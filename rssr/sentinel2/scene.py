@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from rssr.errors import RasterError
 from rssr.raster import (
-    GdalAccess,
     Mask,
     Radiometry,
     Raster,
@@ -57,12 +56,11 @@ class Sentinel2Scene:
         counts: Of the pixels read so far.
     """
 
-    def __init__(self, grids: Mapping[str, BandGrid], calibration: Calibration, access: GdalAccess) -> None:
+    def __init__(self, grids: Mapping[str, BandGrid], calibration: Calibration) -> None:
         self.bands = tuple(grids)
         self.calibration = calibration
         self.counts = PixelCounts()
         self._grids = grids
-        self._access = access
         finest = next(grid for grid in grids.values() if grid.step == 1)
         unit = Radiometry((1.0,) * len(grids), (0.0,) * len(grids))
         nan = float("nan")
@@ -76,8 +74,7 @@ class Sentinel2Scene:
         Raises:
             RasterError: The window leaves the scene, or the pixels are damaged.
         """
-        with self._access.active():
-            parts = [grid.read(window) for grid in self._grids.values()]
+        parts = [grid.read(window) for grid in self._grids.values()]
         numbers = np.stack([part[0] for part in parts])
         has_data = np.logical_and.reduce([part[1] for part in parts])
         saturated = has_data & (numbers >= SATURATED).any(axis=0)
@@ -147,12 +144,12 @@ def open_sentinel2(
     wanted = _known(bands)
     product = find_product(files, said)
     calibration = product.calibration(wanted, said)
-    with ExitStack() as opened, files.access.active():
+    with ExitStack() as opened:
         readers: dict[str, tuple[RasterReader, int]] = {}
         for band, file in product.choose_files(wanted).items():
             reader = opened.enter_context(open_raster(file.source, name=f"{band} of {product.name}"))
             readers[band] = reader, file.position
-        scene = Sentinel2Scene(_on_one_grid(product, readers, resample), calibration, files.access)
+        scene = Sentinel2Scene(_on_one_grid(product, readers, resample), calibration)
         if checks_dark_pixels:
             check_dark_pixels(product.name, calibration, scene.darkest(), product.may_have_offset, product.level)
         yield scene
@@ -164,11 +161,10 @@ def find_product(files: ProductFiles, declared: Declared) -> Product:
     Raises:
         RasterError: They are no product; see `open_sentinel2`.
     """
-    with files.access.active():
-        if is_safe(files):
-            return read_safe(files)
-        key = item_key(files)
-        return read_plain(files, declared) if key is None else read_item(files, key)
+    if is_safe(files):
+        return read_safe(files)
+    key = item_key(files)
+    return read_plain(files, declared) if key is None else read_item(files, key)
 
 
 def _known(bands: Sequence[str]) -> tuple[str, ...]:
