@@ -148,7 +148,8 @@ class DegradationConfig(Config):
             values = {"kind": values}
         if not isinstance(values, Mapping):
             return values
-        published = (PRESETS | REFLECTANCE_PRESETS).get(str(values.get("kind")), {})  # an unknown kind is left to the field's own check
+        known = PRESETS | REFLECTANCE_PRESETS
+        published = known.get(str(values.get("kind")), {})  # an unknown kind is left to the field's own check
         return _merge(published, values)
 
     @model_validator(mode="after")
