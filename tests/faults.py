@@ -2,6 +2,9 @@
 
 Requests are passed on as they are, so signatures stay valid, and so are answers, unless a rule spoils them. What a
 rule does is one of the faults below; which requests it meets is told by method and path, and how often by a count.
+
+One thing is set right on the way: rclone answers a request for a range with status 200 instead of 206 (RFC 9110,
+15.3.7). S3 does not, and GDAL takes what such an answer holds for the whole object.
 """
 
 import http.client
@@ -243,7 +246,8 @@ class FaultProxy:
             content = response.read()
             length = int(response.getheader("Content-Length") or 0) if method == "HEAD" else len(content)
             kept = tuple((name, value) for name, value in response.getheaders() if _is_kept(name))
-            return Answer(response.status, kept, content, length)
+            is_part = response.status == 200 and response.getheader("Content-Range") is not None
+            return Answer(206 if is_part else response.status, kept, content, length)
         finally:
             connection.close()
 

@@ -145,6 +145,9 @@ class StorageSettings:
         options["GDAL_HTTP_CONNECTTIMEOUT"] = str(int(CONNECT_TIMEOUT_S))
         options["GDAL_HTTP_MAX_RETRY"] = str(_NUM_ATTEMPTS - 1)
         options["GDAL_HTTP_RETRY_DELAY"] = "0.5"  # the first pause; GDAL lengthens it each time, with jitter
+        # What was read is forgotten when a file is opened again. Otherwise a transfer that broke off would be read from
+        # GDAL's memory as a file that ends there, by this process for ever, and an object that was replaced as it was.
+        options["CPL_VSIL_CURL_NON_CACHED"] = "/vsis3/"
         # A server that falls silent would be waited for without end: GDAL knows no other limit of reading.
         options["GDAL_HTTP_LOW_SPEED_TIME"] = str(max(1, int(READ_TIMEOUT_S)))
         options["GDAL_HTTP_LOW_SPEED_LIMIT"] = "1"  # bytes a second

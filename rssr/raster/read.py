@@ -311,7 +311,8 @@ def _with_patience(attempt: Callable[[int], Result]) -> Result:
 
 def _is_lasting(error: Exception) -> bool:
     """Whether the server has said no: not there, not allowed, or busy after as many requests as GDAL makes itself."""
-    return type(error.__cause__).__name__.startswith("CPLE_AWS") or "does not exist" in str(error)
+    inner = error.__cause__ or error.__context__  # rasterio hands on the text alone
+    return type(inner).__name__.startswith("CPLE_AWS") or "does not exist" in str(error)
 
 
 def _check_readable(dataset: Any, name: str, max_pixels: int | None) -> None:  # noqa: ANN401  # rasterio ships no types

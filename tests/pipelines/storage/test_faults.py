@@ -4,18 +4,19 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import fsspec
 import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
-from rasterio.session import AWSSession
 
 from pipelines.storage import StorageSettings, Store, open_store, pyarrow_filesystem, s3, settings
 from pipelines.storage.retries import RetryPolicy
 from pipelines.storage.uris import parse_uri
-from rssr.errors import StorageError
+from rssr.errors import RasterError, StorageError
+from rssr.raster import GdalAccess, open_raster
 from tests.conftest import FaultyServer
 from tests.faults import (
     ACCESS_DENIED,
@@ -37,6 +38,18 @@ QUICK = RetryPolicy(num_attempts=5, first_delay_s=0.02)
 DATA = bytes(range(256)) * 500
 
 passing = pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+
+
+class Scene(NamedTuple):
+    """A raster on disk."""
+
+    path: Path
+    pixels: NDArray[np.uint16]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return write_scene(tmp_path / "scene.tif")
 
 
 def quick_store(server: FaultyServer, policy: RetryPolicy = QUICK) -> tuple[Store, Store]:
@@ -220,42 +233,79 @@ def test_arrow_reads_end_complete(faulty_server: FaultyServer, fault: Fault) -> 
 
 
 @passing
-def test_gdal_reads_end_complete(faulty_server: FaultyServer, fault: Fault, tmp_path: Path) -> None:
-    scene = write_scene(tmp_path / "scene.tif")
-    uri = faulty_server.direct.make_bucket()
-    open_store(uri, faulty_server.direct.settings).upload_file(tmp_path / "scene.tif", "scene.tif")
+def test_gdal_reads_end_complete(faulty_server: FaultyServer, fault: Fault, scene: Scene) -> None:
+    uri = upload(faulty_server, scene)
     rule = faulty_server.proxy.inject(fault, "scene.tif", skip=1, times=2)
-    assert np.array_equal(read_with_gdal(f"{uri}/scene.tif", faulty_server.proxy.settings), scene)
+    assert np.array_equal(read_with_gdal(uri, faulty_server.proxy.settings), scene.pixels)
+    assert rule.met == 2
+
+
+@pytest.mark.parametrize("fault", [Truncated(), Reset("after the headers")], ids=["truncated body", "reset"])
+def test_gdal_opens_what_broke_off_at_its_first_bytes(faulty_server: FaultyServer, fault: Fault, scene: Scene) -> None:
+    uri = upload(faulty_server, scene)
+    rule = faulty_server.proxy.inject(fault, "scene.tif", times=2)
+    assert np.array_equal(read_with_gdal(uri, faulty_server.proxy.settings), scene.pixels)
     assert rule.met == 2
 
 
 def test_gdal_asks_a_silent_server_again(
-    faulty_server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faulty_server: FaultyServer, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "READ_TIMEOUT_S", 1.0)
-    scene = write_scene(tmp_path / "scene.tif")
-    uri = faulty_server.direct.make_bucket()
-    open_store(uri, faulty_server.direct.settings).upload_file(tmp_path / "scene.tif", "scene.tif")
-    rule = faulty_server.proxy.inject(Stalled(8.0), "scene.tif", skip=1)
+    uri = upload(faulty_server, scene)
+    rule = faulty_server.proxy.inject(Stalled(20.0), "scene.tif", skip=1)
     started = time.monotonic()
-    assert np.array_equal(read_with_gdal(f"{uri}/scene.tif", faulty_server.proxy.settings), scene)
+    assert np.array_equal(read_with_gdal(uri, faulty_server.proxy.settings), scene.pixels)
     assert rule.met == 1
-    assert time.monotonic() - started < 8, "the silence was cut short"
+    assert time.monotonic() - started < 20, "the silence was cut short"
 
 
-def write_scene(path: Path) -> NDArray[np.uint16]:
+def test_gdal_tells_of_lasting_trouble_with_the_name(faulty_server: FaultyServer, scene: Scene) -> None:
+    uri = upload(faulty_server, scene)
+    rule = faulty_server.proxy.inject(Truncated(), "scene.tif", skip=1, times=None)
+    with pytest.raises(RasterError, match=f"{uri} cannot be read"):
+        read_with_gdal(uri, faulty_server.proxy.settings)
+    assert 2 <= rule.met < 20
+
+
+@pytest.mark.parametrize("key", ["scene.tif", "absent.tif"])
+def test_gdal_is_told_no_once(faulty_server: FaultyServer, scene: Scene, key: str) -> None:
+    uri = upload(faulty_server, scene)
+    faulty_server.proxy.inject(ACCESS_DENIED, "scene.tif", method=".*", times=None)
+    address = uri.replace("scene.tif", key)
+    with pytest.raises(RasterError, match=f"{address} cannot be opened"):
+        read_with_gdal(address, faulty_server.proxy.settings)
+    assert len(faulty_server.proxy.asked(key)) <= 3
+
+
+def test_gdal_sees_an_object_that_was_replaced(faulty_server: FaultyServer, scene: Scene, tmp_path: Path) -> None:
+    uri = upload(faulty_server, scene)
+    assert np.array_equal(read_with_gdal(uri, faulty_server.proxy.settings), scene.pixels)
+    later = write_scene(tmp_path / "later.tif", seed=1)
+    store = open_store(uri.removesuffix("/scene.tif"), faulty_server.direct.settings)
+    store.upload_file(later.path, "scene.tif")
+    assert np.array_equal(read_with_gdal(uri, faulty_server.proxy.settings), later.pixels)
+
+
+def write_scene(path: Path, seed: int = 0) -> Scene:
     """A tiled raster that takes several requests to read."""
-    pixels = np.random.default_rng(0).integers(0, 10_000, (2, 256, 256), dtype=np.uint16)
+    pixels = np.random.default_rng(seed).integers(0, 10_000, (2, 256, 256), dtype=np.uint16)
     transform = rasterio.transform.from_origin(500_000, 5_000_000, 10, 10)
     profile = {"driver": "GTiff", "width": 256, "height": 256, "count": 2, "dtype": "uint16", "transform": transform}
     with rasterio.open(path, "w", **profile, tiled=True, blockxsize=64, blockysize=64) as file:
         file.write(pixels)
-    return pixels
+    return Scene(path, pixels)
 
 
-def read_with_gdal(uri: str, settings: StorageSettings) -> NDArray[np.uint16]:
+def upload(server: FaultyServer, scene: Scene) -> str:
+    """Put the raster into a fresh bucket; returns its URI."""
+    uri = server.direct.make_bucket()
+    open_store(uri, server.direct.settings).upload_file(scene.path, "scene.tif")
+    return f"{uri}/scene.tif"
+
+
+def read_with_gdal(uri: str, settings: StorageSettings) -> NDArray[np.number]:
     """All pixels, through `/vsis3/`."""
-    session = AWSSession(**settings.aws_session_options())
-    with rasterio.Env(session, **settings.gdal_options()), rasterio.open(uri) as raster:
-        pixels: NDArray[np.uint16] = raster.read()
-        return pixels
+    access = GdalAccess(settings.gdal_options(), settings.aws_session_options())
+    with access.active(), open_raster(uri.replace("s3://", "/vsis3/"), name=uri) as reader:
+        return reader.read().pixels
