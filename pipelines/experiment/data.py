@@ -38,9 +38,10 @@ def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:
         build = load_or_build_manifest if config.data.scenes is None else load_or_build_scene_manifest
         manifest = build(home, key, uris, config.data, config.seed, progress.update)
     for kind, count in sorted(manifest.conversions.items()):
-        log.info("%d images were converted: %s", count, kind)
+        log.info("%d %s: %s", count, "images were converted" if config.data.scenes is None else "squares", kind)
     for skipped in manifest.skipped:
-        log.warning("skipped: %s", skipped.reason)  # which names the image, in a way that can be printed
+        key = skipped.key.encode("utf-8", "backslashreplace").decode()  # local names may be any bytes
+        log.warning("skipped %s: %s", key, skipped.reason)
     counts = len(manifest.split("train")), len(manifest.split("test")), len(manifest.skipped)
     log.info("%d images for training, %d held out, %d skipped", *counts)
     return manifest, key
