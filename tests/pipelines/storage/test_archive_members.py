@@ -1,5 +1,6 @@
 """What is not safe in an archive is refused, with the member named, before more than the limits is unpacked."""
 
+import random
 import struct
 import tarfile
 import zipfile
@@ -174,3 +175,23 @@ def test_a_large_compressed_tar_is_refused_with_advice(tmp_path: Path) -> None:
     store = ArchiveStore(LocalStore(tmp_path), "a.tgz", limits=ArchiveLimits(max_gzip_bytes=1_000))
     with pytest.raises(StorageError, match=r"above 1,000 is refused.*gunzip.*zip"):
         store.list()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_garbled_archives_are_refused_or_read_but_never_crash(tmp_path: Path, ending: str) -> None:
+    whole = packed(ending, {key: data[:2_000] for key, data in FILES.items()})
+    draw, refused = random.Random(3), 0
+    for number in range(150):
+        garbled = bytearray(whole)
+        for _ in range(draw.choice([1, 3, 20])):
+            garbled[draw.randrange(len(whole))] = draw.randrange(256)
+        path = tmp_path / f"{number}.{ending}"
+        path.write_bytes(garbled)
+        store = open_store(str(path))
+        try:
+            for entry in store.list():
+                store.read_bytes(entry.key)
+        except StorageError as error:
+            assert path.name in str(error)
+            refused += 1
+    assert refused > 30
