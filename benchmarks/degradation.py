@@ -1,8 +1,9 @@
 """How much faster the fast degradation is than plain float32 PyTorch, on one CPU thread.
 
 Both make the same LR images from the same decisions: a 512 x 512 HR patch to x4, one image at a time, kernels and
-noise included. Every round times both, in alternating order, so that a change of clock speed or load meets both.
-Prints the hardware, the versions, both medians and the ratios; asserts nothing.
+noise included. Every round times both, in alternating order, so that a change of clock speed or load meets both, by
+the CPU time of the process and by the wall clock, which other processes disturb. Prints the hardware, the versions,
+the medians and the ratios; asserts nothing.
 
 Run: python benchmarks/degradation.py [--kind slimdiffsr] [--side 512] [--scale 4] [--rounds 60]
 """
@@ -14,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -78,11 +80,18 @@ def degrade_plainly(hr: Levels, scale: float, config: DegradationConfig, seed: i
     return (lr[0] * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def timed_s(run: Callable[[], object]) -> float:
-    """Seconds that one call takes."""
-    start = time.perf_counter()
+class Timing(NamedTuple):
+    """Seconds that one call takes, of this process's CPU time and of the clock."""
+
+    cpu_s: float
+    wall_s: float
+
+
+def timed(run: Callable[[], object]) -> Timing:
+    """Run once."""
+    cpu_s, wall_s = time.process_time(), time.perf_counter()
     run()
-    return time.perf_counter() - start
+    return Timing(time.process_time() - cpu_s, time.perf_counter() - wall_s)
 
 
 def main() -> None:
@@ -96,21 +105,20 @@ def main() -> None:
     torch.set_num_threads(1)
     configure_worker_threads()
     hr, config = sample_patch(options.side), degradation_preset(options.kind)
-    times: dict[str, list[float]] = {"fast": [], "plain": []}
+    times: dict[str, list[Timing]] = {"fast": [], "plain": []}
     for seed in range(-5, options.rounds):  # the first five only warm up
         runs = [
             ("fast", lambda seed=seed: degrade(hr, options.scale, config, seed)),
             ("plain", lambda seed=seed: degrade_plainly(hr, options.scale, config, seed)),
         ]
         for name, run in runs if seed % 2 else reversed(runs):
-            elapsed = timed_s(run)
+            timing = timed(run)
             if seed >= 0:
-                times[name].append(elapsed)
+                times[name].append(timing)
     _report(options, times)
 
 
-def _report(options: argparse.Namespace, times: dict[str, list[float]]) -> None:
-    ratios = [plain / fast for fast, plain in zip(times["fast"], times["plain"], strict=True)]
+def _report(options: argparse.Namespace, times: dict[str, list[Timing]]) -> None:
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"hardware: {_processor()}, {os.cpu_count()} cores, one thread used{load}")
     print(
@@ -118,11 +126,14 @@ def _report(options: argparse.Namespace, times: dict[str, list[float]]) -> None:
         f"opencv {cv2.__version__}, torch {torch.__version__}"
     )
     print(f"task: {options.kind}, {options.side} x {options.side} HR to x{options.scale:g}, {options.rounds} images")
-    for name, values in times.items():
-        median, mean = 1e3 * statistics.median(values), 1e3 * statistics.fmean(values)
-        print(f"{name}: median {median:.1f} ms, mean {mean:.1f} ms an image")
-    total = sum(times["plain"]) / sum(times["fast"])
-    print(f"speed-up: median of interleaved ratios {statistics.median(ratios):.1f}, ratio of total times {total:.1f}")
+    for clock, figure in (("CPU time", "cpu_s"), ("wall clock", "wall_s")):
+        seconds = {name: [getattr(timing, figure) for timing in values] for name, values in times.items()}
+        for name, values in seconds.items():
+            median, mean = 1e3 * statistics.median(values), 1e3 * statistics.fmean(values)
+            print(f"{clock}, {name}: median {median:.1f} ms, mean {mean:.1f} ms an image")
+        ratios = [plain / fast for fast, plain in zip(seconds["fast"], seconds["plain"], strict=True)]
+        total = sum(seconds["plain"]) / sum(seconds["fast"])
+        print(f"{clock}, speed-up: median of interleaved ratios {statistics.median(ratios):.1f}, of totals {total:.1f}")
 
 
 def _processor() -> str:

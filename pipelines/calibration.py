@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 
 from pipelines.datasets.manifest import Manifest
+from pipelines.datasets.scenes_config import ScenesConfig
 from pipelines.evaluate import EvaluationSpec, is_measurable, prepare_pair
 from pipelines.loop.batches import to_batch
-from pipelines.stages.read import ReadPatches
+from pipelines.stages.reader import patch_reader
 from rssr.degradation import DegradationConfig
 from rssr.methods.phase import Batch
 
@@ -31,7 +32,11 @@ class CalibrationSpec:
 
 
 def calibration_pairs(
-    manifest: Manifest, degradation: DegradationConfig, seed: int, spec: CalibrationSpec
+    manifest: Manifest,
+    degradation: DegradationConfig,
+    seed: int,
+    spec: CalibrationSpec,
+    scenes: ScenesConfig | None = None,
 ) -> Iterator[Batch]:
     """Each image of the half `fit` at each scale, one a batch, on the CPU; each scale has as many as in the evaluation.
 
@@ -40,11 +45,12 @@ def calibration_pairs(
         degradation: How LR images are made.
         seed: Of the experiment.
         spec: What the evaluation measures.
+        scenes: How Sentinel-2 products are read; None for pictures.
     """
     images = manifest.half_of_test_images("fit")[: spec.num_images]
-    reader = ReadPatches(images, manifest.sources, patch_size=0, max_cached_bytes=0)
+    reader = patch_reader(images, manifest.sources, scenes)
     for scale in spec.scales:
-        evaluation = EvaluationSpec(scale, degradation, seed, spec.max_side, spec.border)
+        evaluation = EvaluationSpec(scale, degradation, seed, spec.max_side, spec.border, scenes)
         for number, record in enumerate(images):
             pixels = reader.read_image(number)
             if is_measurable(pixels, evaluation):

@@ -10,13 +10,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.datasets.manifest import ImageRecord
-from pipelines.stages.measure import Measure
-from pipelines.stages.read import ReadPatches
+from pipelines.datasets.scenes_config import ScenesConfig
+from pipelines.stages.measure import Measure, MeasureBands
+from pipelines.stages.reader import patch_reader
+from pipelines.stages.stretch import as_picture, stretched
 from rssr.degradation import DegradationConfig, degrade, lr_size
 from rssr.errors import DataError
 from rssr.inference import ColorMatching, super_resolve
@@ -29,16 +32,19 @@ from rssr.tiling import output_size
 
 log = logging.getLogger(__name__)
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]
+"""uint8 [H, W, 3], or of Sentinel-2 products network values, float32 [H, W, C]."""
 Upscaler = Callable[[Pixels, tuple[int, int]], Pixels]
 
 
 @dataclass(frozen=True)
 class WithHr:
-    """What makes an image of LR and HR image, both uint8 [H, W, 3]: no super-resolution, but a bound of one."""
+    """What makes an image of LR and HR image: no super-resolution, but a bound of one."""
 
     run: Callable[[Pixels, Pixels], Pixels]
 
+
+_RGB = ("red", "green", "blue")
 
 LOSSLESS_DB = 100.0
 """What an infinite PSNR (of an image without any error) counts in means."""
@@ -55,6 +61,7 @@ class EvaluationSpec:
         max_side: Larger images are cropped to this side around their centre.
         border: Pixels cut from every side before measuring.
         num_draws: LR images made of each HR image; metrics are means over them.
+        scenes: How Sentinel-2 products are read; None for pictures.
     """
 
     scale: float
@@ -63,6 +70,17 @@ class EvaluationSpec:
     max_side: int
     border: int
     num_draws: int = 1
+    scenes: ScenesConfig | None = None
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the images' bands."""
+        return _RGB if self.scenes is None else self.scenes.bands
+
+    @property
+    def measure(self) -> Measure | MeasureBands:
+        """What suits the images."""
+        return Measure(self.border) if self.scenes is None else MeasureBands(self.border, self.scenes.bands)
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,23 @@ class EvaluatedImage:
     hr: Pixels
     sr: dict[str, Pixels]
     scale: float
+    bands: tuple[str, ...] = _RGB
+
+    def picture(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
+        """One of its images as a person is shown it, uint8 [H, W, 3]."""
+        return as_picture(pixels, self.bands)
+
+
+@dataclass(frozen=True)
+class MetricTitle:
+    """A metric's name in rows, and in words."""
+
+    name: str
+    title: str
+
+
+_OF_LUMA = MetricTitle("psnr_y_db", "PSNR-Y"), MetricTitle("ssim_y", "SSIM-Y")
+_OF_BANDS = MetricTitle("psnr_bands_db", "PSNR of the bands"), MetricTitle("ssim_bands", "SSIM of the bands")
 
 
 @dataclass
@@ -94,6 +129,11 @@ class Evaluation:
     def scales(self) -> tuple[float, ...]:
         """Scales that were measured, ascending."""
         return tuple(sorted({float(row["scale"]) for row in self.rows}))
+
+    @property
+    def fidelity(self) -> tuple["MetricTitle", "MetricTitle"]:
+        """The two metrics that tell of fidelity, with their titles: on luma, or of all bands where there is no luma."""
+        return _OF_LUMA if _OF_LUMA[0].name in self.rows[0] else _OF_BANDS
 
     def means(self, scale: float | None = None) -> dict[str, dict[str, float]]:
         """Mean of each metric by model, in order of first appearance; an infinite PSNR counts as 100 dB.
@@ -159,7 +199,7 @@ def evaluate(
     Raises:
         DataError: No image is large enough, or one has changed since the manifest was written.
     """
-    reader = ReadPatches(images, sources, patch_size=0, max_cached_bytes=0)
+    reader = patch_reader(images, sources, spec.scenes)
     evaluation = Evaluation()
     for number, record in enumerate(images):
         pixels = reader.read_image(number)
@@ -183,7 +223,7 @@ def evaluate(
 def _measure(
     image: EvaluatedImage, upscalers: Mapping[str, Upscaler | WithHr], spec: EvaluationSpec
 ) -> list[dict[str, float | str]]:
-    measure = Measure(spec.border)
+    measure = spec.measure
     rows: list[dict[str, float | str]] = []
     for model, upscale in upscalers.items():
         if isinstance(upscale, WithHr):
@@ -203,17 +243,20 @@ def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec, draw: int = 0) 
     hr = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     number = (draw,) if draw else ()  # the first stays what it was when there was only one
     lr = degrade(hr, spec.scale, spec.degradation, derive_seed(spec.seed, "evaluation", key, *number))
-    return EvaluatedImage(key, lr, hr, {}, spec.scale)
+    if spec.scenes is not None:
+        hr, lr = (stretched(image, spec.scenes.value_stretch) for image in (hr, lr))
+    return EvaluatedImage(key, lr, hr, {}, spec.scale, spec.bands)
 
 
 def constant_colour(lr: Pixels, size: tuple[int, int]) -> Pixels:
     """The baseline that knows nothing but the mean colour of the LR image."""
-    colour = lr.reshape(-1, lr.shape[-1]).mean(axis=0).round().astype(np.uint8)
+    colour = lr.reshape(-1, lr.shape[-1]).mean(axis=0)
+    colour = (colour.round() if lr.dtype == np.uint8 else colour).astype(lr.dtype)
     return np.broadcast_to(colour, (*size, lr.shape[-1])).copy()
 
 
 def upscaler_of(model: LoadedModel, scale: float, color_match: ColorMatching = "none") -> Upscaler:
-    """Whole-image super-resolution by a model, on uint8 [h, w, 3]; colours stay as the network gives them."""
+    """Whole-image super-resolution by a model, on images [h, w, C]; colours stay as the network gives them."""
 
     def upscale(lr: Pixels, size: tuple[int, int]) -> Pixels:
         sr = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), model, scale, color_match=color_match), 0, -1)
@@ -223,7 +266,7 @@ def upscaler_of(model: LoadedModel, scale: float, color_match: ColorMatching = "
 
 
 def upscaler_along(path: ImagePath, scale: float) -> WithHr:
-    """A further path of a method, on uint8 [h, w, 3]."""
+    """A further path of a method, on images [h, w, C]."""
 
     def run(lr: Pixels, hr: Pixels) -> Pixels:
         return _of_size(path.run(lr, hr, scale), (hr.shape[0], hr.shape[1]), path.name)

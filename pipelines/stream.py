@@ -2,7 +2,8 @@
 
 A batch is one worker's share of a micro-batch: a dict with
 
-- `lr` uint8 [B, h, w, 3] and `hr` uint8 [B, H, W, 3], RGB,
+- `lr` uint8 [B, h, w, 3] and `hr` uint8 [B, H, W, 3], RGB; of Sentinel-2 products float32 [B, h, w, C] and
+  [B, H, W, C], network values by the declared stretch,
 - `scale` (float), `step` and `micro_batch` (int),
 - `index` int64 [B], the samples' numbers in the run, and `key` (list of B), the images they come from.
 
@@ -30,10 +31,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.datasets.scenes_config import ScenesConfig
 from pipelines.plan import Plan, StreamSpec, share_of_batch
 from pipelines.stages import degrade, read
 from pipelines.stages.degrade import Degrade
-from pipelines.stages.read import ReadPatches
+from pipelines.stages.reader import patch_reader
+from pipelines.stages.stretch import ToNetworkValues
 from pipelines.storage import StorageSettings
 from rssr.degradation import DegradationConfig
 from rssr.errors import RssrError
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from pipelines.datasets.manifest import ImageRecord
 
 Batch = dict[str, Any]
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]
 
 RESOURCES = read.RESOURCES.together(degrade.RESOURCES)
 
@@ -69,6 +72,7 @@ class StreamInputs:
         spec: The plan's parameters.
         degradation: How LR images are made.
         max_cached_bytes: Bound on decoded images kept by each data process.
+        scenes: How Sentinel-2 products are read; None for pictures.
     """
 
     images: Sequence["ImageRecord"]
@@ -76,6 +80,12 @@ class StreamInputs:
     spec: StreamSpec
     degradation: DegradationConfig
     max_cached_bytes: int
+    scenes: ScenesConfig | None = None
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Of an image of the stream."""
+        return 3 if self.scenes is None else 4 * len(self.scenes.bands)
 
 
 class MakeBatch:
@@ -98,8 +108,9 @@ class MakeBatch:
         self._rank = rank
         self._world_size = world_size
         self._plan = Plan(inputs.images, spec)
-        self._read = ReadPatches(inputs.images, inputs.sources, spec.patch_size, inputs.max_cached_bytes, settings)
+        self._read = patch_reader(inputs.images, inputs.sources, inputs.scenes, inputs.max_cached_bytes, settings)
         self._degrade = Degrade(inputs.degradation)
+        self._finish = None if inputs.scenes is None else ToNetworkValues(inputs.scenes.value_stretch)
 
     def __call__(self, number: int) -> Batch:
         """Micro-batch `number` of the run, counted from its start.
@@ -111,6 +122,8 @@ class MakeBatch:
         """
         planned = vars(self._plan.micro_batch(number, self._rank, self._world_size))
         batch = self._degrade(self._read(planned))
+        if self._finish is not None:
+            batch = self._finish(batch)
         return {name: batch[name] for name in _BATCH_ENTRIES}
 
 
@@ -171,7 +184,7 @@ def ray_dataset(
     num_cpus, num_actors = _share_of_cluster(world_size)
     if not numbers:
         return ray.data.from_blocks([_table_of_numbers([])])
-    each = _batches_per_task(spec, world_size)
+    each = _batches_per_task(inputs, world_size)
     blocks = [_table_of_numbers(list(numbers[first : first + each])) for first in range(0, len(numbers), each)]
     dataset = ray.data.from_blocks(blocks).map_batches(
         _MakeRow,
@@ -208,6 +221,7 @@ def pack_batch(batch: Mapping[str, Any]) -> pa.Table:
     for name in ("lr", "hr"):
         columns[name] = pa.array([batch[name].tobytes()], pa.large_binary())
         columns[f"{name}_shape"] = pa.array([batch[name].shape], pa.list_(pa.int64()))
+        columns[f"{name}_dtype"] = pa.array([batch[name].dtype.name], pa.string())
     return pa.table(columns)
 
 
@@ -216,7 +230,8 @@ def unpack_batch(table: pa.Table) -> Batch:
 
     def pixels(name: str) -> Pixels:
         buffer = table.column(name).combine_chunks()[0].as_buffer()
-        return np.frombuffer(buffer, dtype=np.uint8).reshape(table[f"{name}_shape"][0].as_py()).copy()
+        dtype = np.dtype(table[f"{name}_dtype"][0].as_py())
+        return np.frombuffer(buffer, dtype=dtype).reshape(table[f"{name}_shape"][0].as_py()).copy()
 
     return {
         "lr": pixels("lr"),
@@ -229,10 +244,11 @@ def unpack_batch(table: pa.Table) -> Batch:
     }
 
 
-def _batches_per_task(spec: StreamSpec, world_size: int) -> int:
+def _batches_per_task(inputs: StreamInputs, world_size: int) -> int:
     """Batches that one Ray task computes: a task costs tens of milliseconds, as much as a small batch itself."""
+    spec = inputs.spec
     share = share_of_batch(spec.global_batch_size, world_size)
-    batch_bytes = 3 * spec.largest_patch_size**2 * share
+    batch_bytes = inputs.bytes_per_pixel * spec.largest_patch_size**2 * share
     return int(min(max(_TASK_BYTES // batch_bytes, 1), _MAX_BATCHES_PER_TASK))
 
 

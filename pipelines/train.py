@@ -236,12 +236,12 @@ def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepLis
     if context.rank != 0:
         return
     spec = task.calibration
-    pairs = () if spec is None else calibration_pairs(manifest, data.degradation, task.seed, spec)
+    pairs = () if spec is None else calibration_pairs(manifest, data.degradation, task.seed, spec, data.scenes)
     validation = {**result.validation, **phase.calibrate(pairs)}
     output = work / "output"
     output.mkdir()
     phase.export(output)
-    folder.store.write_bytes("panels.png", panel_row(phase, held_out, context.device))
+    folder.store.write_bytes("panels.png", panel_row(phase, held_out, context.device, data.bands))
     folder.commit(
         output,
         num_steps=result.num_steps,
@@ -269,6 +269,7 @@ def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
         ),
         degradation=data.degradation,
         max_cached_bytes=data.max_cached_bytes,
+        scenes=data.scenes,
     )
 
 

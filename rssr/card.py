@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from rssr.configuration import Config, to_yaml
 from rssr.errors import ModelError
+from rssr.stretch import Stretch
 
 SCHEMA_FILE = "card.schema.json"
 
@@ -87,7 +88,10 @@ class ModelCard(Config):
     dtype: Literal["uint8", "uint16", "float32"] = "uint8"
     """Type of the training pixels."""
     value_range: tuple[float, float] = (0.0, 255.0)
-    """Pixel values that became -1 and 1."""
+    """Pixel values that became -1 and 1; of bands that differ, the widest range."""
+    stretch: Stretch | None = None
+    """How reflectance became network values, a band at a time; null for models of pictures. It is turned round where
+    the model runs, so that products are reflectance again."""
     tile_size: int = Field(default=256, ge=1)
     """Side of an inference tile, LR pixels."""
     halo: int = Field(default=16, ge=0)
@@ -122,6 +126,12 @@ class ModelCard(Config):
         if len(set(value)) != len(value):
             raise ValueError("names of bands must differ")
         return value
+
+    @model_validator(mode="after")
+    def _stretch_fits(self) -> Self:
+        if self.stretch is not None and (self.dtype != "float32" or list(self.stretch.bands) != self.bands):
+            raise ValueError("a stretch takes float32 reflectance of the card's own bands")
+        return self
 
     @model_validator(mode="after")
     def _ordered_ranges(self) -> Self:

@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 
 from pipelines.storage import StorageSettings
+from tests.faults import FaultProxy, fault_proxy
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # no search for instance roles on a developer's machine
@@ -88,6 +89,27 @@ def moto_server() -> Iterator[S3Server]:
         yield S3Server(_local_settings(port))
     finally:
         server.stop()
+
+
+@dataclass(frozen=True)
+class FaultyServer:
+    """A server, reached directly and through a proxy that makes trouble as told."""
+
+    direct: S3Server
+    proxy: FaultProxy
+
+    @property
+    def faulty(self) -> S3Server:
+        """The server as it is reached through the proxy."""
+        return S3Server(self.proxy.settings)
+
+
+@pytest.fixture(params=["rclone", "moto"])
+def faulty_server(request: pytest.FixtureRequest) -> Iterator[FaultyServer]:
+    """Each of the two servers behind a proxy of its own."""
+    server = request.getfixturevalue("s3_server" if request.param == "rclone" else "moto_server")
+    with fault_proxy(server.settings) as proxy:
+        yield FaultyServer(server, proxy)
 
 
 @pytest.fixture(scope="session")

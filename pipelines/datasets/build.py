@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.datasets.config import DataConfig
-from pipelines.datasets.discovery import FoundImage, Progress, VerifiedImage, find_images, verify_images
+from pipelines.datasets.discovery import FoundImage, Progress, VerifiedImage, verify_images
+from pipelines.datasets.given_split import find_labelled_images, leave_out
 from pipelines.datasets.manifest import ImageRecord, Manifest, Skipped, Split, read_manifest, write_manifest
 from pipelines.datasets.split import Candidate, choose_test_digests
 from pipelines.storage import ObjectMissing, Store, open_store
@@ -14,7 +15,7 @@ from rssr.errors import DataError
 
 _SMALLEST_LR_SIDE = 8  # pixels; metrics and networks have nothing to say about less
 _NUM_NAMED = 5  # bad files quoted in an error
-_RULES_VERSION = 1  # raise it when the rules below change, so that no old manifest is reused
+_RULES_VERSION = 2  # raise it when the rules below change, so that no old manifest is reused
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def load_or_build_manifest(
         DataError, StorageError: See `build_manifest`.
     """
     locations = (*data_uris, *config.test_uris)
-    found = find_images(locations)
+    found = find_labelled_images(data_uris, config)
     inputs_digest = _inputs_digest(found, locations, config, seed)
     try:
         stored = read_manifest(store, key)
@@ -68,22 +69,19 @@ def build_manifest(
         DataError: A location is missing, empty or without images; too many images are unreadable; nothing is left.
         StorageError: A location cannot be reached.
     """
-    return _build(find_images((*data_uris, *config.test_uris)), data_uris, config, seed, progress)
+    return _build(find_labelled_images(data_uris, config), data_uris, config, seed, progress)
 
 
 def _build(
     found: list[FoundImage], data_uris: Sequence[str], config: DataConfig, seed: int, progress: Progress | None
 ) -> Manifest:
     locations = (*data_uris, *config.test_uris)
-    outcomes = verify_images(found, locations, config.num_workers, progress or (lambda done, total: None))
-    readable: list[_Usable] = []
-    skipped: list[Skipped] = []
-    for image, outcome in zip(found, outcomes, strict=True):
-        if isinstance(outcome, str):
-            skipped.append(Skipped(image.entry.key, outcome, image.source))
-        else:
-            readable.append(_Usable(image, outcome))
-    _check_corrupt(skipped, len(found), config)
+    skipped = leave_out(found, len(data_uris), config)
+    left_out = {(item.source, item.key) for item in skipped}
+    wanted = [image for image in found if (image.source, image.entry.key) not in left_out]
+    readable, corrupt = _verify(wanted, locations, config, progress)
+    _check_corrupt(corrupt, len(wanted), config)
+    skipped += corrupt
     smallest = _SMALLEST_LR_SIDE * config.scale_range[1]
     usable = _drop_smaller(readable, smallest, f"less than {_SMALLEST_LR_SIDE} LR pixels at the largest scale", skipped)
     if not any(item.found.source < len(data_uris) for item in usable):
@@ -99,8 +97,22 @@ def _build(
     return Manifest(sources, records, ordered, dict(sorted(conversions.items())), digest)
 
 
+def _verify(
+    images: list[FoundImage], locations: Sequence[str], config: DataConfig, progress: Progress | None
+) -> tuple[list[_Usable], list[Skipped]]:
+    outcomes = verify_images(images, locations, config.num_workers, progress or (lambda done, total: None))
+    readable: list[_Usable] = []
+    corrupt: list[Skipped] = []
+    for image, outcome in zip(images, outcomes, strict=True):
+        if isinstance(outcome, str):
+            corrupt.append(Skipped(image.entry.key, outcome, image.source))
+        else:
+            readable.append(_Usable(image, outcome))
+    return readable, corrupt
+
+
 def _check_corrupt(skipped: list[Skipped], num_found: int, config: DataConfig) -> None:
-    share = len(skipped) / num_found
+    share = len(skipped) / max(num_found, 1)
     if share > config.max_corrupt_fraction:
         named = " ".join(item.reason for item in skipped[:_NUM_NAMED])
         raise DataError(
@@ -123,8 +135,12 @@ def _drop_smaller(images: list[_Usable], side: float, why: str, skipped: list[Sk
 
 
 def _split(images: list[_Usable], num_data_uris: int, config: DataConfig, seed: int) -> list[Split]:
-    """Everything from test locations is held out, and so is whatever else has the same content."""
-    held_out = {item.image.sha256 for item in images if item.found.source >= num_data_uris}
+    """Test locations and given test splits are held out, and so is whatever else has the same content."""
+    held_out = {
+        item.image.sha256
+        for item in images
+        if item.found.source >= num_data_uris or (config.has_given_split and item.found.split == "test")
+    }
     candidates = [
         Candidate(item.image.sha256, item.found.class_name) for item in images if item.image.sha256 not in held_out
     ]
@@ -137,7 +153,7 @@ def _split(images: list[_Usable], num_data_uris: int, config: DataConfig, seed: 
 def _num_test(num_distinct: int, config: DataConfig) -> int:
     if config.num_test is not None:
         return config.num_test
-    if config.test_uris or config.test_fraction == 0:
+    if config.has_given_split or config.test_uris or config.test_fraction == 0:
         return 0
     return max(1, round(config.test_fraction * num_distinct))
 
@@ -171,6 +187,10 @@ def _inputs_digest(found: list[FoundImage], locations: Sequence[str], config: Da
         name: getattr(config, name)
         for name in ("patch_size", "scale_range", "num_test", "test_fraction", "max_corrupt_fraction")
     }
-    listing = [(image.source, image.entry.key, image.entry.num_bytes, image.entry.version) for image in found]
+    settings["has_given_split"] = config.has_given_split
+    listing = [
+        (image.source, image.entry.key, image.entry.num_bytes, image.entry.version, image.class_name, image.split)
+        for image in found
+    ]
     uris = [open_store(uri).uri for uri in locations]
     return config_digest(_RULES_VERSION, uris, len(config.test_uris), settings, seed, listing)

@@ -1,23 +1,26 @@
 """Find the images below a location and read each of them once."""
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from pipelines.storage import Entry, ObjectMissing, Store, is_local, join_uri, open_store
+from pipelines.catalogue import AUTO, EXTENSIONS, Label, SplitName, completeness, is_image_key, recognise
+from pipelines.storage import Entry, ObjectDamaged, ObjectMissing, Store, is_local, join_uri, open_store
+from pipelines.storage.archive import ARCHIVE_SUFFIXES
+from pipelines.storage.shards import ShardImage, ShardStore, open_images
 from rssr.errors import DataError, ImageError
 from rssr.images import decode_image, probe_image
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".jp2")
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
 
-_MAX_PIXELS_IN_FLIGHT = 250_000_000  # decoded at once, over all threads: 750 MB; one larger image goes alone
-_JUNK_FOLDERS = ("__MACOSX",)
+MAX_PIXELS_IN_FLIGHT = 250_000_000  # decoded at once, over all threads: 750 MB; one larger image goes alone
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,24 @@ class FoundImage:
     Attributes:
         source: Position of its location in the list of data locations.
         entry: Key, size and version.
+        label: Class and official split; None where the dataset's layout does not know the image.
+        known: What it holds, where that is known without reading it: in shards.
     """
 
     source: int
     entry: Entry
+    label: Label | None
+    known: "VerifiedImage | None" = None
 
     @property
     def class_name(self) -> str | None:
-        """Name of the folder it lies in, or None at the top."""
-        return PurePosixPath(self.entry.key).parent.name or None
+        """Its class, or None where it has none."""
+        return self.label.class_name if self.label is not None else None
+
+    @property
+    def split(self) -> SplitName | None:
+        """The split that it was given when the dataset was published, or by split lists."""
+        return self.label.split if self.label is not None else None
 
 
 @dataclass(frozen=True)
@@ -57,20 +69,26 @@ class VerifiedImage:
     conversions: tuple[str, ...]
 
 
-def find_images(uris: Sequence[str]) -> list[FoundImage]:
+def find_images(uris: Sequence[str], layouts: Sequence[str] | None = None) -> list[FoundImage]:
     """All images below the locations, sorted by location and key.
 
+    Args:
+        uris: Folders, archives or lists of files.
+        layouts: Name of each location's layout, see `pipelines.catalogue.recognise`; recognised by default.
+
     Raises:
-        DataError: A location is missing, empty or without images.
+        DataError: A location is missing, empty or without images, or not of the layout it is said to be.
         StorageError: It cannot be reached.
     """
-    return [FoundImage(source, entry) for source, uri in enumerate(uris) for entry in _list_images(uri)]
+    names = layouts or [AUTO] * len(uris)
+    located = enumerate(zip(uris, names, strict=True))
+    return [image for source, (uri, name) in located for image in _list_images(source, uri, name)]
 
 
 def verify_images(
     found: Sequence[FoundImage], uris: Sequence[str], num_threads: int, progress: Progress
 ) -> list[VerifiedImage | str]:
-    """Read, hash and decode each image once, without local copies.
+    """Read, hash and decode each image once, without local copies; those in shards were when these were made.
 
     Returns:
         For each image, in order, what was found, or the reason why it cannot be used.
@@ -78,39 +96,64 @@ def verify_images(
     Raises:
         StorageError: A store fails, as opposed to one image.
     """
-    stores = [open_store(uri) for uri in uris]
-    budget = _PixelBudget(_MAX_PIXELS_IN_FLIGHT)
+    stores = {source: open_store(uris[source]) for source in {image.source for image in found if image.known is None}}
+    budget = PixelBudget(MAX_PIXELS_IN_FLIGHT)
     outcomes: list[VerifiedImage | str] = []
     with ThreadPoolExecutor(num_threads) as pool:
-        tasks = [pool.submit(_verify, stores[image.source], image.entry.key, budget) for image in found]
+        tasks = [image.known or pool.submit(_verify, stores[image.source], image.entry.key, budget) for image in found]
         try:
             for task in tasks:
-                outcomes.append(task.result())
+                outcomes.append(task.result() if isinstance(task, Future) else task)
                 progress(len(outcomes), len(found))
         finally:
             for task in tasks:
-                task.cancel()
+                if isinstance(task, Future):
+                    task.cancel()
     return outcomes
 
 
-def _list_images(uri: str) -> list[Entry]:
-    store = open_store(uri)
+def _list_images(source: int, uri: str, layout_name: str) -> list[FoundImage]:
+    store = open_images(uri)
+    if isinstance(store, ShardStore):
+        return [_of_shards(source, image) for image in store.images()]
     entries = store.list()
-    images = [entry for entry in entries if _is_image(entry.key)]
-    if images:
-        return images
+    images = [entry for entry in entries if is_image_key(entry.key)]
+    if not images:
+        raise _no_images(store, uri, entries)
+    layout = recognise([entry.key for entry in entries], layout_name, store.read_bytes)
+    found = [FoundImage(source, entry, layout.label(entry.key)) for entry in images]
+    for sentence in completeness(layout, [image.label for image in found if image.label is not None]):
+        log.warning("%s: %s", store.uri, sentence)
+    return found
+
+
+def _of_shards(source: int, image: ShardImage) -> FoundImage:
+    facts = (image.width, image.height, image.num_bytes, image.sha256, tuple(image.conversions))
+    entry = Entry(image.key, image.num_bytes, image.sha256)
+    return FoundImage(source, entry, Label(image.class_name, image.split), VerifiedImage(*facts))
+
+
+def _no_images(store: Store, uri: str, entries: Sequence[Entry]) -> DataError:
     endings = ", ".join(ending[1:] for ending in EXTENSIONS)
+    archives = [entry.key for entry in entries if entry.key.lower().endswith(ARCHIVE_SUFFIXES)]
+    if archives:
+        return DataError(
+            f"{store.uri} holds no images, but {len(archives)} archives: {', '.join(archives[:3])}.",
+            f"Give the archives themselves, e.g. data.uri=[{store.describe(archives[0])}].",
+        )
     if entries:
-        raise DataError(
+        return DataError(
             f"None of the {len(entries)} files below {store.uri} is an image by its name.",
             f"Images end in {endings}. Check data.uri.",
         )
     if store.has_folder():
-        raise DataError(f"The folder {store.uri} is empty.", f"Put images there ({endings}) or correct data.uri.")
+        return DataError(f"The folder {store.uri} is empty.", f"Put images there ({endings}) or correct data.uri.")
     if is_local(uri) and _is_file(store):
-        raise DataError(f"{store.uri} is a file.", "Give the folder that it lies in as data.uri.")
+        return DataError(f"{store.uri} is a file.", "Give the folder that it lies in as data.uri.")
     problem = "does not exist" if is_local(uri) else "holds nothing"
-    raise DataError(f"The folder {store.uri} {problem}.", "Correct data.uri, or use data.uri=sample to try things out.")
+    return DataError(
+        f"The folder {store.uri} {problem}.", "Correct data.uri, or use data.uri=sample to try things out."
+    )
 
 
 def _is_file(store: Store) -> bool:
@@ -118,20 +161,14 @@ def _is_file(store: Store) -> bool:
     return open_store(join_uri(folder or "/")).exists(name)
 
 
-def _is_image(key: str) -> bool:
-    path = PurePosixPath(key)
-    hidden = any(part.startswith(".") or part in _JUNK_FOLDERS for part in path.parts)
-    return path.suffix.lower() in EXTENSIONS and not hidden
-
-
-def _verify(store: Store, key: str, budget: "_PixelBudget") -> VerifiedImage | str:
+def _verify(store: Store, key: str, budget: "PixelBudget") -> VerifiedImage | str:
     try:
         data = store.read_bytes(key)
         probe = probe_image(data, key)
         with budget.reserved(probe.width * probe.height):
             decoded = decode_image(data, key)
             height, width = decoded.pixels.shape[:2]
-    except ImageError as error:
+    except (ImageError, ObjectDamaged) as error:
         return error.problem
     except ObjectMissing:
         return f"{key} was removed while the dataset was being read."
@@ -139,7 +176,7 @@ def _verify(store: Store, key: str, budget: "_PixelBudget") -> VerifiedImage | s
     return VerifiedImage(width, height, len(data), digest, decoded.conversions)
 
 
-class _PixelBudget:
+class PixelBudget:
     """Bounds the pixels decoded at once, so that many threads and large images do not exhaust memory."""
 
     def __init__(self, num_pixels: int) -> None:
@@ -149,6 +186,7 @@ class _PixelBudget:
 
     @contextmanager
     def reserved(self, num_pixels: int) -> Iterator[None]:
+        """Wait until so many pixels fit; more than the bound go alone."""
         with self._changed:
             self._changed.wait_for(lambda: self._in_flight == 0 or self._in_flight + num_pixels <= self._num_pixels)
             self._in_flight += num_pixels

@@ -19,13 +19,16 @@ def headline(evaluation: Evaluation, config: JobConfig, others: Sequence[KeyFigu
     scale = min(evaluation.scales, key=lambda measured: abs(measured - config.product_scale))
     means = evaluation.means(scale)
     own, bicubic = means[_model(evaluation)], means["bicubic"]
+    psnr, ssim = evaluation.fidelity
     at_scale = f" at scale {scale:g}" if len(evaluation.scales) > 1 else ""
     return key_figures(
         [
             KeyFigure(
-                f"{own['psnr_y_db']:.2f} dB", f"held-out PSNR-Y{at_scale}", f"bicubic {bicubic['psnr_y_db']:.2f} dB"
+                f"{own[psnr.name]:.2f} dB",
+                f"held-out {psnr.title}{at_scale}",
+                f"bicubic {bicubic[psnr.name]:.2f} dB",
             ),
-            KeyFigure(f"{own['ssim_y']:.4f}", f"held-out SSIM-Y{at_scale}", f"bicubic {bicubic['ssim_y']:.4f}"),
+            KeyFigure(f"{own[ssim.name]:.4f}", f"held-out {ssim.title}{at_scale}", f"bicubic {bicubic[ssim.name]:.4f}"),
             *others,
         ]
     )
@@ -43,9 +46,25 @@ def comparison(evaluation: Evaluation, config: JobConfig) -> Iterable[Part]:
         f"{config.evaluation.border} pixels cut. "
         "The untrained model has the trained one's architecture with random weights."
     )
+    if config.data.scenes is not None:
+        yield prose(_of_bands(config))
     if evaluation.paths:
         told = "; ".join(f"{name}: {meaning}" for name, meaning in evaluation.paths.items())
         yield prose(f"Further paths through the trained networks, beside the {_model(evaluation)} as it runs: {told}.")
+
+
+def _of_bands(config: JobConfig) -> str:
+    scenes = config.data.scenes
+    assert scenes is not None  # the caller looks
+    stretch = scenes.value_stretch
+    ends = zip(stretch.bands, stretch.low, stretch.high, strict=True)
+    told = ", ".join(f"{band} {low:g} to {high:g}" for band, low, high in ends)
+    told_bands = ", ".join(scenes.bands)
+    return (
+        f"PSNR-Y is not defined for the bands {told_bands}: figures are means over the bands, each in "
+        f"network units, -1 to 1, which stand for reflectance ({told}; gamma {stretch.gamma:g}). Nothing is clipped before "
+        "measuring. Pictures show red, green and blue, cut off at black and white."
+    )
 
 
 def example_panels(examples: Iterable[EvaluatedImage], scales: Sequence[float]) -> Part:
@@ -54,7 +73,7 @@ def example_panels(examples: Iterable[EvaluatedImage], scales: Sequence[float]) 
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """Which of model and bicubic is better on held-out PSNR-Y, in words; then the same of each further path.
+    """Which of model and bicubic is better on held-out PSNR, in words; then the same of each further path.
 
     A winner is named where the 95 % interval of the paired differences leaves zero out; one image has no interval.
     """
@@ -68,16 +87,17 @@ def _verdict_on_model(evaluation: Evaluation) -> str:
     titles = {_OWN: f"the trained {_model(evaluation)}", _BICUBIC: "bicubic", _NEITHER: "neither clearly"}
     scales_of = {title: [scale for scale, found in winners.items() if found == who] for who, title in titles.items()}
     found = "; ".join(f"{title} at {in_words(scales)}" for title, scales in scales_of.items() if scales)
-    return f"Better on held-out PSNR-Y: {found}."
+    return f"Better on held-out {evaluation.fidelity[0].title}: {found}."
 
 
 def _verdict_on_path(evaluation: Evaluation, path: str) -> str:
     """How a path compares with bicubic at each scale."""
     found = []
     for scale in evaluation.scales:
-        difference = evaluation.difference(path, _BICUBIC, "psnr_y_db", scale)
+        psnr = evaluation.fidelity[0].name
+        difference = evaluation.difference(path, _BICUBIC, psnr, scale)
         means = evaluation.means(scale)
-        gain = means[path]["psnr_y_db"] - means[_BICUBIC]["psnr_y_db"] if difference is None else difference.mean
+        gain = means[path][psnr] - means[_BICUBIC][psnr] if difference is None else difference.mean
         interval = "" if difference is None else f" (95 % interval {difference.low:+.2f} to {difference.high:+.2f})"
         word = {_OWN: "better", _BICUBIC: "worse", _NEITHER: "no clear difference"}[_winner(evaluation, scale, path)]
         found.append(f"{word} at scale {scale:g}, {gain:+.2f} dB{interval}")
@@ -92,17 +112,18 @@ def in_words(scales: Sequence[float]) -> str:
 
 def _verdict_at_one_scale(evaluation: Evaluation, scale: float) -> str:
     model, means = _model(evaluation), evaluation.means(scale)
-    own, bicubic = means[model]["psnr_y_db"], means["bicubic"]["psnr_y_db"]
+    psnr = evaluation.fidelity[0]
+    own, bicubic = means[model][psnr.name], means["bicubic"][psnr.name]
     measured = _difference_in_words(_difference(evaluation, scale))
     winner = _winner(evaluation, scale)
     if winner == _NEITHER:
         return (
             f"No clear difference between the trained {model} ({own:.2f} dB) and bicubic ({bicubic:.2f} dB) on "
-            f"held-out PSNR-Y{measured}."
+            f"held-out {psnr.title}{measured}."
         )
     names = {_OWN: f"The trained {model} wins: {own:.2f} dB against {bicubic:.2f} dB of bicubic"}
     names[_BICUBIC] = f"Bicubic wins: {bicubic:.2f} dB against {own:.2f} dB of the trained {model}"
-    return f"{names[winner]} on held-out PSNR-Y{measured}."
+    return f"{names[winner]} on held-out {psnr.title}{measured}."
 
 
 def _difference_in_words(difference: PairedDifference | None) -> str:
@@ -115,10 +136,11 @@ def _difference_in_words(difference: PairedDifference | None) -> str:
 def _winner(evaluation: Evaluation, scale: float, model: str | None = None) -> str:
     """Who is better at a scale, a model (by default the trained one) or bicubic: `_OWN`, `_BICUBIC` or `_NEITHER`."""
     model = model or _model(evaluation)
-    difference = evaluation.difference(model, _BICUBIC, "psnr_y_db", scale)
+    psnr = evaluation.fidelity[0].name
+    difference = evaluation.difference(model, _BICUBIC, psnr, scale)
     if difference is None:
         means = evaluation.means(scale)
-        gain = means[model]["psnr_y_db"] - means[_BICUBIC]["psnr_y_db"]
+        gain = means[model][psnr] - means[_BICUBIC][psnr]
         is_clear = abs(gain) >= _TIE_DB
     else:
         gain, is_clear = difference.mean, difference.is_clear and abs(difference.mean) >= _TIE_DB
@@ -133,7 +155,8 @@ def _tables(evaluation: Evaluation) -> Iterable[Part]:
         return
     by_scale = {scale: evaluation.means(scale) for scale in evaluation.scales}
     models = next(iter(by_scale.values()))
-    for metric, title, digits in (("psnr_y_db", "PSNR-Y, dB", 2), ("ssim_y", "SSIM-Y", 4)):
+    psnr, ssim = evaluation.fidelity
+    for metric, title, digits in ((psnr.name, f"{psnr.title}, dB", 2), (ssim.name, ssim.title, 4)):
         columns = [Column("model", "Model")]
         columns += [Column(f"{scale:g}", f"Scale {scale:g}", "highest", digits) for scale in by_scale]
         rows: list[dict[str, Cell]] = [
@@ -150,16 +173,18 @@ def _tables(evaluation: Evaluation) -> Iterable[Part]:
         for model in models
         if model != _BICUBIC
     ]
-    yield table(columns, gains, "PSNR-Y beside bicubic, dB")
+    yield table(columns, gains, f"{psnr.title} beside bicubic, dB")
 
 
 def _table_of_one_scale(evaluation: Evaluation, scale: float) -> Part:
+    psnr, ssim = evaluation.fidelity
     columns = [
         Column("model", "Model"),
-        Column("psnr_y_db", "PSNR-Y, dB", "highest", 2),
+        Column(psnr.name, f"{psnr.title}, dB", "highest", 2),
         Column("gain", "beside bicubic, dB", is_numeric=True),
-        Column("ssim_y", "SSIM-Y", "highest", 4),
+        Column(ssim.name, ssim.title, "highest", 4),
     ]
+    columns += [Column(name, f"{name.split('_')[1].upper()}, dB", "highest", 2) for name in _by_band(evaluation)]
     means = evaluation.means(scale)
     return table(
         columns,
@@ -169,19 +194,27 @@ def _table_of_one_scale(evaluation: Evaluation, scale: float) -> Part:
 
 def _gain(evaluation: Evaluation, model: str, scale: float) -> str | None:
     """The paired difference from bicubic with half the width of its 95 % interval."""
-    difference = evaluation.difference(model, "bicubic", "psnr_y_db", scale) if model != "bicubic" else None
+    psnr = evaluation.fidelity[0].name
+    difference = evaluation.difference(model, "bicubic", psnr, scale) if model != "bicubic" else None
     return None if difference is None else f"{difference.mean:+.2f} ± {difference.high - difference.mean:.2f}"
 
 
 def _panel_row(image: EvaluatedImage, scales: Sequence[float]) -> tuple[str, dict[str, RgbImage]]:
     label = f"{image.key}, scale {image.scale:g}" if len(scales) > 1 else image.key
     shown = {model: sr for model, sr in image.sr.items() if model != _CONSTANT}
-    return label, {"LR": image.lr, **shown, "HR": image.hr}
+    images = {"LR": image.lr, **shown, "HR": image.hr}
+    return label, {name: image.picture(pixels) for name, pixels in images.items()}
 
 
 def _difference(evaluation: Evaluation, scale: float) -> PairedDifference | None:
-    """By how much the trained model's PSNR-Y exceeds bicubic's, dB."""
-    return evaluation.difference(_model(evaluation), "bicubic", "psnr_y_db", scale)
+    """By how much the trained model's PSNR exceeds bicubic's, dB."""
+    return evaluation.difference(_model(evaluation), "bicubic", evaluation.fidelity[0].name, scale)
+
+
+def _by_band(evaluation: Evaluation) -> list[str]:
+    """Metrics of single bands; none of pictures."""
+    own = {metric.name for metric in evaluation.fidelity}
+    return [name for name in evaluation.rows[0] if name.startswith("psnr_") and name not in own]
 
 
 def _model(evaluation: Evaluation) -> str:

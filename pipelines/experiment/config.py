@@ -153,6 +153,14 @@ class JobConfig(Config):
         return min(max(_USUAL_SCALE, low), high) if self.product.scale is None else self.product.scale
 
     @model_validator(mode="after")
+    def _require_bands(self) -> Self:
+        in_bands = getattr(self, "in_bands", 3)  # the methods' key; this class is mixed with theirs
+        if in_bands != len(self.data.bands):
+            told = ", ".join(self.data.bands)
+            raise ValueError(f"in_bands is {in_bands}, but the images have {len(self.data.bands)} bands ({told})")
+        return self
+
+    @model_validator(mode="after")
     def _require_trained_scales(self) -> Self:
         low, high = self.data.scale_range
         for key, scales in (("evaluation.scales", self.evaluation_scales), ("product.scale", (self.product_scale,))):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pipelines.datasets.build import load_or_build_manifest
 from pipelines.datasets.manifest import Manifest
 from pipelines.datasets.sample import resolve_uris
+from pipelines.datasets.scenes import load_or_build_scene_manifest
 from pipelines.experiment.config import JobConfig
 from pipelines.progress import Progress
 from pipelines.storage import Store, is_local, local_path
@@ -34,11 +35,13 @@ def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:
     uris = tuple(str(local_path(uri)) if is_local(uri) else uri for uri in resolve_uris(config.data, home))
     key = f"manifests/{config_digest(list(uris), config.data, config.seed)[:16]}"
     with Progress("reading images") as progress:
-        manifest = load_or_build_manifest(home, key, uris, config.data, config.seed, progress.update)
+        build = load_or_build_manifest if config.data.scenes is None else load_or_build_scene_manifest
+        manifest = build(home, key, uris, config.data, config.seed, progress.update)
     for kind, count in sorted(manifest.conversions.items()):
-        log.info("%d images were converted: %s", count, kind)
+        log.info("%d %s: %s", count, "images were converted" if config.data.scenes is None else "squares", kind)
     for skipped in manifest.skipped:
-        log.warning("skipped %s: %s", skipped.key, skipped.reason)
+        key = skipped.key.encode("utf-8", "backslashreplace").decode()  # local names may be any bytes
+        log.warning("skipped %s: %s", key, skipped.reason)
     counts = len(manifest.split("train")), len(manifest.split("test")), len(manifest.skipped)
     log.info("%d images for training, %d held out, %d skipped", *counts)
     return manifest, key

@@ -24,7 +24,6 @@ from rssr.plain_table import format_table
 _META = torch.device("meta")
 _SIDE = 512  # pixels; the papers' usual size
 _MOMENTS = 2  # that Adam and AdamW keep for every trained parameter
-_NUM_BANDS = 3
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,7 @@ def estimate_phase(method: Method, name: str, scale_range: tuple[float, float], 
         scale_range: Smallest and largest HR/LR ratio of the images; what takes most of the two is told.
         device: What the phase would train on, `cpu` or `cuda`; it need not exist here.
     """
+    num_bands = int(method.dump()["in_bands"])
     with _META:
         phase = method.build_phase(name, PhaseInputs({}, _META, reads_weights=False))
     networks = [*phase.networks().values(), *(average.target for average in phase.averages())]
@@ -110,28 +110,33 @@ def estimate_phase(method: Method, name: str, scale_range: tuple[float, float], 
         patch_size=phase.config.hr_patch_size(scale_range[1]),
         num_parameters=sum(parameter.numel() for parameter in parameters),
         num_trained=sum(parameter.numel() for parameter in trained),
-        macs=_forward_macs(phase, networks, scale_range[0]),
+        macs=_forward_macs(phase, networks, scale_range[0], num_bands),
         weight_bytes=_num_bytes(_held(networks)),
         gradient_bytes=gradient_bytes,
         optimizer_bytes=_MOMENTS * gradient_bytes,
-        activations=_activations(phase, networks, _costliest_scale(phase.config, scale_range), device),
+        activations=_activations(phase, networks, _costliest_scale(phase.config, scale_range), num_bands, device),
     )
 
 
-def _forward_macs(phase: Phase, networks: Sequence[nn.Module], scale: float) -> int:
-    batch = _batch(1, _SIDE, scale, _META)
+def _forward_macs(phase: Phase, networks: Sequence[nn.Module], scale: float, num_bands: int) -> int:
+    batch = _batch((1, num_bands), _SIDE, scale, _META)
     for network in networks:
         network.eval()
     return count_macs(nn.ModuleList(networks), lambda: phase.preview(batch)).total
 
 
-def _activations(phase: Phase, networks: Sequence[nn.Module], scale: float, device: torch.device) -> ActivationMemory:
+def _activations(
+    phase: Phase, networks: Sequence[nn.Module], scale: float, num_bands: int, device: torch.device
+) -> ActivationMemory:
     """The largest of all losses: each one's graph is gone when the next one is computed."""
     config = phase.config
     autocast = torch.bfloat16 if config.precision == "bfloat16" else None
     found: list[ActivationMemory] = []
     with pretended_device(networks, device, autocast):
-        batch, held = _batch(config.batch_size, config.hr_patch_size(scale), scale, device), _held(networks)
+        batch, held = (
+            _batch((config.batch_size, num_bands), config.hr_patch_size(scale), scale, device),
+            _held(networks),
+        )
         for step in _telling_steps(phase):
             carry: dict[str, Tensor] = {}
             for objective in phase.objectives().values():
@@ -168,10 +173,10 @@ def _telling_steps(phase: Phase) -> list[int]:
     return sorted({steps.start for steps in ranges if len(steps) > 0})
 
 
-def _batch(num_pairs: int, side: int, scale: float, device: torch.device) -> Batch:
+def _batch(pairs_and_bands: tuple[int, int], side: int, scale: float, device: torch.device) -> Batch:
     lr_side = max(1, round(side / scale))
-    lr = torch.empty(num_pairs, _NUM_BANDS, lr_side, lr_side, device=device)
-    return Batch(lr, torch.empty(num_pairs, _NUM_BANDS, side, side, device=device), scale)
+    lr = torch.empty(*pairs_and_bands, lr_side, lr_side, device=device)
+    return Batch(lr, torch.empty(*pairs_and_bands, side, side, device=device), scale)
 
 
 def _held(networks: Iterable[nn.Module]) -> list[Tensor]:

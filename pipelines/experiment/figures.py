@@ -31,8 +31,8 @@ def make_figures(plan: Plan, phases: Iterable[str]) -> Sequence[Figure]:
         phases: Finished phases; those that they build on are finished too.
     """
     method = plan.method
-    if not plan.config.report.pictures or not isinstance(method, Illustrated):
-        return ()
+    if not plan.config.report.pictures or not isinstance(method, Illustrated) or plan.config.data.scenes is not None:
+        return ()  # the figures are drawn of pictures in red, green and blue
     images = [_shown(plan, record) for record in choose_images(plan.manifest)]
     finished = dict.fromkeys(name for phase in phases for name in (*method.needed_phases(phase), phase))
     if not images or not finished:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.evaluate import Evaluation
 from pipelines.experiment.comparison_parts import comparison, example_panels, headline, in_words
@@ -26,8 +27,10 @@ from pipelines.report import (
     prose,
     table,
 )
+from pipelines.stages.stretch import display_order
 from rssr.images import RgbImage, decode_image
 from rssr.inference import super_resolve
+from rssr.inference.files import is_product, open_scene
 from rssr.models.loaded import load_model
 from rssr.raster import read_raster
 
@@ -130,11 +133,17 @@ def _series(rows: Iterable[Mapping[str, float]], name: str) -> tuple[list[float]
 
 
 def _rgb(path: Path) -> RgbImage:
-    """The first three bands (or one, three times) as uint8 [H, W, 3]."""
+    """Red, green and blue (or one band, three times) as uint8 [H, W, 3]."""
+    if is_product(path):
+        with open_scene(path, ("B04", "B03", "B02")) as reader:
+            return _brightened(reader.read().pixels)
     if path.suffix.lower() not in (".tif", ".tiff"):
         return decode_image(path.read_bytes(), path.name).pixels
-    pixels = read_raster(path).pixels
-    bands = pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0)
+    raster = read_raster(path)
+    return _brightened(raster.pixels[list(display_order(raster.band_names))])
+
+
+def _brightened(bands: NDArray[np.number]) -> RgbImage:
     if bands.dtype != np.uint8:
         low, high = np.percentile(bands, (1, 99))
         bands = np.clip((bands.astype(np.float32) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)

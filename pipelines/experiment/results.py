@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-import numpy as np
 import torch
 
 from pipelines.datasets.manifest import ImageRecord
+from pipelines.datasets.scenes_config import ScenesConfig
 from pipelines.evaluate import (
     Evaluation,
     EvaluationSpec,
@@ -32,12 +33,13 @@ from rssr.errors import DataError
 from rssr.inference import super_resolve_scene
 from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import gives_deviation
-from rssr.inference.files import open_scene
-from rssr.inference.values import value_scale
+from rssr.inference.files import is_product, open_scene
+from rssr.inference.reflectance import bands_for, values_of
 from rssr.methods.paths import ImagePath, OffersPaths, Pixels
 from rssr.methods.phase import PhaseInputs
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver, create_model
+from rssr.raster import write_geotiff
 from rssr.scenes import write_scene_geotiff
 from rssr.seeds import derive_seed
 from rssr.weights.folder import load_model_folder, save_model_folder
@@ -48,7 +50,6 @@ BASELINES = ("constant colour", "bicubic", "untrained")
 _TRAINING_IMAGES = "training_images.txt"
 _UNCERTAINTY_IMAGES = "uncertainty_images.txt"
 _SAMPLE = "sample"
-_RGB = ["red", "green", "blue"]
 _NUM_EXAMPLES = 4
 
 
@@ -173,15 +174,15 @@ def check_scene(config: JobConfig, method: str) -> None:
     if scene == _SAMPLE:
         return
     path = local_path(scene)
-    if not (path.is_file() if path is not None else _exists(scene)):
+    if not (path.is_file() or is_product(path) if path is not None else _exists(scene)):
         raise DataError(f"There is no scene {scene}.", "Correct product.scene, or leave it out for a procedural scene.")
     if path is None:
         return
     card = _promised_card(config, method)
     stand_in = replace(load_model("bicubic"), name=card.name, card=card)
-    with open_scene(path) as reader:
+    with open_scene(path, bands_for(stand_in)) as reader:
         select_bands(stand_in, reader.info.band_names, str(path))
-        value_scale(card, np.dtype(reader.info.dtype))
+        values_of(reader, list(range(reader.info.num_bands)), stand_in)
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def make_product(plan: Plan, model: LoadedModel, work: Path) -> Product:
     """
     config = plan.config
     scale = config.product_scale
-    scene = _scene(config, work)
+    scene = _scene(plan, work)
     product = work / f"{scene.stem}_x{scale:g}.tif"
     uncertainty = product.with_name(f"{product.stem}_uncertainty.tif") if gives_deviation(model) else None
     super_resolve_scene(scene, product, model, scale, uncertainty_path=uncertainty)
@@ -238,6 +239,7 @@ def evaluation_spec(config: JobConfig, scale: float) -> EvaluationSpec:
         max_side=config.evaluation.max_side,
         border=config.evaluation.border,
         num_draws=config.evaluation.num_draws,
+        scenes=config.data.scenes,
     )
 
 
@@ -245,8 +247,10 @@ def _count(progress: Progress, before: int, done: int) -> None:
     progress.update(before + done)
 
 
-def _scene(config: JobConfig, work: Path) -> Path:
-    product = config.product
+def _scene(plan: Plan, work: Path) -> Path:
+    config, product = plan.config, plan.config.product
+    if product.scene == _SAMPLE and config.data.scenes is not None:
+        return _held_out_square(plan, config.data.scenes, work)
     if product.scene == _SAMPLE:
         path = work / "sample_scene.tif"
         sample = product.sample
@@ -260,6 +264,15 @@ def _scene(config: JobConfig, work: Path) -> Path:
     return path
 
 
+def _held_out_square(plan: Plan, scenes: ScenesConfig, work: Path) -> Path:
+    """The first square of a product that the model has not seen, as it is: reflectance on its map."""
+    from pipelines.stages.read_scenes import ReadScenePatches  # GDAL takes a while to load
+
+    path = work / "held_out_square.tif"
+    write_geotiff(path, ReadScenePatches(plan.manifest.test_images(), plan.manifest.sources, scenes).read_raster(0))
+    return path
+
+
 def _exists(uri: str) -> bool:
     parent, _, name = uri.rpartition("/")
     return open_store(parent).exists(name)
@@ -267,10 +280,15 @@ def _exists(uri: str) -> bool:
 
 def _promised_card(config: JobConfig, method: str) -> ModelCard:
     """What is known of a model before it is trained."""
+    scenes, values = config.data.scenes, dict[str, Any]()
+    if scenes is not None:
+        stretch = scenes.value_stretch
+        values = {"dtype": "float32", "value_range": (min(stretch.low), max(stretch.high)), "stretch": stretch}
     return ModelCard(
+        **values,
         name=config.registry.name,
         method=method,
-        bands=_RGB,
+        bands=list(config.data.bands),
         scale_range=config.data.scale_range,
         tile_size=config.product.tile_size,
         halo=config.product.halo,

@@ -1,9 +1,9 @@
 """The SlimDiffSR job: its configuration, and its run, of one variant or of several."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.dry_run import run_dry
@@ -38,6 +38,14 @@ class SlimDiffSRJobConfig(JobConfig, SlimDiffSRConfig):
     wo-distillation, wo-mmd (Table 7), fixed-timestep, wo-uncertainty (Fig. 13 and 14). One name trains that variant
     instead of the published form. A list, or all, trains several and the published form one after another, phases that
     they share once, and ends in tables like the paper's. Null is the published form alone."""
+
+    @model_validator(mode="after")
+    def _check_sweep(self) -> Self:
+        if self.is_sweep and self.data.scenes is not None:
+            raise ValueError(
+                "the paper's tables are of PSNR-Y, which these bands lack; train one variant at a time"
+            )
+        return self
 
     def method_config(self) -> SlimDiffSRConfig:
         """The method's own part."""

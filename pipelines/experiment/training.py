@@ -70,7 +70,7 @@ def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict
         "method": method.name,
         "manifest": manifest.digest,
         "scale": config.data.scale_range,
-        "degradation": config.data.degradation.model_dump(mode="json"),
+        "degradation": config.data.degradation.digest_values(),
         "seed": config.seed,
         "num_workers": config.num_workers,
         "num_threads": config.worker.num_threads,

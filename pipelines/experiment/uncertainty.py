@@ -14,7 +14,7 @@ from pipelines.evaluate import EvaluationSpec, Pixels, is_measurable, prepare_pa
 from pipelines.experiment.training import Plan
 from pipelines.progress import Progress
 from pipelines.report import Column, Part, curve, notice, panels, prose, table
-from pipelines.stages.read import ReadPatches
+from pipelines.stages.reader import patch_reader
 from rssr.card import TrainingManifest, Uncertainty
 from rssr.inference import super_resolve
 from rssr.inference.chosen_model import gives_deviation
@@ -37,15 +37,17 @@ class UncertainImage:
 
     Attributes:
         key: Of the image.
-        sr: uint8 [H, W, 3].
-        error: Root mean square over the bands, [H, W], grey levels.
+        sr: As shown, uint8 [H, W, 3].
+        error: Root mean square over the bands, [H, W], in the unit of the values.
         deviation: The same of the error bars.
+        unit: Of both.
     """
 
     key: str
     sr: Pixels
     error: NDArray[np.float32]
     deviation: NDArray[np.float32]
+    unit: str = _UNIT
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class MeasuredUncertainty:
         num_fitted: Other held-out images, which the error bars were fitted on; 0 where nothing was fitted, and an error
             bar is how much samples differ.
         scales: HR/LR ratios measured.
-        reliability: What was found, in grey levels of 255.
+        reliability: What was found, in the unit.
         examples: A few images for panels.
+        unit: Grey levels of 255, or reflectance.
     """
 
     num_images: int
@@ -66,6 +69,7 @@ class MeasuredUncertainty:
     scales: tuple[float, ...]
     reliability: Reliability
     examples: tuple[UncertainImage, ...] = field(default=(), repr=False)
+    unit: str = _UNIT
 
     @property
     def is_fitted(self) -> bool:
@@ -96,12 +100,13 @@ def measure_uncertainty(plan: Plan, model: LoadedModel, specs: Sequence[Evaluati
     Returns:
         What was found; None where the model has no error bars, or no image is large enough.
     """
-    if not gives_deviation(model):
-        return None
+    scenes = plan.config.data.scenes
+    if not gives_deviation(model) or (scenes is not None and scenes.stretch.gamma != 1):
+        return None  # with a gamma, a length in network units is none in reflectance
     fitted = fitted_images(plan)
     judged = plan.manifest.half_of_test_images("report") if fitted else plan.manifest.test_images()
     images = judged[: plan.config.evaluation.num_images]
-    reader = ReadPatches(images, plan.manifest.sources, patch_size=0, max_cached_bytes=0)
+    reader = patch_reader(images, plan.manifest.sources, scenes)
     tally, keys, examples = ReliabilityTally(), set[str](), list[UncertainImage]()
     work = [(number, spec) for spec in specs for number in range(len(images))]
     with Progress("uncertainty", total=len(work)) as progress:
@@ -116,7 +121,7 @@ def measure_uncertainty(plan: Plan, model: LoadedModel, specs: Sequence[Evaluati
         log.warning("no image kept for judging the error bars is large enough: the card will not tell how they hold")
         return None
     scales = tuple(spec.scale for spec in specs)
-    return MeasuredUncertainty(len(keys), len(fitted), scales, tally.result(), tuple(examples))
+    return MeasuredUncertainty(len(keys), len(fitted), scales, tally.result(), tuple(examples), _unit_of(specs))
 
 
 def uncertainty_facts(plan: Plan, measured: MeasuredUncertainty, images_file: str) -> Uncertainty:
@@ -155,13 +160,13 @@ def uncertainty_parts(measured: MeasuredUncertainty) -> Iterable[Part]:
     yield curve(
         {"found": (deviations, [group.rmse for group in found.bins]), "ideal": (deviations, deviations)},
         f"Reliability: {len(found.bins)} groups of like error bars",
-        "mean error bar, grey levels",
-        "root of the mean squared error, grey levels",
+        f"mean error bar, {measured.unit}",
+        f"root of the mean squared error, {measured.unit}",
     )
     yield curve(
         {"found": (deviations, [group.coverage_1 for group in found.bins]), "ideal": (deviations, ideal)},
         "Errors within one error bar, by group",
-        "mean error bar, grey levels",
+        f"mean error bar, {measured.unit}",
         "share of the errors",
     )
     yield panels([(image.key, _pictures(image)) for image in measured.examples])
@@ -178,14 +183,15 @@ def verdict(found: Reliability) -> str:
 
 
 def _what_it_is(measured: MeasuredUncertainty) -> str:
+    unit = "grey levels of 255" if measured.unit == _UNIT else measured.unit
     if not measured.is_fitted:
         return (
-            "An error bar is how much samples of one input differ, in grey levels of 255: their deviation. It was not "
+            f"An error bar is how much samples of one input differ, in {unit}: their deviation. It was not "
             "fitted to errors, which are larger where all samples err alike; the phase 'deviation' does that. It is "
             f"judged here on {measured.num_images} held-out images. Colours are not matched."
         )
     return (
-        "An error bar is the half-width that holds 68 % of the errors of one pixel and band, in grey levels of 255. It "
+        f"An error bar is the half-width that holds 68 % of the errors of one pixel and band, in {unit}. It "
         f"was fitted on {measured.num_fitted} of the held-out images and is judged here on {measured.num_images} "
         "others; the network was trained on neither. Errors have heavier tails than normal ones, so the root of their "
         "mean square lies above the error bar where this holds. Colours are not matched."
@@ -217,9 +223,17 @@ def _tally_image(
     pair = prepare_pair(key, pixels, spec)
     lr, hr = (np.moveaxis(image, -1, 0) for image in (pair.lr, pair.hr))
     sr, deviation = super_resolve(lr, model, spec.scale, color_match="none", return_uncertainty=True)
-    error = sr.astype(np.float32) - hr
-    tally.add(np.maximum(deviation, _LEAST), error)
-    return UncertainImage(key, np.ascontiguousarray(np.moveaxis(sr, 0, -1)), _over_bands(error), _over_bands(deviation))
+    error, least, unit = sr.astype(np.float32) - hr, _LEAST, _unit_of([spec])
+    if spec.scenes is not None:
+        to_reflectance = spec.scenes.value_stretch.deviation_from_network
+        error, deviation, least = to_reflectance(error), to_reflectance(deviation), _LEAST / 255
+    tally.add(np.maximum(deviation, least), error)
+    shown = pair.picture(np.ascontiguousarray(np.moveaxis(sr, 0, -1)))
+    return UncertainImage(key, shown, _over_bands(error), _over_bands(deviation), unit)
+
+
+def _unit_of(specs: Sequence[EvaluationSpec]) -> str:
+    return _UNIT if specs[0].scenes is None else "reflectance"
 
 
 def _over_bands(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -232,6 +246,6 @@ def _pictures(image: UncertainImage) -> dict[str, Pixels | ValueMap]:
     limits = (0.0, float(np.percentile(image.error, 99)))
     return {
         "super-resolved": image.sr,
-        "error": ValueMap(image.error, _UNIT, limits),
-        "error bar": ValueMap(image.deviation, _UNIT, limits),
+        "error": ValueMap(image.error, image.unit, limits),
+        "error bar": ValueMap(image.deviation, image.unit, limits),
     }

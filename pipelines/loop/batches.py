@@ -17,7 +17,7 @@ class BatchSource(Protocol):
 
 
 def to_batch(arrays: Mapping[str, Any], device: torch.device) -> Batch:
-    """Images uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [-1, 1]."""
+    """Images uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [-1, 1]; float32 ones [B, H, W, C] are such values."""
     return Batch(_to_tensor(arrays["lr"], device), _to_tensor(arrays["hr"], device), float(arrays["scale"]))
 
 
@@ -38,6 +38,8 @@ def group_by_step(
 
 
 def _to_tensor(images: np.ndarray[Any, Any], device: torch.device) -> torch.Tensor:
+    if images.dtype == np.float32:
+        return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).contiguous()
     # torch cannot wrap read-only arrays, which the object store hands out, without a warning; copying is cheap.
     tensor = torch.from_numpy(np.array(images, dtype=np.uint8)).to(device)
     return tensor.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1

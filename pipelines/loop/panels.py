@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from pipelines.stages.stretch import display_order
 from rssr.images import encode_png, from_network
 from rssr.methods.phase import Batch, Phase
 from rssr.resampling import upsample_bicubic
@@ -14,8 +15,10 @@ _GAP = 4
 
 
 @torch.no_grad()
-def panel_row(phase: Phase, held_out: Sequence[Batch], device: torch.device) -> bytes:
-    """A PNG with one row a patch: bicubic LR | the phase's image | HR.
+def panel_row(
+    phase: Phase, held_out: Sequence[Batch], device: torch.device, bands: Sequence[str] = ("red", "green", "blue")
+) -> bytes:
+    """A PNG with one row a patch: bicubic LR | the phase's image | HR, in red, green and blue of the bands.
 
     Where the batches are of several scales, each scale has its share of the rows, in order.
     """
@@ -25,18 +28,21 @@ def panel_row(phase: Phase, held_out: Sequence[Batch], device: torch.device) -> 
     for batch in held_out:
         first.setdefault(batch.scale, batch)
     share = max(1, _MAX_PATCHES // len(first))
-    rows = [row for batch in first.values() for row in _rows(phase, batch.to(device), share)]
+    order = display_order(bands)
+    rows = [row for batch in first.values() for row in _rows(phase, batch.to(device), share, order)]
     return encode_png(_join(rows, axis=0))
 
 
-def _rows(phase: Phase, batch: Batch, num_rows: int) -> list[np.ndarray]:
+def _rows(phase: Phase, batch: Batch, num_rows: int, order: tuple[int, int, int]) -> list[np.ndarray]:
     batch = Batch(batch.lr[:num_rows], batch.hr[:num_rows], batch.scale)
     columns = (
         upsample_bicubic(batch.lr, (batch.hr.shape[-2], batch.hr.shape[-1])),
         phase.preview(batch),
         batch.hr,
     )
-    images = [from_network(column.clamp(-1, 1).cpu()) for column in columns]
+    num_bands = batch.hr.shape[1]
+    shown = [column[:, list(order)] if column.shape[1] == num_bands else column for column in columns]
+    images = [from_network(column.clamp(-1, 1).cpu()) for column in shown]
     return [_join([column[number] for column in images], axis=1) for number in range(len(images[0]))]
 
 

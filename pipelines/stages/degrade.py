@@ -26,10 +26,11 @@ class Degrade:
         """Add the LR images.
 
         Args:
-            batch: Holds `hr` uint8 [B, H, W, 3], `seed` (B whole numbers) and `scale`.
+            batch: Holds `hr` uint8 [B, H, W, 3] (for kind `sentinel2` float32 [B, H, W, C]), `seed` (B whole numbers)
+                and `scale`.
 
         Returns:
-            The batch with `lr` uint8 [B, h, w, 3].
+            The batch with `lr` of the same type, [B, h, w, C].
         """
         scale = float(batch["scale"])
         pairs = zip(batch["hr"], batch["seed"], strict=True)

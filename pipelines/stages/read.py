@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.stages import StageResources
-from pipelines.storage import StorageSettings, Store, open_store
+from pipelines.storage import StorageSettings, Store
+from pipelines.storage.shards import open_images
 from rssr.errors import DataError
 from rssr.images import decode_image
 
@@ -80,7 +81,7 @@ class ReadPatches:
         """
         size = int(batch.get("patch_size", self._patch_size))
         numbers = [int(number) for number in batch["image"]]
-        hr = np.empty((len(numbers), size, size, 3), dtype=np.uint8)
+        hr = self._empty(len(numbers), size)
         places = zip(batch["top"], batch["left"], batch["flip"], strict=True)
         for position, (pixels, (top, left, flip)) in enumerate(zip(self._decoded(numbers), places, strict=True)):
             hr[position] = oriented(pixels[top : top + size, left : left + size], int(flip))
@@ -104,6 +105,9 @@ class ReadPatches:
             )
         return decode_image(data, address).pixels
 
+    def _empty(self, num_patches: int, size: int) -> npt.NDArray[Any]:
+        return np.empty((num_patches, size, size, 3), dtype=np.uint8)
+
     def _decoded(self, numbers: list[int]) -> Iterator[Pixels]:
         """The images, in order; at most a few beyond the cache's bound are in memory at any time."""
         for first in range(0, len(numbers), _NUM_READS):
@@ -123,7 +127,7 @@ class ReadPatches:
 
     def _store(self, source: int) -> Store:
         if source not in self._stores:
-            self._stores[source] = open_store(self._sources[source], self._settings)
+            self._stores[source] = open_images(self._sources[source], self._settings)
         return self._stores[source]
 
 

@@ -6,11 +6,12 @@ place (`StorageSettings.from_environment`) and translated for every library that
 
 from pipelines.storage.door import open_store, pyarrow_filesystem
 from pipelines.storage.settings import StorageSettings
-from pipelines.storage.store import Entry, ObjectMissing, Store
+from pipelines.storage.store import Entry, ObjectDamaged, ObjectMissing, Store
 from pipelines.storage.uris import is_local, join_uri, local_path, redact
 
 __all__ = [
     "Entry",
+    "ObjectDamaged",
     "ObjectMissing",
     "StorageSettings",
     "Store",

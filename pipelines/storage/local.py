@@ -47,6 +47,17 @@ class LocalStore(Store):
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise ObjectMissing(f"There is no file {path}.", "Check the path.") from None
 
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """A part of the file."""
+        path = self._path(key)
+        with _explained(path):
+            try:
+                with path.open("rb") as stream:
+                    stream.seek(start)
+                    return stream.read(num_bytes)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectMissing(f"There is no file {path}.", "Check the path.") from None
+
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write aside, flush, rename."""
         path = self._path(key)
@@ -82,6 +93,14 @@ class LocalStore(Store):
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
         return self._path(key).is_file()
+
+    def stat(self, key: str) -> Entry:
+        """Size and time of change of the file."""
+        path = self._path(key)
+        with _explained(path):
+            if not path.is_file():
+                raise ObjectMissing(f"There is no file {path}.", "Check the path.")
+            return self._entry(path)
 
     def has_folder(self) -> bool:
         """Whether the folder is there, empty or not."""

@@ -2,9 +2,11 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import fsspec
 
@@ -17,6 +19,7 @@ Result = TypeVar("Result")
 
 _VERSION_FIELDS = ("etag", "ETag", "generation", "mtime", "updated", "last_modified", "created")
 _CHUNK_BYTES = 8 * 2**20
+_WEB_SCHEMES = ("http", "https")
 
 
 class RemoteStore(Store):
@@ -41,6 +44,26 @@ class RemoteStore(Store):
         content: bytes = self._call(lambda _: self._files.cat_file(self._path(key)), key)
         return content
 
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """A part of the object."""
+        end = start + max(num_bytes, 0)
+        if self._is_web:
+            return self._call(lambda _: self._web_range(key, start, end), key) if end > start else b""
+        part: bytes = self._call(lambda _: self._files.cat_file(self._path(key), start=start, end=end), key)
+        return part
+
+    def stat(self, key: str) -> Entry:
+        """Size and, as far as the store tells, version."""
+        info: dict[str, Any] = self._call(lambda _: self._files.info(self._path(key)), key)
+        if info.get("type") == "directory":
+            raise ObjectMissing(f"There is no object {self.describe(key)}.", "Check the URI.")
+        if info.get("size") is None:
+            raise StorageError(
+                f"The server does not tell the size of {self.describe(key)}.",
+                "Fetch it and give a local path, or put it into object storage.",
+            )
+        return Entry(key, int(info["size"]), _version(info))
+
     def write_bytes(self, key: str, data: bytes) -> None:
         """One upload."""
         self._call(lambda _: self._files.pipe_file(self._path(key), data), key)
@@ -63,7 +86,16 @@ class RemoteStore(Store):
         return bool(self._call(lambda _: self._files.isfile(self._path(key)), key))
 
     def list(self, prefix: str = "") -> list[Entry]:
-        """All objects below a prefix."""
+        """All objects below a prefix; web servers have no listings.
+
+        Raises:
+            StorageError: On the web.
+        """
+        if self._is_web:
+            raise StorageError(
+                f"{self.uri} is a place on the web, where files cannot be listed.",
+                "Give an archive (https://.../NAME.zip), or a text file with a key a line (https://.../files.txt).",
+            )
         top = self._path(prefix.strip("/")) if prefix.strip("/") else self.uri
         root = str(self._files._strip_protocol(self.uri)).rstrip("/") + "/"
         try:
@@ -98,8 +130,26 @@ class RemoteStore(Store):
     def _files(self) -> Any:  # noqa: ANN401  # one of fsspec's many file systems
         return _file_system(self._location.scheme)
 
+    @property
+    def _is_web(self) -> bool:
+        return self._location.scheme in _WEB_SCHEMES
+
     def _path(self, key: str) -> str:
-        return f"{self._location.uri}/{clean_key(key)}"
+        name = clean_key(key)
+        return f"{self._location.uri}/{quote(name) if self._is_web else name}"
+
+    def _web_range(self, key: str, start: int, end: int) -> bytes:
+        """Not fsspec's own way to a range: it takes whole files from servers that know no ranges for the range."""
+        try:
+            with self._files.open(self._path(key), "rb", size=end, block_size=end - start, cache_type="none") as stream:
+                stream.seek(start)
+                part: bytes = stream.read(end - start)
+                return part
+        except ValueError:
+            raise StorageError(
+                f"The server of {self.describe(key)} gives whole files only, no parts of them.",
+                "Fetch it and give a local path, or put it into object storage.",
+            ) from None
 
     def _create(self, key: str, data: bytes, attempt: int) -> bool:
         try:
@@ -110,14 +160,40 @@ class RemoteStore(Store):
 
     def _call(self, request: Callable[[int], Result], key: str) -> Result:
         address = self.describe(key)
+
+        def unwrapped(attempt: int) -> Result:
+            try:
+                return request(attempt)
+            except Exception as error:
+                raise _web_error(error) or error from None
+
         try:
-            return call_with_retries(request, _classify, self._policy)
+            return call_with_retries(unwrapped, _classify, self._policy)
         except FileNotFoundError:
             raise ObjectMissing(f"There is no object {address}.", "Check the URI.") from None
         except PermissionError:
             raise StorageError(f"Access to {address} is refused.", "Check the credentials.") from None
         except (OSError, TimeoutError, NotImplementedError) as error:
-            raise StorageError(f"{address} failed with {type(error).__name__}.", "Check the URI and network.") from None
+            what = str(error) if isinstance(error, _WebFailure) else type(error).__name__
+            raise StorageError(f"{address} failed with {what}.", "Check the URI and network.") from None
+
+
+class _WebFailure(OSError):
+    """A server is busy or breaks off; asking again may help."""
+
+
+def _web_error(error: Exception) -> Exception | None:
+    """What fsspec's web file system means, which hides every refusal behind a missing file and lets others through."""
+    answer = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
+    if not type(answer).__module__.startswith("aiohttp"):
+        return None
+    status = getattr(answer, "status", None)
+    if status in (404, 410):
+        return FileNotFoundError()
+    if status in (401, 403, 407):
+        return PermissionError()
+    transient = status is None or status == 429 or status >= 500
+    return _WebFailure(f"status {status}" if status else type(answer).__name__) if transient else NotImplementedError()
 
 
 def _classify(error: Exception) -> Failure:
@@ -127,14 +203,16 @@ def _classify(error: Exception) -> Failure:
 
 
 def _version(info: dict[str, Any]) -> str:
-    found = [str(info[name]) for name in _VERSION_FIELDS if info.get(name) is not None]
+    values = (info[name] for name in _VERSION_FIELDS if info.get(name) is not None)
+    found = [str(value.timestamp() if isinstance(value, datetime) else value) for value in values]
     return "-".join([*found[:1], str(info.get("size") or 0)])
 
 
 @lru_cache(maxsize=8)
 def _file_system(scheme: str) -> Any:  # noqa: ANN401  # one of fsspec's many file systems
+    options = {"headers": {"Accept-Encoding": "identity"}} if scheme in _WEB_SCHEMES else {}  # bytes as they are
     try:
-        return fsspec.filesystem(scheme, use_listings_cache=False)
+        return fsspec.filesystem(scheme, use_listings_cache=False, **options)
     except ImportError as error:
         raise StorageError(f"{scheme}:// needs a package: {error}", "Install it.") from None
     except ValueError:

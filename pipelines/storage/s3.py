@@ -60,6 +60,24 @@ class S3Store(Store):
 
         return self._call(request, key)
 
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """One GET of a range."""
+        if num_bytes < 1:
+            return b""
+        span = f"bytes={start}-{start + num_bytes - 1}"
+
+        def request(_: int) -> bytes:
+            try:
+                found = self._client().get_object(Bucket=self._bucket, Key=self._key(key), Range=span)
+            except ClientError as error:
+                if status_code(error) == 416:  # begins behind the end
+                    return b""
+                raise
+            body: bytes = found["Body"].read()
+            return body
+
+        return self._call(request, key)
+
     def write_bytes(self, key: str, data: bytes) -> None:
         """One PUT, which S3 makes visible as a whole."""
         self._call(lambda _: self._client().put_object(Bucket=self._bucket, Key=self._key(key), Body=data), key)
@@ -82,6 +100,15 @@ class S3Store(Store):
             self._call(lambda _: self._client().head_bucket(Bucket=self._bucket), "")
             return False
         return True
+
+    def stat(self, key: str) -> Entry:
+        """One HEAD; a missing bucket is named as such."""
+        try:
+            head = self._call(lambda _: self._client().head_object(Bucket=self._bucket, Key=self._key(key)), key)
+        except ObjectMissing:
+            self._call(lambda _: self._client().head_bucket(Bucket=self._bucket), "")
+            raise
+        return Entry(key, int(head["ContentLength"]), str(head.get("ETag", "")).strip('"'))
 
     def list(self, prefix: str = "") -> list[Entry]:
         """All pages of a listing."""

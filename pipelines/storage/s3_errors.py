@@ -36,10 +36,10 @@ _BUSY_CODES = {
     "ConditionalRequestConflict",  # two conditional puts at once: S3 asks to try again
     "XAmzContentSHA256Mismatch",
 }
+_EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 _REFUSED_CODES = {
     "AccessDenied",
     "AllAccessDisabled",
-    "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
     "SignatureDoesNotMatch",
@@ -96,6 +96,13 @@ def explain(error: Exception, address: str, settings: StorageSettings) -> Storag
         return StorageError(f"The bucket of {address} does not exist on {server}.", "Create it or correct the URI.")
     if code in ("NoSuchKey", "404"):
         return ObjectMissing(f"There is no object {address}.", "Check the URI.")
+    if code in _EXPIRED_CODES:
+        return StorageError(
+            f"{server} refuses access to {address}: the credentials have expired ({code}).",
+            "Renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, then run again.",
+        )
+    if code == "RequestTimeTooSkewed":
+        return StorageError(f"{server} refuses access to {address} ({code}).", "Set the clock of this machine.")
     if code in _REFUSED_CODES:
         return StorageError(
             f"{server} refuses access to {address} ({code}).",

@@ -15,6 +15,7 @@ from rssr.errors import StorageError
 
 CONNECT_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 30.0
+_NUM_ATTEMPTS = 6  # of libraries that retry by themselves, the first request included
 _DEFAULT_REGION = "us-east-1"  # custom endpoints ignore it, but signatures need one
 
 
@@ -116,7 +117,10 @@ class StorageSettings:
 
     def pyarrow_options(self) -> dict[str, Any]:
         """Keywords of `pyarrow.fs.S3FileSystem`."""
+        from pyarrow import fs  # takes a while to load, and only its own users need it
+
         options: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "request_timeout": READ_TIMEOUT_S}
+        options["retry_strategy"] = fs.AwsStandardS3RetryStrategy(max_attempts=_NUM_ATTEMPTS)
         if self.endpoint_url:
             parts = urlsplit(self.endpoint_url)
             options |= {"endpoint_override": parts.netloc, "scheme": parts.scheme}
@@ -139,8 +143,14 @@ class StorageSettings:
             options["CURL_CA_BUNDLE"] = self.ca_bundle
         options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"  # a listing of the bucket per opened file otherwise
         options["GDAL_HTTP_CONNECTTIMEOUT"] = str(int(CONNECT_TIMEOUT_S))
-        options["GDAL_HTTP_MAX_RETRY"] = "4"
-        options["GDAL_HTTP_RETRY_DELAY"] = "0.5"
+        options["GDAL_HTTP_MAX_RETRY"] = str(_NUM_ATTEMPTS - 1)
+        options["GDAL_HTTP_RETRY_DELAY"] = "0.5"  # the first pause; GDAL lengthens it each time, with jitter
+        # What was read is forgotten when a file is opened again. Otherwise a transfer that broke off would be read from
+        # GDAL's memory as a file that ends there, by this process for ever, and an object that was replaced as it was.
+        options["CPL_VSIL_CURL_NON_CACHED"] = "/vsis3/"
+        # A server that falls silent would be waited for without end: GDAL knows no other limit of reading.
+        options["GDAL_HTTP_LOW_SPEED_TIME"] = str(max(1, int(READ_TIMEOUT_S)))
+        options["GDAL_HTTP_LOW_SPEED_LIMIT"] = "1"  # bytes a second
         return options
 
     def aws_session_options(self) -> dict[str, str]:

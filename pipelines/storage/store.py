@@ -20,6 +20,10 @@ class ObjectMissing(StorageError):
     """The store answers, but holds no object of this key."""
 
 
+class ObjectDamaged(StorageError):
+    """The store answers, but this object's content is not what it should be; others may be sound."""
+
+
 @dataclass(frozen=True, order=True)
 class Entry:
     """One object of a listing.
@@ -59,6 +63,19 @@ class Store(ABC):
             ObjectMissing: There is no such object.
         """
 
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """A part of the object, without reading the rest where the store can do that.
+
+        Args:
+            key: The object.
+            start: First byte, from 0.
+            num_bytes: How many; fewer come back where the object ends before.
+
+        Raises:
+            ObjectMissing: There is no such object.
+        """
+        return self.read_bytes(key)[start : start + num_bytes]
+
     @abstractmethod
     def write_bytes(self, key: str, data: bytes) -> None:
         """Create or replace an object; readers see the old or the new content, never a part."""
@@ -80,6 +97,18 @@ class Store(ABC):
     @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether there is an object of this key (folders are none)."""
+
+    def stat(self, key: str) -> Entry:
+        """Size and version of one object.
+
+        Raises:
+            ObjectMissing: There is no such object.
+        """
+        folder = key.rpartition("/")[0]
+        for entry in self.list(folder):
+            if entry.key == key:
+                return entry
+        raise ObjectMissing(f"There is no object {self.describe(key)}.", "Check the URI.")
 
     @abstractmethod
     def list(self, prefix: str = "") -> list[Entry]:

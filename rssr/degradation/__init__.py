@@ -8,17 +8,22 @@ from rssr.degradation.config import DegradationConfig, degradation_preset, prese
 from rssr.degradation.describe import describe_draws
 from rssr.degradation.draws import DegradationDraws, draw_degradation, lr_size
 from rssr.degradation.pipeline import apply_draws, configure_worker_threads, degrade, downsample_bicubic
+from rssr.degradation.sensor import SensorDraws, describe_sensor, draw_sensor, see_through_sensor
 
 __all__ = [
     "DegradationConfig",
     "DegradationDraws",
+    "SensorDraws",
     "apply_draws",
     "configure_worker_threads",
     "degradation_preset",
     "degrade",
     "describe_draws",
+    "describe_sensor",
     "downsample_bicubic",
     "draw_degradation",
+    "draw_sensor",
     "lr_size",
     "preset_names",
+    "see_through_sensor",
 ]

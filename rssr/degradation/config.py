@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rssr.configuration import Config
-from rssr.degradation.presets import PRESETS
+from rssr.degradation.presets import PRESETS, REFLECTANCE_PRESETS
 from rssr.errors import ConfigError
 
-DegradationKind = Literal["slimdiffsr", "real-esrgan", "bicubic"]
+DegradationKind = Literal["slimdiffsr", "real-esrgan", "bicubic", "sentinel2"]
 MAX_KERNEL_SIZE = 21  # every kernel is zero-padded to this side (Real-ESRGAN)
 
 
@@ -109,22 +109,37 @@ class RoundConfig(Config):
         return self
 
 
+class SensorConfig(Config):
+    """A sensor that sees reflectance: its blur, its pixels, its noise. Ranges are those of MSI on Sentinel-2."""
+
+    mtf_at_nyquist_range: Annotated[tuple[Probability, Probability], AfterValidator(_require_ordered)]
+    """Contrast that is left at the finest frequency of the LR grid, of the blur and the pixels' area together; drawn
+    along and across the track. MSI has 0.15 to 0.30 in its 10 m bands."""
+    dark_deviation_range: NonNegativeRange
+    """Deviation of the noise where nothing is reflected, in reflectance."""
+    signal_variance_range: NonNegativeRange
+    """Variance of the noise that each unit of reflectance adds, in reflectance: photons are counted."""
+
+
 class DegradationConfig(Config):
     """How LR images are made from HR images. A bare string stands for the preset of that name."""
 
     kind: DegradationKind
-    """`slimdiffsr` (milder ranges), `real-esrgan` (the original's) or `bicubic` (antialiased bicubic
-    downsampling only). Every other key defaults to the value published for this kind."""
+    """`slimdiffsr` (milder ranges), `real-esrgan` (the original's), `bicubic` (antialiased bicubic downsampling only),
+    or `sentinel2` (a sensor's blur, pixels and noise, in reflectance). Every other key defaults to the value published
+    for this kind."""
     first: RoundConfig | None
-    """Round 1, at HR size; null for `bicubic`."""
+    """Round 1, at HR size; null for `bicubic` and `sentinel2`."""
     second: RoundConfig | None
-    """Round 2, around LR size; null for `bicubic`."""
+    """Round 2, around LR size; null for `bicubic` and `sentinel2`."""
     final_sinc_probability: Probability
     """Probability of a sinc filter at LR size, after both rounds; 0.8 (Real-ESRGAN, section 3.3)."""
     final_sinc_size_range: KernelSizeRange
     """Smallest and largest side of that filter, pixels, odd."""
     jpeg_first_probability: Probability
     """Probability that the last JPEG precedes the last resize and sinc filter; 0.5 (Real-ESRGAN, section 3.3)."""
+    sensor: SensorConfig | None = None
+    """The sensor of `sentinel2`; null for every other kind."""
 
     @model_validator(mode="before")
     @classmethod
@@ -133,30 +148,38 @@ class DegradationConfig(Config):
             values = {"kind": values}
         if not isinstance(values, Mapping):
             return values
-        published = PRESETS.get(str(values.get("kind")), {})  # an unknown kind is left to the field's own check
+        known = PRESETS | REFLECTANCE_PRESETS
+        published = known.get(str(values.get("kind")), {})  # an unknown kind is left to the field's own check
         return _merge(published, values)
 
     @model_validator(mode="after")
     def _check_rounds(self) -> "DegradationConfig":
         has_rounds = {self.first is not None, self.second is not None}
-        if has_rounds != {self.kind != "bicubic"}:
-            raise ValueError("kind bicubic takes no rounds (first, second); every other kind takes both")
+        if has_rounds != {self.kind not in ("bicubic", "sentinel2")}:
+            raise ValueError("kinds bicubic and sentinel2 take no rounds (first, second); every other kind takes both")
+        if (self.sensor is not None) != (self.kind == "sentinel2"):
+            raise ValueError("kind sentinel2 takes a sensor; no other kind does")
         return self
+
+    def digest_values(self) -> dict[str, Any]:
+        """What decides the LR images; as without it where there is no sensor, which came later than the rest."""
+        return self.model_dump(mode="json", exclude={"sensor"} if self.sensor is None else None)
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names that `degradation_preset` takes."""
+    """Kinds for pictures, uint8 [H, W, 3]."""
     return tuple(PRESETS)
 
 
 def degradation_preset(name: DegradationKind | str) -> DegradationConfig:
-    """The published configuration of one name: `slimdiffsr`, `real-esrgan` or `bicubic`.
+    """The published configuration of one name: `slimdiffsr`, `real-esrgan`, `bicubic` or `sentinel2`.
 
     Raises:
         ConfigError: If there is no such preset.
     """
-    if name not in PRESETS:
-        raise ConfigError(f"There is no degradation named '{name}'.", f"Use one of {', '.join(PRESETS)}.")
+    known = PRESETS | REFLECTANCE_PRESETS
+    if name not in known:
+        raise ConfigError(f"There is no degradation named '{name}'.", f"Use one of {', '.join(known)}.")
     return DegradationConfig.model_validate({"kind": name})
 
 

@@ -1,9 +1,11 @@
-"""The fast degradation of one image: uint8 HR in, uint8 LR out, on one CPU thread.
+"""The fast degradation of one image: uint8 HR in, uint8 LR out, on one CPU thread; reflectance stays float32.
 
 Follows Real-ESRGAN's second-order chain (arXiv:2107.10833, Figure 2): blur, resize, noise and JPEG, twice; then
 the last resize with a sinc filter, before or after the last JPEG. JPEG is libjpeg's own. `rssr.degradation.reference`
 holds the same chain in plain float32 PyTorch; with JPEG left out and the same draws both agree to one grey level.
 """
+
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -23,30 +25,36 @@ from rssr.degradation.jpeg import jpeg_round_trip
 from rssr.degradation.kernels import build_kernel
 from rssr.degradation.noise import add_noise, add_noise_and_quantize, quantize
 from rssr.degradation.resize import resize_by, resize_to
+from rssr.degradation.sensor import draw_sensor, see_through_sensor
 from rssr.errors import ImageError
 
 Levels = npt.NDArray[np.uint8]
 Pixels = Levels | FloatImage
+ImageT = TypeVar("ImageT", Levels, FloatImage)
 
 
-def degrade(hr: Levels, scale: float, config: DegradationConfig, seed: int) -> Levels:
+def degrade(hr: ImageT, scale: float, config: DegradationConfig, seed: int) -> ImageT:
     """Make the LR image of one HR image.
 
     Args:
         hr: uint8 [H, W, 3] RGB, in any memory layout; left unchanged. Kind `bicubic` takes any number of channels.
+            Kind `sentinel2` takes reflectance instead, float32 [H, W, C].
         scale: HR/LR size ratio, at least 1; need not be a whole number.
         config: Ranges and probabilities of the degradation.
         seed: Seed of this image and epoch; the same seed gives the same LR image.
 
     Returns:
-        uint8 [int(H / scale), int(W / scale), 3].
+        Of the same type, [int(H / scale), int(W / scale), C].
 
     Raises:
         ImageError: If the HR image has another type or shape.
         DataError: If the scale leaves no LR pixel.
     """
+    hr_size = hr.shape[0], hr.shape[1]
+    if config.sensor is not None:
+        return cast("ImageT", see_through_sensor(hr, draw_sensor(config.sensor, scale, seed, hr_size)))
     _check_image(hr, any_channels=config.first is None)
-    return apply_draws(hr, draw_degradation(config, scale, seed, (hr.shape[0], hr.shape[1])))
+    return apply_draws(hr, draw_degradation(config, scale, seed, hr_size))
 
 
 def apply_draws(hr: Levels, draws: DegradationDraws) -> Levels:

@@ -1,6 +1,6 @@
 """The files of a scene run: what may be read and written, and rasters and pictures behind one face."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from rssr.errors import DataError
 from rssr.images import decode_image, encode_jpeg, encode_png, is_raster
 from rssr.publish import write_aside
 from rssr.raster import Raster, RasterInfo, Window, describe, open_raster, window_transform
+from rssr.sentinel2 import open_sentinel2
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -81,7 +82,7 @@ class SceneFiles:
         Raises:
             DataError: Naming the file.
         """
-        if not self.source.is_file():
+        if not self.source.is_file() and not is_product(self.source):
             raise DataError(f"There is no file {self.source}.", "Check the path.")
         self._check_target(self.target, (*RASTER_SUFFIXES, *PICTURE_SUFFIXES))
         if self.deviation is not None:
@@ -107,14 +108,27 @@ class SceneFiles:
         return self.target.suffix.lower() in RASTER_SUFFIXES
 
 
+def is_product(path: Path) -> bool:
+    """Whether this is a Sentinel-2 product rather than one raster or picture: a SAFE folder or a STAC item."""
+    return (path.is_dir() and path.suffix.upper() == ".SAFE") or (path.is_file() and path.suffix.lower() == ".json")
+
+
 @contextmanager
-def open_scene(path: Path) -> Iterator[SceneReader]:
-    """Open a raster or a picture, recognised by content.
+def open_scene(path: Path, bands: Sequence[str] = ()) -> Iterator[SceneReader]:
+    """Open a raster or a picture, recognised by content, or a Sentinel-2 product.
+
+    Args:
+        path: A file, or a SAFE folder.
+        bands: Of a product: those wanted.
 
     Raises:
-        RasterError: A raster that cannot be used.
+        RasterError: A raster or product that cannot be used.
         ImageError: Not a picture, or one that would need a guess.
     """
+    if is_product(path):
+        with open_sentinel2(path, bands) as scene:
+            yield scene
+        return
     with path.open("rb") as file:
         head = file.read(32)
     if is_raster(head) or head.lstrip().startswith(_VIRTUAL_RASTER):

@@ -25,10 +25,12 @@ from rssr.inference.engine import (
 )
 from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
 from rssr.inference.planning import plan_draws, plan_scene
-from rssr.inference.values import check_values, value_scale
+from rssr.inference.reflectance import bands_for, values_of
+from rssr.inference.values import check_values
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import Draws
 from rssr.raster import Radiometry, RasterInfo, Window, create_geotiff, ground_sample_distance_m, scaled_transform
+from rssr.stretch import Stretch
 from rssr.tiling import TilePlan
 
 _log = logging.getLogger(__name__)
@@ -87,7 +89,8 @@ def super_resolve_scene(
     of a scene below 1 GiB). PNG and JPEG come out of pictures and of 8-bit rasters without holes.
 
     Args:
-        input_path: GeoTIFF, JPEG 2000, VRT or picture.
+        input_path: GeoTIFF, JPEG 2000, VRT or picture; or a Sentinel-2 product, a SAFE folder or STAC item, which gives
+            reflectance in float32.
         output_path: Ends .tif, .tiff, .png, .jpg or .jpeg.
         model: A loaded model, a name such as `bicubic`, a model folder or a URI.
         scale: Enlargement of each side; the size is rounded to whole pixels.
@@ -120,7 +123,7 @@ def super_resolve_scene(
         with_deviation=files.deviation is not None,
     )
     options: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
-    with open_scene(files.source) as reader:
+    with open_scene(files.source, bands_for(loaded)) as reader:
         run = SceneRun.prepare(reader, loaded, scale, TilingOptions(**options), str(files.source))
         run.use(draws)
         run.write(files, progress)
@@ -174,7 +177,8 @@ class SceneRun:
             yield writer.write_rows
 
     def _tags(self, note: str) -> dict[str, str]:
-        return {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self._engine.model.name, "RSSR_NOTE": note}
+        tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self._engine.model.name, "RSSR_NOTE": note}
+        return tags | self._scene.tags
 
     def _write_raster(self, path: Path, strips: Strips) -> None:
         note = "Super-resolved: detail beyond the input's resolution is estimated, not measured."
@@ -226,7 +230,7 @@ class StoredScene:
         self._reader = reader
         self._bands = bands
         self._card = model.card
-        self.values = value_scale(model.card, np.dtype(reader.info.dtype))
+        self.values, self.tags = values_of(reader, bands, model)
 
     def read(self, part: tuple[slice, slice]) -> tuple[FloatArray, Mask]:
         """Values as networks see them, and which are real."""
@@ -234,7 +238,8 @@ class StoredScene:
         window = Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
         raster = self._reader.read(window)
         pixels = np.where(raster.valid_mask, raster.pixels[self._bands], 0).astype(raster.pixels.dtype)
-        check_values(pixels, self._card)
+        if not isinstance(self.values, Stretch):  # reflectance far above 1 is a bright cloud, not a mistake
+            check_values(pixels, self._card)
         return self.values.to_network(pixels), raster.valid_mask
 
     def enlarged_mask(self, plan: TilePlan, first_row: int, num_rows: int) -> Mask:

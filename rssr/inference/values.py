@@ -1,7 +1,7 @@
 """Pixel values to network values and back, as the model's card defines them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,19 @@ FloatArray = NDArray[np.float32]
 
 _MOST_PLACES = 3
 _FRACTION_SLACK = 0.5  # reflectances a little below 0 or above 1 are real; 0 to 255 is a mistake
+
+
+class Values(Protocol):
+    """A map between stored values [C, ...] and what the network sees, both ways."""
+
+    def to_network(self, values: NDArray[Any], /) -> FloatArray:
+        """Stored values to about [-1, 1], float32."""
+
+    def from_network(self, values: FloatArray, /) -> NDArray[Any]:
+        """About [-1, 1] to stored values."""
+
+    def deviation_from_network(self, values: FloatArray, /) -> FloatArray:
+        """Deviations in network units to the unit of the stored values, float32."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +70,12 @@ class ValueScale:
         return deviation
 
 
-def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> ValueScale:
+def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> Values:
     """How values of a type are shown to a model.
 
     Whole numbers must be of the type the model was trained on. Floating-point values are in the card's own units if
-    it was trained on such, else fractions: 0 and 1 stand for the ends of the card's range. A model without a card
-    (`bicubic`) takes any type.
+    it was trained on such, else fractions: 0 and 1 stand for the ends of the card's range. A model of reflectance takes
+    it through its card's stretch. A model without a card (`bicubic`) takes any type.
 
     Raises:
         ModelError: The model was trained on another type.
@@ -73,6 +86,13 @@ def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> ValueScale:
             return ValueScale(-1.0, 1.0, dtype)
         limits = np.iinfo(dtype)
         return ValueScale(float(limits.min), float(limits.max), dtype)
+    if card.stretch is not None:
+        if not floating:
+            raise ModelError(
+                f"The image holds {dtype.name} numbers, but {card.name} takes reflectance, about 0 to 1.",
+                "Give the Sentinel-2 product itself (its SAFE folder or STAC item), or convert to float32 reflectance.",
+            )
+        return card.stretch
     if floating and card.dtype != "float32":
         return ValueScale(0.0, 1.0, dtype)
     if not floating and dtype.name != card.dtype:

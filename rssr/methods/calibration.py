@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _WHITE = 0.5  # deviation that previews show white: a quarter of the range of values
 _LEVELS = 127.5  # of 8-bit images, in one network unit
+_WHOLE = 1e-3  # what rounding in single precision leaves of a whole level
 
 
 def find_factor(resolver: DeviationResolver, pairs: Iterable[Batch], device: torch.device) -> float:
@@ -37,7 +38,7 @@ def find_factor(resolver: DeviationResolver, pairs: Iterable[Batch], device: tor
     for pair in pairs:
         batch = pair.to(device)
         sr, deviation = resolver.with_deviation(batch.lr, (batch.hr.shape[-2], batch.hr.shape[-1]))
-        error = _as_stored(sr) - batch.hr
+        error = _as_stored(sr, batch.hr) - batch.hr
         tally.add(deviation.float().cpu().numpy(), error.float().cpu().numpy())
     if tally.num_values == 0:
         log.warning("no held-out image is large enough: deviations stay as the likelihood has them")
@@ -70,6 +71,9 @@ def as_brightness(deviation: Tensor) -> Tensor:
     return (2 * brightness - 1).expand(-1, 3, -1, -1)
 
 
-def _as_stored(image: Tensor) -> Tensor:
-    """What is left of an image in 8 bits, which is how images are given out and judged."""
+def _as_stored(image: Tensor, reference: Tensor) -> Tensor:
+    """What is left of an image in 8 bits, where references are such: images are given out and judged as these are."""
+    levels = (reference + 1) * _LEVELS
+    if not torch.allclose(levels, levels.round(), rtol=0, atol=_WHOLE) or levels.min() < -_WHOLE:
+        return image
     return ((image.clamp(-1, 1) + 1) * _LEVELS).round() / _LEVELS - 1

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rssr.methods.phase import PhaseInputs
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]  # uint8, or network values in float32
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class ImagePath:
     Attributes:
         name: Under which its results are known; letters, digits and spaces.
         meaning: What it is, as a sentence.
-        run: LR image [h, w, 3], HR image [H, W, 3] and scale to an SR image of the HR image's size. Most paths take
+        run: LR image [h, w, C], HR image [H, W, C] and scale to an SR image of the HR image's size. Most paths take
             from HR its size alone; the meaning of others says so.
     """
 

@@ -1,6 +1,7 @@
 """PSNR and SSIM between a super-resolved picture and its ground truth, on luma or on all channels."""
 
 import math
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from rssr.metrics.colour import luma
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 Plane = NDArray[np.float64]  # [H, W]
+ImageT = TypeVar("ImageT", NDArray[np.uint8], NDArray[np.float32])
 
 PEAK = 255.0
 SSIM_WINDOW = 11  # Wang et al. 2004, section III-C: 11x11 Gaussian of deviation 1.5
@@ -62,10 +64,50 @@ def ssim_rgb(sr: Pixels, hr: Pixels, *, border: int = 0) -> float:
     return float(np.mean(planes))
 
 
+def psnr_bands(sr: NDArray[np.float32], hr: NDArray[np.float32], *, border: int = 0) -> tuple[float, ...]:
+    """Peak signal-to-noise ratio of each band, dB, in network units: the peak is 2, from -1 to 1; nothing is clipped.
+
+    There is no luma of other bands than red, green and blue.
+
+    Args:
+        sr: float32 [H, W, C].
+        hr: float32 [H, W, C].
+        border: Pixels left out on each side.
+
+    Raises:
+        ImageError: Sizes or types differ, or nothing is left within the border.
+    """
+    sr, hr = _inside(*_check_bands(sr, hr), border, smallest=1)
+    return tuple(_psnr(*_as_levels(sr[..., band], hr[..., band])) for band in range(hr.shape[2]))
+
+
+def ssim_bands(sr: NDArray[np.float32], hr: NDArray[np.float32], *, border: int = 0) -> tuple[float, ...]:
+    """Structural similarity of each band in network units, -1 to 1 being the range; see `psnr_bands` and `ssim_y`."""
+    sr, hr = _inside(*_check_bands(sr, hr), border, smallest=SSIM_WINDOW)
+    return tuple(_ssim(*_as_levels(sr[..., band], hr[..., band])) for band in range(hr.shape[2]))
+
+
+def _check_bands(sr: NDArray[np.float32], hr: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    for name, pixels in (("super-resolved", sr), ("ground truth", hr)):
+        if pixels.dtype != np.float32 or pixels.ndim != 3:
+            raise ImageError(f"The {name} image is {pixels.dtype} {pixels.shape}, not float32 [H, W, C].")
+    return sr, hr
+
+
+def _as_levels(*planes: NDArray[np.float32]) -> tuple[Plane, Plane]:
+    """Network values on the scale of grey levels, neither rounded nor clipped."""
+    sr, hr = ((plane.astype(np.float64) + 1) * (PEAK / 2) for plane in planes)
+    return sr, hr
+
+
 def _cropped(sr: Pixels, hr: Pixels, border: int, smallest: int) -> tuple[Pixels, Pixels]:
     for name, pixels in (("super-resolved", sr), ("ground truth", hr)):
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ImageError(f"The {name} picture is {pixels.dtype} {pixels.shape}, not uint8 [H, W, 3].")
+    return _inside(sr, hr, border, smallest)
+
+
+def _inside(sr: ImageT, hr: ImageT, border: int, smallest: int) -> tuple[ImageT, ImageT]:
     if sr.shape != hr.shape:
         raise ImageError(
             f"The super-resolved picture is {sr.shape[:2]}, the ground truth {hr.shape[:2]} pixels.",

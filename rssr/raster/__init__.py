@@ -1,11 +1,15 @@
 """Georeferenced rasters: values checked at birth, and the only door to rasterio."""
 
+from rssr.raster.access import GdalAccess
+from rssr.raster.byte_source import ByteSource
 from rssr.raster.georeference import ground_sample_distance_m, scaled_transform, window_transform
 from rssr.raster.raster import Mask, Pixels, Radiometry, Raster
 from rssr.raster.read import RasterInfo, RasterReader, Window, open_raster, read_raster
 from rssr.raster.write import RasterWriter, create_geotiff, describe, write_geotiff
 
 __all__ = [
+    "ByteSource",
+    "GdalAccess",
     "Mask",
     "Pixels",
     "Radiometry",

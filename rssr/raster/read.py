@@ -1,11 +1,13 @@
 """Rasters from files and bytes, through GDAL."""
 
+import random
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -16,13 +18,18 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
-from rssr.errors import RasterError
+from rssr.errors import RasterError, RssrError
+from rssr.raster.byte_source import ByteSource, opened_source
 from rssr.raster.georeference import crs_text, window_transform
 from rssr.raster.raster import REAL_DTYPES, Radiometry, Raster
 
 UPLOAD_DRIVERS = ("GTiff", "JP2OpenJPEG")
 """Drivers for bytes from anywhere: formats that hold their own pixels. A VRT names other files and addresses."""
 
+Result = TypeVar("Result")
+
+_REMOTE = ("/vsis3/", "/vsigs/", "/vsiaz/", "/vsicurl/")
+_PAUSES_S = (0.3, 1.0, 3.0)  # before a remote file is opened and read again, at most; half of it at least
 _MOST_BANDS = 1024  # hyperspectral sensors have a few hundred; damaged headers claim tens of thousands
 _ALPHA_THRESHOLD = 128  # half-covered pixels count as data
 
@@ -69,12 +76,29 @@ class RasterInfo:
 
 
 class RasterReader:
-    """An open raster, read window by window. Use `open_raster`; not for sharing between threads."""
+    """An open raster, read window by window. Use `open_raster`; not for sharing between threads.
 
-    def __init__(self, dataset: Any, name: str, refuse_non_finite: bool = False) -> None:  # noqa: ANN401  # no types
+    Args:
+        dataset: Of rasterio.
+        name: What errors call it.
+        refuse_non_finite: See `open_raster`.
+        reopen: Opens the dataset anew where that may help: transfers break off, which GDAL itself does not mend.
+        source: Where the bytes come from, if GDAL does not fetch them itself.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,  # noqa: ANN401  # rasterio ships no types
+        name: str,
+        refuse_non_finite: bool = False,
+        reopen: Callable[[], Any] | None = None,
+        source: ByteSource | None = None,
+    ) -> None:
         self._dataset = dataset
+        self._source = source
         self._name = name
         self._refuse_non_finite = refuse_non_finite
+        self._reopen = reopen
         self._bands = [
             index
             for index, meaning in enumerate(dataset.colorinterp, start=1)
@@ -89,20 +113,12 @@ class RasterReader:
         Raises:
             RasterError: The window leaves the raster, or the pixels are damaged, or not numbers (see `open_raster`).
         """
-        height, width = self.info.size
-        window = window or Window(0, 0, height, width)
-        if not (0 <= window.row < window.row + window.height <= height) or not (
-            0 <= window.column < window.column + window.width <= width
-        ):
-            raise RasterError(f"{window} leaves {self._name}, which is {height}x{width} pixels.")
-        place = RasterioWindow(window.column, window.row, window.width, window.height)
-        try:
-            pixels = self._dataset.read(self._bands, window=place)
-            mask = self._dataset.dataset_mask(window=place) >= _ALPHA_THRESHOLD
-        except (RasterioError, MemoryError) as error:
-            raise RasterError(
-                f"The pixels of {self._name} cannot be read: {_first_line(error)}.", "Is the file complete?"
-            ) from None
+        window = window or Window(0, 0, *self.info.size)
+        place = self._place(window)
+        pixels, mask = self._attempt(
+            lambda dataset: (dataset.read(self._bands, window=place), dataset.dataset_mask(window=place))
+        )
+        mask = mask >= _ALPHA_THRESHOLD
         if self._palette is not None:
             pixels = self._palette[pixels[0]].transpose(2, 0, 1)
         if np.issubdtype(pixels.dtype, np.floating):
@@ -118,6 +134,52 @@ class RasterReader:
             radiometry=self.info.radiometry,
             nodata=self.info.nodata,
         )
+
+    def read_bands(self, bands: Sequence[int], window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Some bands of a window, as stored, without the others being read; palettes stay numbers.
+
+        Args:
+            bands: Positions among `info.band_names`, from 0.
+            window: Within the raster.
+
+        Returns:
+            [C, h, w], and a mask [C, h, w] that is true where the file does not mark the band's pixel as missing.
+
+        Raises:
+            RasterError: The window leaves the raster, or the pixels are damaged.
+        """
+        place, numbers = self._place(window), [self._bands[band] for band in bands]
+        pixels, mask = self._attempt(
+            lambda dataset: (dataset.read(numbers, window=place), dataset.read_masks(numbers, window=place))
+        )
+        return pixels, (mask >= _ALPHA_THRESHOLD) & np.isfinite(pixels)
+
+    def _attempt(self, read: Callable[[Any], Result]) -> Result:
+        reopen = self._reopen
+
+        def attempt(number: int) -> Result:
+            if number and reopen is not None:
+                self._dataset.close()
+                self._dataset = reopen()
+            return read(self._dataset)
+
+        try:
+            if self._source is not None:
+                return self._source.asked(lambda: read(self._dataset))
+            return attempt(0) if reopen is None else _with_patience(attempt)
+        except (RasterioError, MemoryError) as error:
+            raise self._unreadable(error) from None
+
+    def _place(self, window: Window) -> RasterioWindow:
+        height, width = self.info.size
+        if not (0 <= window.row < window.row + window.height <= height) or not (
+            0 <= window.column < window.column + window.width <= width
+        ):
+            raise RasterError(f"{window} leaves {self._name}, which is {height}x{width} pixels.")
+        return RasterioWindow(window.column, window.row, window.width, window.height)
+
+    def _unreadable(self, error: Exception) -> RasterError:
+        return RasterError(f"The pixels of {self._name} cannot be read: {_first_line(error)}.", "Is the file complete?")
 
     def _check_finite(self, pixels: NDArray[Any], mask: NDArray[np.bool_], window: Window) -> None:
         nodata = self.info.nodata
@@ -165,12 +227,16 @@ class RasterReader:
 
 @contextmanager
 def open_raster(
-    source: Path | str | bytes, *, name: str = "", max_pixels: int | None = None, refuse_non_finite: bool = False
+    source: Path | str | bytes | ByteSource,
+    *,
+    name: str = "",
+    max_pixels: int | None = None,
+    refuse_non_finite: bool = False,
 ) -> Iterator[RasterReader]:
     """Open a raster for reading by windows.
 
     Args:
-        source: A file, or the bytes of a GeoTIFF or JPEG 2000.
+        source: A file, the bytes of a GeoTIFF or JPEG 2000, or where to get those of a larger one.
         name: What errors call it; a path names itself.
         max_pixels: Refuse anything with more rows times columns, before reading a pixel.
         refuse_non_finite: Whether NaN and infinity are refused where they are read, unless the file itself says that
@@ -179,15 +245,22 @@ def open_raster(
     Raises:
         RasterError: Not a raster, complex numbers (radar), no bands, bands of different types, or too large.
     """
+    if isinstance(source, ByteSource):
+        name = name or source.name
     name = name or ("the data" if isinstance(source, bytes) else str(source))
     if source == b"":
         raise RasterError(f"{name} is empty (0 bytes).", "Was it written completely?")
     with ExitStack() as opened:
         try:
-            dataset = _open_dataset(source, opened)
+            if _is_remote(source):
+                dataset = _with_patience(lambda number: _open_dataset(source, opened))
+            else:
+                dataset = _open_dataset(source, opened)
             _check_readable(dataset, name, max_pixels)
-            reader = RasterReader(dataset, name, refuse_non_finite)
-        except RasterError:
+            reopen = (lambda: _open_dataset(source, opened)) if _is_remote(source) else None
+            held = source if isinstance(source, ByteSource) else None
+            reader = RasterReader(dataset, name, refuse_non_finite, reopen, held)
+        except RssrError:
             raise
         except Exception as error:  # damaged headers raise RasterioError, UnicodeDecodeError, ValueError ...
             raise RasterError(
@@ -211,11 +284,35 @@ def read_raster(
         return reader.read(window)
 
 
-def _open_dataset(source: Path | str | bytes, opened: ExitStack) -> Any:  # noqa: ANN401  # rasterio ships no types
+def _open_dataset(source: Path | str | bytes | ByteSource, opened: ExitStack) -> Any:  # noqa: ANN401  # no types
+    if isinstance(source, ByteSource):
+        return source.asked(lambda: opened.enter_context(opened_source(source)))
     if not isinstance(source, bytes):
         return opened.enter_context(rasterio.open(Path(source)))
     memory = opened.enter_context(MemoryFile(source))
     return opened.enter_context(memory.open(driver=list(UPLOAD_DRIVERS)))
+
+
+def _is_remote(source: Path | str | bytes | ByteSource) -> bool:
+    return isinstance(source, str) and source.startswith(_REMOTE)
+
+
+def _with_patience(attempt: Callable[[int], Result]) -> Result:
+    """Run attempts 0, 1 ... with pauses between them until one succeeds; the last one's error is raised."""
+    for number, pause_s in enumerate(_PAUSES_S):
+        try:
+            return attempt(number)
+        except RasterioError as error:
+            if _is_lasting(error):
+                raise
+            time.sleep(pause_s * random.uniform(0.5, 1.0))  # only spreads requests in time
+    return attempt(len(_PAUSES_S))
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether the server has said no: not there, not allowed, or busy after as many requests as GDAL makes itself."""
+    inner = error.__cause__ or error.__context__  # rasterio hands on the text alone
+    return type(inner).__name__.startswith("CPLE_AWS") or "does not exist" in str(error)
 
 
 def _check_readable(dataset: Any, name: str, max_pixels: int | None) -> None:  # noqa: ANN401  # rasterio ships no types

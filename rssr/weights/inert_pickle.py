@@ -33,15 +33,32 @@ def read_inert_pickle(stream: bytes) -> InertPickle:
         InertPickleError: If the stream is damaged or holds a tensor that does not lie within its storage.
     """
     machine = _Machine()
+    content = _walk(stream, machine)
+    return InertPickle(content, tuple(dict.fromkeys(machine.replaced)))
+
+
+def read_plain_pickle(stream: bytes) -> object:
+    """Walk a pickle that holds nothing but lists, tuples, dictionaries, sets, text and whole numbers.
+
+    Returns:
+        The content; sets as lists of their items, in the order of the file, and dictionaries without what is hashed
+        recursively: a tuple as key becomes `Inert`.
+
+    Raises:
+        InertPickleError: If the stream is damaged or names, makes or holds anything else; says what.
+    """
+    return _walk(stream, _PlainMachine())
+
+
+def _walk(stream: bytes, machine: "_Machine") -> object:
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             machine.execute(opcode.name, argument)
-        content = machine.pop()
+        return machine.pop()
     except InertPickleError:
         raise
     except Exception as error:  # a garbled stream makes its reader stumble in any way it can
         raise InertPickleError(f"the pickle is damaged ({type(error).__name__})") from None
-    return InertPickle(content, tuple(dict.fromkeys(machine.replaced)))
 
 
 _MARK = object()
@@ -293,3 +310,55 @@ def _as_key(key: object) -> object:
     if key is None or isinstance(key, str | int | float | bytes | GlobalName | Inert):
         return key
     return Inert(type(key).__name__)
+
+
+class _PlainMachine(_Machine):
+    """The machine without any name but those of sets, which old protocols make by name."""
+
+    def execute(self, name: str, argument: object) -> None:
+        """One opcode."""
+        if name in _SET_OPERATIONS:
+            _SET_OPERATIONS[name](self, argument)
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            super().execute(name, argument)
+            self._require_set(self._top())
+        elif name == "REDUCE":
+            self._make_set()
+        elif name in _PLAIN_LITERALS or name in _PLAIN_OPERATIONS:
+            super().execute(name, argument)
+        else:
+            raise InertPickleError(f"the pickle uses {name}, which plain text and numbers do not need")
+
+    def _make_set(self) -> None:
+        arguments = self.pop()
+        self._require_set(self.pop())
+        items = arguments[0] if isinstance(arguments, tuple) and len(arguments) == 1 else None
+        if not isinstance(items, list):
+            raise InertPickleError("the pickle makes a set from something other than a list")
+        self._stack.append(items)
+
+    @staticmethod
+    def _require_set(maker: object) -> None:
+        if not isinstance(maker, GlobalName) or maker.name not in _SETS:
+            name = maker.name if isinstance(maker, GlobalName) else f"a {type(maker).__name__}"
+            raise InertPickleError(f"the pickle asks for {name}, which may run code")
+
+
+_SETS = frozenset({f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "frozenset")})
+_SET_OPERATIONS: Mapping[str, Callable[[_Machine, object], None]] = MappingProxyType(
+    {"EMPTY_SET": _Machine._put_list, "FROZENSET": _Machine._gather_list, "ADDITEMS": _Machine._append_many}
+)
+_PLAIN_LITERALS = (
+    _LITERALS - {name for name in _LITERALS if "BYTE" in name or "FLOAT" in name} | _SMALL_TUPLES.keys() | _IGNORED
+)
+_PLAIN_OPERATIONS = _CONSTANTS.keys() | _OPERATIONS.keys() - {
+    "GLOBAL",
+    "STACK_GLOBAL",
+    "REDUCE",
+    "BUILD",
+    "INST",
+    "OBJ",
+    "NEWOBJ",
+    "NEWOBJ_EX",
+    "BINPERSID",
+} - {"EXT1", "EXT2", "EXT4"}

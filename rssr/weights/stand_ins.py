@@ -14,11 +14,13 @@ _LATENT_CHANNELS = 4
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 
 
-def build_autoencoder(channels: tuple[int, ...], norm_num_groups: int) -> Component:
+def build_autoencoder(channels: tuple[int, ...], norm_num_groups: int, bands: int = 3) -> Component:
     """AutoencoderKL with one residual block a level; its latent is 1/8 of the image."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
+        in_channels=bands,
+        out_channels=bands,
         block_out_channels=channels,
         layers_per_block=1,
         down_block_types=("DownEncoderBlock2D",) * len(channels),
@@ -29,11 +31,13 @@ def build_autoencoder(channels: tuple[int, ...], norm_num_groups: int) -> Compon
     )
 
 
-def build_tiny_autoencoder(channels: int, blocks: int) -> Component:
+def build_tiny_autoencoder(channels: int, blocks: int, bands: int = 3) -> Component:
     """AutoencoderTiny with the given width."""
     from diffusers import AutoencoderTiny
 
     return AutoencoderTiny(
+        in_channels=bands,
+        out_channels=bands,
         encoder_block_out_channels=(channels,) * 4,
         decoder_block_out_channels=(channels,) * 4,
         num_encoder_blocks=(1, blocks, blocks, blocks),

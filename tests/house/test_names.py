@@ -29,7 +29,12 @@ REGISTRIES = [
 
 # Tests of what several modules do together.
 TESTS_OF_SEVERAL = {
+    "tests/pipelines/datasets/test_odd_buckets.py": "a bucket as people have them, from listing to stream",
+    "tests/pipelines/storage/test_faults.py": "every library outlasts the same trouble",
     "tests/pipelines/storage/test_stores.py": "all stores keep one contract",
+    "tests/pipelines/test_stream_faults.py": "the stream on a server that fails now and then",
+    "tests/pipelines/test_stream_order.py": "plan, stages and stream keep one order",
+    "tests/rssr/degradation/test_distributions.py": "what is drawn and what pixels show agree with the presets",
     "tests/rssr/raster/test_read_write.py": "what is written is read back",
 }
 

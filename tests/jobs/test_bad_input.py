@@ -85,6 +85,18 @@ def test_an_unknown_bucket_is_named(
     assert "s3://no-such-bucket" in paragraph(job(f"output.uri={tmp_path}", f"{key}=s3://no-such-bucket/scene.tif"))
 
 
+@pytest.mark.parametrize("key", ["data.uri", "output.uri"])
+def test_a_bucket_without_permission_is_named(
+    job: Job, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    bucket = s3_server.make_bucket()
+    s3_server.use(monkeypatch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
+    result = job(f"output.uri={tmp_path}", f"{key}={bucket}/aerial images")
+    assert f"refuses access to {bucket}/aerial images" in paragraph(result)
+    assert "planted-secret" not in result.out + result.err
+
+
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], bad: Path) -> Iterator[Job]:
     """The smallest job as if typed, on a few good images; in this process, which saves starting one for each case."""

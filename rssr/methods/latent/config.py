@@ -192,3 +192,13 @@ class LatentMethodConfig(Config):
     """Fine-tuning of the decoder on predicted codes; null, as published, leaves the phase `refinement` out."""
     deviation: LatentDeviationConfig | None = None
     """Uncertainty of the images; null leaves the phase `deviation` out, and error bars are how much samples differ."""
+    in_bands: int = Field(default=3, ge=1)
+    """Bands of the images: 3 for red, green, blue; as many as data.scenes.bands where scenes are trained on."""
+
+    @model_validator(mode="after")
+    def _check_losses(self) -> Self:
+        if self.in_bands != 3 and self.autoencoder.lpips_weight > 0:
+            raise ValueError(
+                f"in_bands is {self.in_bands}, but LPIPS knows red, green and blue; set autoencoder.lpips_weight to 0"
+            )
+        return self

@@ -90,6 +90,8 @@ class LatentMethod(ABC):
     def digest_config(self, phase: str) -> dict[str, object]:
         """The part of the configuration that decides what a phase yields; LPIPS counts by its files' content."""
         values: dict[str, object] = {"phase": self.training_config(phase).digest_values()}
+        if self.config.in_bands != 3:
+            values["in_bands"] = self.config.in_bands
         if phase == "autoencoder" and self.config.autoencoder.lpips_weight > 0:
             digests = auxiliary_digests(self.config.base_weights.auxiliary)
             values["auxiliary"] = {name: digests[name] for name in (VGG_FILE, LPIPS_FILE) if name in digests}

@@ -35,9 +35,8 @@ class LCMSRConfig(LatentMethodConfig):
     def architecture(self) -> LatentArchitecture:
         """The networks of all phases."""
         names = ("num_timesteps", "beta_start", "beta_end", "prediction", "final_renoise")
-        return build_architecture(
-            self.autoencoder, self.consistency, **{name: getattr(self.consistency, name) for name in names}
-        )
+        others = {name: getattr(self.consistency, name) for name in names}
+        return build_architecture(self.autoencoder, self.consistency, bands=self.in_bands, **others)
 
     @model_validator(mode="after")
     def _check_architecture(self) -> Self:

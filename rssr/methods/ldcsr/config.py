@@ -29,7 +29,7 @@ class LDCSRConfig(LatentMethodConfig):
     def architecture(self) -> LatentArchitecture:
         """The networks of all phases."""
         schedule = {name: getattr(self.denoiser, name) for name in ("num_timesteps", "beta_start", "beta_end")}
-        return build_architecture(self.autoencoder, self.denoiser, **schedule)
+        return build_architecture(self.autoencoder, self.denoiser, bands=self.in_bands, **schedule)
 
     @model_validator(mode="after")
     def _check_architecture(self) -> Self:

@@ -189,3 +189,23 @@ class SlimDiffSRConfig(Config):
     """Distilled student."""
     deviation: DeviationConfig | None = None
     """Uncertainty of the student's images; null leaves the phase `deviation` out."""
+    in_bands: int = Field(default=3, ge=1)
+    """Bands of the images: 3 for red, green, blue; as many as data.scenes.bands where scenes are trained on."""
+
+    @model_validator(mode="after")
+    def _check_bands(self) -> Self:
+        if self.in_bands == 3:
+            return self
+        if self.base_weights.stable_diffusion is not None:
+            raise ValueError(
+                f"in_bands is {self.in_bands}, but Stable Diffusion's autoencoder knows red, green, blue alone; leave "
+                "base_weights.stable_diffusion null, which trains stand-ins for these bands"
+            )
+        for phase in ("teacher", "student"):
+            loss = getattr(self, phase).reconstruction
+            if loss.lpips_weight > 0 or loss.gan_weight > 0:
+                raise ValueError(
+                    f"in_bands is {self.in_bands}, but the networks of LPIPS and of the adversarial loss know red, "
+                    f"green and blue; set {phase}.reconstruction.lpips_weight and gan_weight to 0"
+                )
+        return self

@@ -89,6 +89,8 @@ class SlimDiffSRMethod:
         may be a hub id, count by name.
         """
         values: dict[str, object] = {"phase": self.training_config(phase).digest_values()}
+        if self.config.in_bands != 3:
+            values["in_bands"] = self.config.in_bands
         if phase not in ("base", "deviation"):
             values["base_weights"] = self.config.base_weights.model_dump(mode="json", exclude={"auxiliary"})
         if phase in ("teacher", "student"):
@@ -118,7 +120,7 @@ class SlimDiffSRMethod:
         if phase == "base":
             config = self.training_config("base")
             assert isinstance(config, BaseConfig)  # training_config raises where there is none
-            return BasePhase(config, inputs)
+            return BasePhase(config, self.config.in_bands, inputs)
         if phase == "deviation":
             config = self.training_config("deviation")
             assert isinstance(config, DeviationConfig)  # training_config raises where there is none
@@ -160,7 +162,7 @@ class SlimDiffSRMethod:
             return outline_of(self._pretrained(stable_diffusion))
         config = self.training_config("base")
         assert isinstance(config, BaseConfig)  # training_config raises where there is none
-        return stand_in_outline(config)
+        return stand_in_outline(config, self.config.in_bands)
 
     def _pretrained(self, stable_diffusion: str) -> BaseLocations:
         taesd = self.config.base_weights.taesd

@@ -25,6 +25,7 @@ def student_architecture(config: StudentNetworkConfig, unet: Component, autoenco
     return {
         **_unet_values(config, unet.config),
         **read(autoencoder.config),
+        **({} if autoencoder.config.in_channels == 3 else {"bands": autoencoder.config.in_channels}),
         "autoencoder": config.autoencoder,
         "first_conv": config.first_conv,
         "second_conv": config.second_conv,

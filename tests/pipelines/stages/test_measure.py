@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.stages.measure import Measure
+from pipelines.stages.measure import Measure, MeasureBands
 from rssr.errors import ImageError
 from rssr.metrics import psnr_y, ssim_y
 from rssr.scenes import generate_scene
@@ -43,3 +43,19 @@ def test_it_can_be_sent_to_workers(hr: np.ndarray) -> None:
 
     pair = {"sr": np.roll(hr, 1, axis=0), "hr": hr}
     assert pickle.loads(pickle.dumps(Measure(border=2)))(pair) == Measure(border=2)(pair)
+
+
+def test_bands_are_measured_one_by_one_in_network_units() -> None:
+    hr = np.zeros((32, 32, 2), np.float32)
+    sr = hr + np.array([0.02, 0.2], np.float32)
+    measured = MeasureBands(4, ("B04", "B08"))({"sr": sr, "hr": hr})
+    assert measured["psnr_b04_db"] == pytest.approx(40, abs=1e-4)
+    assert measured["psnr_b08_db"] == pytest.approx(20, abs=1e-4)
+    assert measured["psnr_bands_db"] == pytest.approx(30, abs=1e-4)
+    assert "psnr_y_db" not in measured
+
+
+def test_bands_beyond_the_display_range_are_not_clipped() -> None:
+    hr = np.full((32, 32, 1), 4.0, np.float32)
+    assert MeasureBands(0, ("B02",))({"sr": hr - 0.2, "hr": hr})["psnr_bands_db"] == pytest.approx(20, abs=1e-4)
+    assert MeasureBands(0, ("B02",))({"sr": hr, "hr": hr})["ssim_bands"] == 1

@@ -51,3 +51,17 @@ def test_default_bounds_an_unreachable_store_below_half_a_minute() -> None:
             break
         waited_s += min(policy.first_delay_s * 2**attempt, policy.longest_delay_s)
     assert waited_s < 30
+
+
+def test_pauses_double_up_to_a_bound_and_are_spread() -> None:
+    policy = RetryPolicy(first_delay_s=0.5, longest_delay_s=3.0)
+    for attempt, longest in enumerate((0.5, 1.0, 2.0, 3.0, 3.0)):
+        pauses = [policy.delay_s(attempt) for _ in range(200)]
+        assert longest / 2 <= min(pauses) < 0.6 * longest
+        assert 0.9 * longest < max(pauses) <= longest
+
+
+def test_all_pauses_together_are_bounded() -> None:
+    policy = RetryPolicy()
+    longest = [min(policy.first_delay_s * 2**attempt, policy.longest_delay_s) for attempt in range(policy.num_attempts)]
+    assert sum(longest[:-1]) < 30, "a busy store is given up within half a minute beyond its own answers"

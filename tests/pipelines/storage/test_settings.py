@@ -39,6 +39,16 @@ def test_every_library_gets_the_same_server_and_credentials() -> None:
     assert not any(secret in settings.gdal_options().values() for secret in SECRETS)
 
 
+def test_every_library_gives_up_on_silent_servers_and_asks_busy_ones_again() -> None:
+    settings = StorageSettings.from_environment(ENVIRONMENT)
+    gdal = settings.gdal_options()
+    assert float(gdal["GDAL_HTTP_CONNECTTIMEOUT"]) == settings.pyarrow_options()["connect_timeout"] == 4
+    assert float(gdal["GDAL_HTTP_LOW_SPEED_TIME"]) == settings.pyarrow_options()["request_timeout"] == 30
+    config = settings.s3fs_options()["config_kwargs"]
+    assert (config["connect_timeout"], config["read_timeout"]) == (4, 30)
+    assert int(gdal["GDAL_HTTP_MAX_RETRY"]) + 1 == settings.pyarrow_options()["retry_strategy"].max_attempts == 6
+
+
 def test_aws_itself_is_left_to_its_defaults() -> None:
     settings = StorageSettings.from_environment({})
     assert settings.environment() == {}

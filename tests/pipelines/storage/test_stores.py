@@ -30,6 +30,25 @@ def test_what_is_written_is_read(store: Store, data: bytes) -> None:
     assert store.read_bytes("a/b c+%é#.bin") == data
 
 
+@pytest.mark.parametrize(("start", "num_bytes"), [(0, 3), (4, 5), (8, 100), (10, 1), (50, 5), (2, 0)])
+def test_a_range_is_what_slicing_gives(store: Store, start: int, num_bytes: int) -> None:
+    store.write_bytes("a/b c é.bin", b"0123456789")
+    assert store.read_range("a/b c é.bin", start, num_bytes) == b"0123456789"[start : start + num_bytes]
+
+
+def test_a_range_of_nothing_is_missing(store: Store) -> None:
+    with pytest.raises(ObjectMissing, match="none"):
+        store.read_range("none", 0, 4)
+
+
+def test_stat_says_what_the_listing_says(store: Store) -> None:
+    store.write_bytes("a/b c é.bin", b"0123456789")
+    assert [store.stat("a/b c é.bin")] == store.list()
+    for absent in ("a", "none"):
+        with pytest.raises(ObjectMissing, match=absent):
+            store.stat(absent)
+
+
 def test_writing_again_replaces(store: Store) -> None:
     store.write_bytes("key", b"old, and longer")
     before = store.list()

@@ -20,6 +20,7 @@ from rssr.degradation import (
     degrade,
     describe_draws,
     draw_degradation,
+    noise,
     preset_names,
 )
 from rssr.degradation.draws import NoiseDraw, Size
@@ -94,6 +95,56 @@ def test_fast_equals_reference_to_one_level_without_jpeg(
         assert np.abs(lr - expected).max() <= 1, describe_draws(draws)
         differing.append((lr != expected).mean())
     assert np.mean(differing) < 0.02  # roundings at half a level
+
+
+def _same_fields(
+    fields: dict[int, npt.NDArray[np.float64]],
+) -> Callable[[NoiseDraw], GaussianDecision | PoissonDecision]:
+    """What the fast path added, by the seed of the draw and in grey levels, handed to the reference as its draws."""
+
+    def decide(draw: NoiseDraw) -> GaussianDecision | PoissonDecision:
+        unit = (fields[draw.seed] / draw.strength).astype(np.float32)
+        strength, gray = torch.tensor([draw.strength]), torch.tensor([draw.gray])
+
+        def counts(levels: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+            return (_to_batch(unit)[:, : levels.shape[1]] + levels) / 255 * base.view(-1, 1, 1, 1)
+
+        if draw.kind == "poisson":
+            return PoissonDecision(strength, gray, counts, counts)
+        return GaussianDecision(
+            strength, gray, lambda size: torch.from_numpy(unit[..., 0].copy()), lambda size: _to_batch(unit)
+        )
+
+    return decide
+
+
+@pytest.mark.parametrize("kind", _SECOND_ORDER)
+@pytest.mark.parametrize("scale", [2, 3, 4, 8, 2.5, 3.4, 6.7])
+def test_fast_equals_reference_to_one_level_with_the_same_noise_fields(
+    make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch, kind: str, scale: float
+) -> None:
+    """All kinds of noise at all strengths: the fields are draws too, so no rounding inside them tells the two apart."""
+    fields: dict[int, npt.NDArray[np.float64]] = {}
+    weighted_field = noise._weighted_field
+
+    def recording(image: npt.NDArray[np.float32], draw: NoiseDraw) -> tuple[npt.NDArray[np.generic], float]:
+        field, factor = weighted_field(image, draw)
+        fields[draw.seed] = field.astype(np.float64) * factor
+        return field, factor
+
+    monkeypatch.setattr(noise, "_weighted_field", recording)
+    config = _changed(kind, **_NO_JPEG)
+    kinds = set()
+    for seed in range(100, 112):
+        hr = make_photo(90 + 5 * (seed - 100), 148 - 4 * (seed - 100), seed)
+        draws = draw_degradation(config, scale, seed, hr.shape[:2])
+        lr = apply_draws(hr, draws).astype(int)
+        reference = degrade_reference(_to_batch(hr).float() / 255, decisions_from_draws(draws, _same_fields(fields)))
+        expected = (reference[0] * 255).round().int().permute(1, 2, 0).numpy()
+        assert np.abs(lr - expected).max() <= 1, describe_draws(draws)
+        assert draws.first is not None and draws.second is not None
+        kinds |= {(one.noise.kind, one.noise.gray) for one in (draws.first, draws.second)}
+    assert len(kinds) == 4, "Gaussian and Poisson, grey and colour"
 
 
 def _with_wrong_jpeg(right: BatchDecisions) -> list[BatchDecisions]:

@@ -19,6 +19,7 @@ from rssr.methods.calibration import as_brightness, find_factor, likelihood_metr
 from rssr.methods.latent.config import LatentDeviationConfig
 from rssr.methods.latent.paths import SampleCode, output_size_of
 from rssr.methods.phase import Batch, Loss, Objective, Phase
+from rssr.methods.validation import within_range_of
 from rssr.models.latent.network import LatentSR
 from rssr.models.latent.resolver import USUAL_SAMPLES, LatentResolver
 from rssr.weights.folder import save_model_folder
@@ -46,7 +47,7 @@ class LatentDeviationObjective(Objective):
         """Predicted log variance and squared error of the mean of samples, float32 [B, C, H, W] in network units."""
         with torch.no_grad():
             samples = self._draw(batch)
-            squared_error = (samples.mean(dim=0).clamp(-1, 1) - batch.hr).square()
+            squared_error = (within_range_of(samples.mean(dim=0), batch.hr) - batch.hr).square()
             spread_variance = samples.var(dim=0)
         variance = (2 * self.log_factor).exp() * spread_variance + (2 * self.log_floor).exp()
         return variance.log(), squared_error

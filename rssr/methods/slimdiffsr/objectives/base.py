@@ -115,7 +115,7 @@ class Latents(nn.Module):
         self.register_buffer("count", torch.zeros(()))
 
     def encode(self, image: Tensor) -> Tensor:
-        """Scaled latent mean of [B, 3, H, W] in [-1, 1]; updates the estimate."""
+        """Scaled latent mean of [B, C, H, W] in [-1, 1]; updates the estimate."""
         with torch.no_grad():
             latent: Tensor = self._autoencoder[0].encode(image).latent_dist.mode()
             count: Tensor = self.get_buffer("count")
@@ -130,9 +130,9 @@ class BasePhase(Phase):
 
     name = "base"
 
-    def __init__(self, config: BaseConfig, inputs: PhaseInputs) -> None:
+    def __init__(self, config: BaseConfig, in_bands: int, inputs: PhaseInputs) -> None:
         self.config: BaseConfig = config
-        stand_ins = stand_in_outline(config)
+        stand_ins = stand_in_outline(config, in_bands)
         self.autoencoder = stand_ins.autoencoder().to(inputs.device)
         self.tiny = stand_ins.tiny_autoencoder().to(inputs.device)
         self.unet = stand_ins.unet().to(inputs.device)
@@ -168,12 +168,12 @@ class BasePhase(Phase):
         save_stand_ins(folder, self.autoencoder, self.tiny, self.unet, self.text, scaling)
 
 
-def stand_in_outline(config: BaseConfig) -> BaseOutline:
-    """The stand-ins' sizes."""
+def stand_in_outline(config: BaseConfig, in_bands: int = 3) -> BaseOutline:
+    """The stand-ins' sizes, for images of so many bands."""
     return BaseOutline(
         unet=lambda: build_unet(config.unet_channels, config.norm_num_groups, config.prompt_width),
-        autoencoder=lambda: build_autoencoder(config.autoencoder_channels, config.autoencoder_norm_groups),
-        tiny_autoencoder=lambda: build_tiny_autoencoder(config.tiny_channels, config.tiny_blocks),
+        autoencoder=lambda: build_autoencoder(config.autoencoder_channels, config.autoencoder_norm_groups, in_bands),
+        tiny_autoencoder=lambda: build_tiny_autoencoder(config.tiny_channels, config.tiny_blocks, in_bands),
         prompt_shape=(PROMPT_TOKENS, config.prompt_width),
     )
 

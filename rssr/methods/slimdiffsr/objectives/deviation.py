@@ -22,6 +22,7 @@ from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import DeviationConfig
 from rssr.methods.slimdiffsr.inference import SlimDiffSRResolver
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
+from rssr.methods.validation import within_range_of
 from rssr.models.loaded import load_model
 from rssr.resampling import upsample_bicubic
 from rssr.weights.folder import save_model_folder
@@ -47,7 +48,7 @@ class DeviationObjective(Objective):
         """Predicted log variance and squared error of the SR images, both float32 [B, C, H, W] in network units."""
         with torch.no_grad():
             features = self._student[0].forward_features(upsample_bicubic(batch.lr, tuple(batch.hr.shape[-2:])))
-            squared_error = (features.image.float().clamp(-1, 1) - batch.hr).square()
+            squared_error = (within_range_of(features.image.float(), batch.hr) - batch.hr).square()
         return self.head(features.latent), squared_error
 
 

@@ -1,0 +1,85 @@
+"""What a dataset's layout tells of an image by where it lies and how it is called."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+SplitName = Literal["train", "val", "test"]
+ReadFile = Callable[[str], bytes]
+"""Called with a key of the listing, returns the file."""
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".jp2")
+
+# What operating systems and file servers leave in folders, previews of the images among it.
+_JUNK_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a layout knows of an image.
+
+    Attributes:
+        class_name: In the dataset's own spelling; None where it has no classes.
+        split: The official one; None where none is published.
+    """
+
+    class_name: str | None = None
+    split: SplitName | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the publishers say the whole dataset holds.
+
+    Attributes:
+        num_images: All splits together.
+        class_counts: Images of each class; empty where there are no classes.
+        split_counts: Images of each official split; empty where none is published.
+    """
+
+    num_images: int
+    class_counts: Mapping[str, int] = field(default_factory=dict)
+    split_counts: Mapping[SplitName, int] = field(default_factory=dict)
+
+
+class Layout(Protocol):
+    """A dataset as it is published: which files are its images, and what their places mean."""
+
+    @property
+    def name(self) -> str:
+        """The value of `data.layout`."""
+
+    @property
+    def title(self) -> str:
+        """What people call the dataset."""
+
+    @property
+    def expects(self) -> str:
+        """Where its images lie, for messages."""
+
+    @property
+    def facts(self) -> Facts | None:
+        """How large it is; None where that is not fixed."""
+
+    def label(self, key: str) -> Label | None:
+        """What the key tells; None where it is no image of the dataset: annotation, preview, junk."""
+
+    def informed(self, keys: Sequence[str], read: ReadFile) -> "Layout":
+        """The layout after reading the files that it keeps its official splits in, where these are listed.
+
+        Raises:
+            DataError: Such a file is damaged.
+        """
+
+
+def is_image_key(key: str) -> bool:
+    """Whether a file is an image by its name, neither hidden nor left by an operating system."""
+    if not key.lower().endswith(EXTENSIONS):
+        return False
+    return not any(part.startswith(".") or part.lower() in _JUNK_FOLDERS for part in key.split("/"))
+
+
+def split_key(key: str) -> tuple[tuple[str, ...], str]:
+    """Folders of an image, outermost first, and its name without ending, both in lower case."""
+    *folders, name = key.lower().split("/")
+    return tuple(folders), name.rpartition(".")[0]

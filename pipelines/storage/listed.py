@@ -1,0 +1,117 @@
+"""A list of files as a store: for places that cannot be listed, such as the web."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+from pipelines.storage.read_only import ReadOnlyStore
+from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key
+from rssr.errors import StorageError
+
+LIST_SUFFIX = ".txt"
+"""How lists' names end."""
+
+_MAX_LIST_BYTES = 256 * 2**20
+_NUM_REQUESTS = 16  # sizes asked for at once
+
+
+class ListedStore(ReadOnlyStore):
+    """The files that a text file names, a key a line, relative to the folder of the list; read-only.
+
+    Args:
+        container: Folder of the list.
+        key: The list.
+    """
+
+    def __init__(self, container: Store, key: str) -> None:
+        self._container = container
+        self._key = key
+        self._lock = threading.Lock()
+        self._keys: dict[str, None] | None = None
+
+    @property
+    def uri(self) -> str:
+        """The list's address."""
+        return self._container.describe(self._key)
+
+    def child(self, key: str) -> Store:
+        """The folder itself: a list has no parts."""
+        return self._container.child(key)
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        """The files named, with size and version as their server tells them, one request each.
+
+        Raises:
+            ObjectMissing: One of them is not there.
+        """
+        below = f"{clean_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
+        keys = sorted(key for key in self._listed() if key.startswith(below))
+        with ThreadPoolExecutor(_NUM_REQUESTS) as pool:
+            return list(pool.map(self._container.stat, keys))
+
+    def stat(self, key: str) -> Entry:
+        """Size and version of one of the files."""
+        return self._container.stat(self._require(key))
+
+    def exists(self, key: str) -> bool:
+        """Whether the list names it."""
+        return key in self._listed()
+
+    def has_folder(self) -> bool:
+        """Whether the list is there."""
+        return self._container.exists(self._key)
+
+    def read_bytes(self, key: str) -> bytes:
+        """One of the files."""
+        return self._container.read_bytes(self._require(key))
+
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """A part of one of the files."""
+        return self._container.read_range(self._require(key), start, num_bytes)
+
+    def describe(self, key: str) -> str:
+        """Address of a file."""
+        return self._container.describe(key) if key else self.uri
+
+    def _require(self, key: str) -> str:
+        if key not in self._listed():
+            raise ObjectMissing(f"The list {self.uri} does not name {key}.", "Check the key.")
+        return key
+
+    def _listed(self) -> dict[str, None]:
+        with self._lock:
+            if self._keys is None:
+                self._keys = self._read()
+            return self._keys
+
+    def _read(self) -> dict[str, None]:
+        data = self._container.read_range(self._key, 0, _MAX_LIST_BYTES + 1)
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text or len(data) > _MAX_LIST_BYTES:
+            raise StorageError(f"{self.uri} is no list of files.", "Give a text file in UTF-8 with a key a line.")
+        lines = [line.strip() for line in text.splitlines()]
+        return dict.fromkeys(self._checked(line, number) for number, line in enumerate(lines, 1) if line)
+
+    def _checked(self, line: str, number: int) -> str:
+        try:
+            if "://" in line:
+                raise StorageError("an address")
+            return clean_key(line)
+        except StorageError:
+            raise StorageError(
+                f"Line {number} of the list {self.uri} is no key: {line[:100]!a}.",
+                "Write paths relative to the folder of the list, without '..'.",
+            ) from None
+
+    def _refuse(self) -> NoReturn:
+        raise StorageError(f"The list {self.uri} is read-only.", "Give a folder to write to.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where it lies; each process reads the list itself."""
+        return {"container": self._container, "key": self._key}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # the way unpickling starts afresh
