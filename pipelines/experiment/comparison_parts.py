@@ -62,8 +62,8 @@ def _of_bands(config: JobConfig) -> str:
     told_bands = ", ".join(scenes.bands)
     return (
         f"PSNR-Y is not defined for the bands {told_bands}: figures are means over the bands, each in "
-        f"network units, -1 to 1, which stand for reflectance ({told}; gamma {stretch.gamma:g}). Nothing is clipped before "
-        "measuring. Pictures show red, green and blue, cut off at black and white."
+        f"network units, -1 to 1, which stand for reflectance ({told}; gamma {stretch.gamma:g}). Nothing is clipped "
+        "before measuring. Pictures show red, green and blue, cut off at black and white."
     )
 
 

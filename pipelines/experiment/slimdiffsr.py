@@ -42,9 +42,7 @@ class SlimDiffSRJobConfig(JobConfig, SlimDiffSRConfig):
     @model_validator(mode="after")
     def _check_sweep(self) -> Self:
         if self.is_sweep and self.data.scenes is not None:
-            raise ValueError(
-                "the paper's tables are of PSNR-Y, which these bands lack; train one variant at a time"
-            )
+            raise ValueError("the paper's tables are of PSNR-Y, which these bands lack; train one variant at a time")
         return self
 
     def method_config(self) -> SlimDiffSRConfig:

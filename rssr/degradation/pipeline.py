@@ -5,7 +5,7 @@ the last resize with a sinc filter, before or after the last JPEG. JPEG is libjp
 holds the same chain in plain float32 PyTorch; with JPEG left out and the same draws both agree to one grey level.
 """
 
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ from rssr.errors import ImageError
 
 Levels = npt.NDArray[np.uint8]
 Pixels = Levels | FloatImage
-ImageT = TypeVar("ImageT", Levels, FloatImage)
+ImageT = TypeVar("ImageT", bound=npt.NDArray[Any])
 
 
 def degrade(hr: ImageT, scale: float, config: DegradationConfig, seed: int) -> ImageT:
@@ -52,9 +52,11 @@ def degrade(hr: ImageT, scale: float, config: DegradationConfig, seed: int) -> I
     """
     hr_size = hr.shape[0], hr.shape[1]
     if config.sensor is not None:
-        return cast("ImageT", see_through_sensor(hr, draw_sensor(config.sensor, scale, seed, hr_size)))
-    _check_image(hr, any_channels=config.first is None)
-    return apply_draws(hr, draw_degradation(config, scale, seed, hr_size))
+        draws = draw_sensor(config.sensor, scale, seed, hr_size)
+        return cast("ImageT", see_through_sensor(cast("FloatImage", hr), draws))
+    levels = cast("Levels", hr)
+    _check_image(levels, any_channels=config.first is None)
+    return cast("ImageT", apply_draws(levels, draw_degradation(config, scale, seed, hr_size)))
 
 
 def apply_draws(hr: Levels, draws: DegradationDraws) -> Levels:

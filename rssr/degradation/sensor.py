@@ -106,7 +106,9 @@ def see_through_sensor(hr: FloatImage, draws: SensorDraws) -> FloatImage:
     blurred = _blur(np.ascontiguousarray(hr), draws.sigmas())
     signal = reduce_by_area(blurred, draws.lr_size)
     variance = draws.dark_deviation**2 + draws.signal_variance * np.maximum(signal, 0)
-    noisy: FloatImage = signal + np.sqrt(variance) * standard_normal(draws.noise_seed, signal.shape)
+    noisy: FloatImage = (signal + np.sqrt(variance) * standard_normal(draws.noise_seed, signal.shape)).astype(
+        np.float32
+    )
     return noisy
 
 
