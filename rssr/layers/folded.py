@@ -182,7 +182,7 @@ def _convolve_and_activate(conv: nn.Module, x: Tensor) -> Tensor:
 
 _JOINED_TYPES = (torch.float32, torch.bfloat16)
 # oneDNN's, as PyTorch's own compiler calls it; not part of the public interface, so it may be gone one day.
-_HAS_JOINED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+_HAS_JOINED = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 class PointwiseLinear(nn.Module):
