@@ -50,7 +50,7 @@ def calibration_pairs(
     images = manifest.half_of_test_images("fit")[: spec.num_images]
     reader = patch_reader(images, manifest.sources, scenes)
     for scale in spec.scales:
-        evaluation = EvaluationSpec(scale, degradation, seed, spec.max_side, spec.border, scenes)
+        evaluation = EvaluationSpec(scale, degradation, seed, spec.max_side, spec.border, scenes=scenes)
         for number, record in enumerate(images):
             pixels = reader.read_image(number)
             if is_measurable(pixels, evaluation):
