@@ -5,7 +5,7 @@ the last resize with a sinc filter, before or after the last JPEG. JPEG is libjp
 holds the same chain in plain float32 PyTorch; with JPEG left out and the same draws both agree to one grey level.
 """
 
-from typing import Any, TypeVar, cast
+from typing import cast, overload
 
 import cv2
 import numpy as np
@@ -30,10 +30,17 @@ from rssr.errors import ImageError
 
 Levels = npt.NDArray[np.uint8]
 Pixels = Levels | FloatImage
-ImageT = TypeVar("ImageT", bound=npt.NDArray[Any])
 
 
-def degrade(hr: ImageT, scale: float, config: DegradationConfig, seed: int) -> ImageT:
+@overload
+def degrade(hr: Levels, scale: float, config: DegradationConfig, seed: int) -> Levels: ...
+
+
+@overload
+def degrade(hr: FloatImage, scale: float, config: DegradationConfig, seed: int) -> FloatImage: ...
+
+
+def degrade(hr: Pixels, scale: float, config: DegradationConfig, seed: int) -> Pixels:
     """Make the LR image of one HR image.
 
     Args:
@@ -52,11 +59,9 @@ def degrade(hr: ImageT, scale: float, config: DegradationConfig, seed: int) -> I
     """
     hr_size = hr.shape[0], hr.shape[1]
     if config.sensor is not None:
-        draws = draw_sensor(config.sensor, scale, seed, hr_size)
-        return cast("ImageT", see_through_sensor(cast("FloatImage", hr), draws))
-    levels = cast("Levels", hr)
-    _check_image(levels, any_channels=config.first is None)
-    return cast("ImageT", apply_draws(levels, draw_degradation(config, scale, seed, hr_size)))
+        return see_through_sensor(hr, draw_sensor(config.sensor, scale, seed, hr_size))
+    levels = _require_levels(hr, any_channels=config.first is None)
+    return apply_draws(levels, draw_degradation(config, scale, seed, hr_size))
 
 
 def apply_draws(hr: Levels, draws: DegradationDraws) -> Levels:
@@ -110,9 +115,10 @@ def _as_float(image: Pixels) -> FloatImage:
     return np.asarray(image, dtype=np.float32)
 
 
-def _check_image(hr: Levels, any_channels: bool) -> None:
+def _require_levels(hr: Pixels, any_channels: bool) -> Levels:
     if hr.dtype != np.uint8 or hr.ndim != 3 or not (any_channels or hr.shape[2] == 3):
         raise ImageError(
             f"The degradation got an HR image of type {hr.dtype} and shape {hr.shape}.",
             "It takes uint8 images of shape [height, width, 3]; other bands need kind bicubic.",
         )
+    return cast("Levels", hr)

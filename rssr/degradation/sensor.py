@@ -85,7 +85,7 @@ def draw_sensor(config: SensorConfig, scale: float, seed: int, hr_size: Size) ->
     )
 
 
-def see_through_sensor(hr: FloatImage, draws: SensorDraws) -> FloatImage:
+def see_through_sensor(hr: npt.NDArray[np.float32] | npt.NDArray[np.uint8], draws: SensorDraws) -> FloatImage:
     """Apply decisions that were drawn for an image of this size.
 
     Args:
@@ -103,12 +103,11 @@ def see_through_sensor(hr: FloatImage, draws: SensorDraws) -> FloatImage:
             f"The degradation got an HR image of type {hr.dtype} and shape {hr.shape}.",
             "Kind sentinel2 takes reflectance, float32 [height, width, bands]; pictures need another kind.",
         )
-    blurred = _blur(np.ascontiguousarray(hr), draws.sigmas())
+    blurred = _blur(np.ascontiguousarray(hr, dtype=np.float32), draws.sigmas())
     signal = reduce_by_area(blurred, draws.lr_size)
     variance = draws.dark_deviation**2 + draws.signal_variance * np.maximum(signal, 0)
-    noisy: FloatImage = (signal + np.sqrt(variance) * standard_normal(draws.noise_seed, signal.shape)).astype(
-        np.float32
-    )
+    noise = np.sqrt(variance) * standard_normal(draws.noise_seed, signal.shape)
+    noisy: FloatImage = (signal + noise).astype(np.float32, copy=False)
     return noisy
 
 

@@ -11,6 +11,7 @@ import rasterio
 
 import rssr
 from pipelines.storage import open_store
+from rssr.inference import super_resolve_scene
 from rssr.sentinel2 import open_sentinel2
 from rssr.stretch import Stretch
 from tests.conftest import S3Server
@@ -115,10 +116,10 @@ def test_the_product_is_reflectance_that_says_how_it_was_shown(finished: Run) ->
 def test_the_model_runs_on_a_product_itself(finished: Run, products: Path, tmp_path: Path) -> None:
     [folder] = finished.folder.glob("models/*")
     [safe] = products.glob("*T33UUU*.SAFE")
-    rssr.super_resolve_scene(safe, tmp_path / "sr.tif", folder, 2)
+    super_resolve_scene(safe, tmp_path / "sr.tif", folder, 4)
     with rasterio.open(tmp_path / "sr.tif") as product, open_sentinel2(safe, FOUR) as scene:
-        assert (product.height, product.width) == (512, 520)
-        mask = scene.read().valid_mask.repeat(2, axis=0).repeat(2, axis=1)
+        assert (product.height, product.width) == (1024, 1040)
+        mask = scene.read().valid_mask.repeat(4, axis=0).repeat(4, axis=1)
         assert np.array_equal(product.read_masks(1) > 0, mask)
         assert "MTD_MSIL2A.xml" in product.tags()["RSSR_CALIBRATION"]
 

@@ -105,7 +105,7 @@ def test_pictures_and_reflectance_are_not_taken_for_one_another() -> None:
     with pytest.raises(ImageError, match="takes reflectance"):
         degrade(np.zeros((32, 32, 3), np.uint8), 4, PRESET, seed=0)
     with pytest.raises(ImageError, match="uint8"):
-        degrade(np.zeros((32, 32, 4), np.float32), 4, degradation_preset("bicubic"), seed=0)  # type: ignore[type-var]
+        degrade(np.zeros((32, 32, 4), np.float32), 4, degradation_preset("bicubic"), seed=0)
     with pytest.raises(DataError):
         degrade(np.zeros((3, 3, 4), np.float32), 4, PRESET, seed=0)
 
