@@ -40,8 +40,8 @@ def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:
     for kind, count in sorted(manifest.conversions.items()):
         log.info("%d %s: %s", count, "images were converted" if config.data.scenes is None else "squares", kind)
     for skipped in manifest.skipped:
-        key = skipped.key.encode("utf-8", "backslashreplace").decode()  # local names may be any bytes
-        log.warning("skipped %s: %s", key, skipped.reason)
+        named = skipped.key.encode("utf-8", "backslashreplace").decode()  # local names may be any bytes
+        log.warning("skipped %s: %s", named, skipped.reason)
     counts = len(manifest.split("train")), len(manifest.split("test")), len(manifest.skipped)
     log.info("%d images for training, %d held out, %d skipped", *counts)
     return manifest, key
