@@ -266,9 +266,10 @@ class _MakeRow(MakeBatch):
 
 
 def _raise_packed_error(table: pa.Table) -> None:
-    if _ERROR not in table.column_names:
+    packed = table[_ERROR][0].as_py() if _ERROR in table.column_names else None
+    if packed is None:  # a batch, perhaps out of a block that holds an error further on
         return
-    name, problem, remedy = table[_ERROR][0].as_py()
+    name, problem, remedy = packed
     raise next((kind for kind in _kinds(RssrError) if kind.__name__ == name), RssrError)(problem, remedy)
 
 
