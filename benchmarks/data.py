@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]  # ships no stubs
 import ray
 import torch
 
@@ -80,7 +80,7 @@ def _streams(folder: Path, rounds: int, num_batches: int) -> str:
 
 
 def _rates_table(rates: dict[str, list[Rate]]) -> str:
-    rows = [("what", "processes", "batches/CPU-s", "batches/s made", "batches/s delivered")]
+    rows: list[tuple[str, ...]] = [("what", "processes", "batches/CPU-s", "batches/s made", "batches/s delivered")]
     for name, found in rates.items():
         figures = ("per_cpu_s", "per_s", "delivered_per_s")
         medians = [f"{statistics.median(getattr(rate, figure) for rate in found):.3g}" for figure in figures]
@@ -98,7 +98,7 @@ def _ratios_table(rates: dict[str, list[Rate]]) -> str:
         ("Ray, 2 / 1 workers, delivered per s", "ray 2", "ray 1", "delivered_per_s"),
         ("bare, 2 / 1 workers, per s", "bare 2", "bare 1", "per_s"),
     ]
-    rows = [("ratio", "median", "smallest", "largest")]
+    rows: list[tuple[str, ...]] = [("ratio", "median", "smallest", "largest")]
     for name, upper, lower, figure in wanted:
         pairs = zip(rates[upper], rates[lower], strict=True)
         ratios = [getattr(one, figure) / getattr(other, figure) for one, other in pairs]
@@ -111,7 +111,7 @@ def _memory(folder: Path, num_samples: int) -> str:
     batch_size = 16
     uri = _write_photographs(folder, 256)
     inputs = _inputs(uri, patch_size=128, num_batches=-(-num_samples // batch_size), batch_size=batch_size)
-    rows = [("samples", "consumer, MiB", "data workers, MiB", "rest of Ray, MiB", "all, MiB")]
+    rows: list[tuple[str, ...]] = [("samples", "consumer, MiB", "data workers, MiB", "rest of Ray, MiB", "all, MiB")]
     every = max(1, inputs.spec.num_steps // _NUM_POINTS)
     with data_workers.noted_actors(_NUM_WORKERS):
         for number, _ in enumerate(ray_stream(inputs, 0), start=1):

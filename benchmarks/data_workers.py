@@ -57,7 +57,7 @@ def note(folder: Path) -> None:
 class NotedRow(stream._MakeRow):
     """Ray's data actor, leaving lines."""
 
-    def __call__(self, row: Mapping[str, Any]) -> Any:  # noqa: ANN401  # a table, as in the base
+    def __call__(self, row: Mapping[str, Any]) -> Any:  # type: ignore[override]  # noqa: ANN401  # as in the base
         """A batch, and a line."""
         table = super().__call__(row)
         note(Path(os.environ[_FOLDER]))
