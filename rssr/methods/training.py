@@ -8,7 +8,7 @@ from pydantic import Field
 from rssr.configuration import Config
 
 # Values under which a key is left out of digests, so that what was trained before there was such a key is recognised.
-_AS_WITHOUT = {"lr_patch_size": None, "rotations": False}
+_AS_WITHOUT = {"lr_patch_size": None, "rotations": False, "pixel_loss": "l1"}
 
 _BESIDE_THE_RESULT = {
     "log_every_n_steps",
@@ -78,5 +78,9 @@ class TrainingConfig(Config):
 
     def digest_values(self) -> dict[str, Any]:
         """The settings that decide what a phase yields: all but what is only logged, checked or kept meanwhile."""
-        values = self.model_dump(mode="json", exclude=_BESIDE_THE_RESULT)
-        return {name: value for name, value in values.items() if name not in _AS_WITHOUT or value != _AS_WITHOUT[name]}
+        return _without_defaults(self.model_dump(mode="json", exclude=_BESIDE_THE_RESULT))
+
+
+def _without_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    told = {name: value for name, value in values.items() if name not in _AS_WITHOUT or value != _AS_WITHOUT[name]}
+    return {name: _without_defaults(value) if isinstance(value, dict) else value for name, value in told.items()}

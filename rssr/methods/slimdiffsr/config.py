@@ -86,8 +86,10 @@ class UncertaintyConfig(LatentTrainingConfig):
 
 
 class ReconstructionConfig(Config):
-    """Weights of the reconstruction loss (Eq. 20)."""
+    """What the reconstruction loss is made of (Eq. 20)."""
 
+    pixel_loss: Literal["l1", "psnr"] = "l1"
+    """Distance of pixels: mean absolute error (Eq. 20), or the logarithm of each image's mean squared error, ours."""
     lpips_weight: float = Field(ge=0)
     """Weight of LPIPS (section 4.2: 2.5); 0 leaves it out, above 0 needs VGG-16 in base_weights.auxiliary."""
     gan_weight: float = Field(ge=0)

@@ -3,11 +3,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rssr.losses.reconstruction import l1_loss, total_variation
+from rssr.losses.reconstruction import l1_loss, psnr_loss, total_variation
 
 
 def test_l1_is_the_mean_absolute_error() -> None:
     assert float(l1_loss(torch.tensor([[1.0, -1.0]]), torch.tensor([[0.0, 1.0]]))) == 1.5
+
+
+def test_the_psnr_loss_falls_by_one_for_ten_decibels() -> None:
+    hr = torch.zeros(2, 3, 8, 8)
+    for deviation in (0.5, 1.0):
+        better = psnr_loss(hr + deviation / 10**0.5, hr)
+        assert float(psnr_loss(hr + deviation, hr) - better) == pytest.approx(1, abs=1e-2)
+
+
+def test_the_psnr_loss_wants_the_mean_and_the_absolute_error_the_median() -> None:
+    hr = torch.tensor([0.0, 0.0, 0.0, 1.0]).reshape(1, 1, 2, 2)
+    guesses = [torch.full_like(hr, value) for value in (0.0, 0.25, 0.5)]
+    assert min(guesses, key=lambda sr: float(psnr_loss(sr, hr))) is guesses[1]
+    assert min(guesses, key=lambda sr: float(l1_loss(sr, hr))) is guesses[0]
+
+
+def test_every_image_weighs_the_same_in_the_psnr_loss(generator: torch.Generator) -> None:
+    hr = torch.zeros(2, 1, 8, 8)
+    sr = torch.rand(2, 1, 8, 8, generator=generator) * torch.tensor([0.2, 1.0]).reshape(2, 1, 1, 1)
+    apart = [float(psnr_loss(sr[i : i + 1], hr[i : i + 1])) for i in range(2)]
+    assert float(psnr_loss(sr, hr)) == pytest.approx(sum(apart) / 2)
+    assert psnr_loss(hr.requires_grad_(), hr).isfinite()
 
 
 def test_total_variation_of_a_small_map_by_hand() -> None:

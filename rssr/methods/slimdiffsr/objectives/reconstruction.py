@@ -7,14 +7,16 @@ from torch import Tensor, nn
 
 from rssr.losses.adversarial import Discriminator, discriminator_loss, generator_loss
 from rssr.losses.lpips import LPIPS
-from rssr.losses.reconstruction import l1_loss
+from rssr.losses.reconstruction import l1_loss, psnr_loss
 from rssr.methods.phase import Batch, Loss, Objective
 from rssr.methods.slimdiffsr.config import ReconstructionConfig
 from rssr.weights.auxiliary import create_discriminator, create_lpips, load_discriminator, load_lpips
 
+_PIXEL_LOSSES = {"l1": l1_loss, "psnr": psnr_loss}
+
 
 class ReconstructionLoss(nn.Module):
-    """L1 + lpips_weight * LPIPS + gan_weight * adversarial, of images in [-1, 1]."""
+    """Pixel loss + lpips_weight * LPIPS + gan_weight * adversarial, of images in [-1, 1]."""
 
     def __init__(self, config: ReconstructionConfig, lpips: LPIPS | None, discriminator: Discriminator | None) -> None:
         super().__init__()
@@ -31,8 +33,8 @@ class ReconstructionLoss(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum and its terms, for [B, 3, H, W]."""
-        l1 = l1_loss(sr, hr)
-        total, terms = l1, {"l1": l1.detach()}
+        total = _PIXEL_LOSSES[self.config.pixel_loss](sr, hr)
+        terms = {self.config.pixel_loss: total.detach()}
         if self.lpips is not None:
             perceptual = self.lpips(sr, hr).mean()
             total = total + self.config.lpips_weight * perceptual

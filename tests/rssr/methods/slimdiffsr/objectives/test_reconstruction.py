@@ -4,6 +4,7 @@ from torch import Tensor
 
 from rssr.errors import WeightsError
 from rssr.losses.adversarial import generator_loss
+from rssr.losses.reconstruction import psnr_loss
 from rssr.methods.phase import Batch
 from rssr.methods.slimdiffsr.config import ReconstructionConfig
 from rssr.methods.slimdiffsr.objectives.reconstruction import (
@@ -43,6 +44,13 @@ def test_total_is_the_weighted_sum(full: ReconstructionLoss, pair: tuple[Tensor,
         torch.testing.assert_close(terms[name], value)
     torch.testing.assert_close(total, expected["l1"] + 2.5 * expected["lpips"] + 0.25 * expected["gan"])
     assert not any(term.requires_grad for term in terms.values())
+
+
+def test_the_pixel_loss_can_be_chosen(pair: tuple[Tensor, Tensor]) -> None:
+    config = ReconstructionConfig(pixel_loss="psnr", lpips_weight=0, gan_weight=0)
+    total, terms = build_reconstruction(config, None, CPU)(*pair)
+    assert terms.keys() == {"psnr"}
+    torch.testing.assert_close(total, psnr_loss(*pair))
 
 
 def test_weights_of_zero_need_no_files(pair: tuple[Tensor, Tensor]) -> None:
