@@ -5,6 +5,7 @@ cannot be converted without guessing is refused with the reason.
 """
 
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ _RASTER_SIGNATURES = (
 )
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 0x0112
+_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-f]+>")  # in Pillow's messages, another one each time
 _TOLERATED_NODATA = 0.01  # files that declare 255 "have no data" on a few overexposed roofs
 
 # Our cap is checked before a pixel is decoded, for every picture; Pillow's own lies below the size of real scenes
@@ -302,4 +304,4 @@ def _reflectance_levels(raster: "Raster") -> NDArray[np.uint8]:
 
 def _first_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".").replace("<_io.BytesIO object", "<data")
+    return _OBJECT.sub("the data", text.splitlines()[0].rstrip("."))

@@ -153,7 +153,7 @@ def transparent(mode: str) -> Image.Image:
     ("data", "reason"),
     [
         (b"", "0 bytes"),
-        (b"hello, world", "not a picture"),
+        (b"hello, world", r"not a picture that can be read \(cannot identify image file the data\)"),
         (saved(transparent("RGBA"), "PNG"), "transparent in 10.0%"),
         (saved(transparent("LA"), "PNG"), "transparent"),
         (saved(Image.fromarray(GRAY), "PNG", transparency=int(GRAY[0, 0])), "transparent"),
