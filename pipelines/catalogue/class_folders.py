@@ -5,43 +5,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipelines.catalogue.layout import Facts, Label, Layout, ReadFile, is_image_key, split_key
+from pipelines.catalogue.layout import Facts, Label, Layout
 
 _NUMBERED = re.compile(r"(.+)_(\d+)")
 _SEPARATORS = re.compile(r"[\s_-]+")
 
 
 @dataclass(frozen=True)
-class ClassFolders:
-    """`<class>/<class>_<number>.jpg`, below any number of folders and however the class is capitalised.
+class ClassFolders(Layout):
+    """`<class>/<class>_<number>.jpg`, below any number of folders and however the class is capitalised."""
 
-    Attributes:
-        name: The value of `data.layout`.
-        title: What people call the dataset.
-        expects: Where its images lie, for messages.
-        facts: Names its classes.
-    """
-
-    name: str
-    title: str
-    expects: str
     facts: Facts
 
-    def label(self, key: str) -> Label | None:
+    def _label_image(self, folders: Sequence[str], stem: str) -> Label | None:
         """The class in the publishers' spelling; no split, since none is published."""
-        if not is_image_key(key):
-            return None
-        folders, stem = split_key(key)
         numbered = _NUMBERED.fullmatch(stem)
         if not folders or numbered is None:
             return None
         folder = _plain(folders[-1])
         class_name = self._classes.get(folder)
         return Label(class_name) if class_name is not None and _plain(numbered.group(1)) == folder else None
-
-    def informed(self, keys: Sequence[str], read: ReadFile) -> Layout:
-        """Itself."""
-        return self
 
     @cached_property
     def _classes(self) -> dict[str, str]:

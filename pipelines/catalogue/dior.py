@@ -9,27 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from pipelines.catalogue.layout import Facts, Label, Layout, ReadFile, SplitName, is_image_key, split_key
+from pipelines.catalogue.layout import Facts, Label, Layout, ReadFile, SplitName
 from rssr.errors import DataError
 
 _NUMBER = re.compile(r"\d{5}")
-_PLACE = re.compile(r"jpegimages(?:[ _-](trainval|test))?")
+_PLACE = re.compile(r"JPEGImages(?:[ _-](trainval|test))?", re.IGNORECASE)
 _LAST_TRAINVAL = 11_725
-_LIST_FOLDER = ("imagesets", "main")
 _LONGEST_LIST_BYTES = 2**20  # 23,463 numbers of 5 digits take 160 kB
 
 _FACTS = Facts(23_463, split_counts={"train": 5_862, "val": 5_863, "test": 11_738})
 
 
 @dataclass(frozen=True)
-class DiorLayout:
+class DiorLayout(Layout):
     """`JPEGImages-trainval/<nnnnn>.jpg` and `JPEGImages-test/<nnnnn>.jpg`, or all in `JPEGImages`.
 
     Attributes:
-        name: The value of `data.layout`.
-        title: What people call the dataset.
-        expects: Where its images lie, for messages.
-        facts: How large it is.
         listed: Split of each number in the official lists, once they are read; without them all images that are not
             for tests are for training.
     """
@@ -40,17 +35,14 @@ class DiorLayout:
     facts: Facts = _FACTS
     listed: Mapping[str, SplitName] = field(default_factory=dict)
 
-    def label(self, key: str) -> Label | None:
+    def _label_image(self, folders: Sequence[str], stem: str) -> Label | None:
         """No class; the split by the official lists, else by the folder, else by the number."""
-        if not is_image_key(key):
-            return None
-        folders, stem = split_key(key)
         place = _PLACE.fullmatch(folders[-1]) if folders else None
         if place is None or _NUMBER.fullmatch(stem) is None:
             return None
         if stem in self.listed:
             return Label(split=self.listed[stem])
-        is_test = place.group(1) == "test" if place.group(1) else int(stem) > _LAST_TRAINVAL
+        is_test = place.group(1).lower() == "test" if place.group(1) else int(stem) > _LAST_TRAINVAL
         return Label(split="test" if is_test else "train")
 
     def informed(self, keys: Sequence[str], read: ReadFile) -> Layout:
@@ -68,12 +60,8 @@ class DiorLayout:
 
 
 def _split_of_list(key: str) -> SplitName | None:
-    if not key.lower().endswith(".txt"):
-        return None
-    folders, stem = split_key(key)
-    if folders[-2:] != _LIST_FOLDER:
-        return None
-    return next((split for split in get_args(SplitName) if split == stem), None)
+    place = f"/{key.lower()}"
+    return next((split for split in get_args(SplitName) if place.endswith(f"/imagesets/main/{split}.txt")), None)
 
 
 def _add(listed: dict[str, SplitName], split: SplitName, key: str, data: bytes) -> None:

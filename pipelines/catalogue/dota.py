@@ -5,14 +5,14 @@ in. Version 1.5 has the same images.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pipelines.catalogue.layout import Facts, Label, Layout, ReadFile, SplitName, is_image_key, split_key
+from pipelines.catalogue.layout import Facts, Label, Layout, SplitName
 
-_NUMBER = re.compile(r"p\d{4,5}")
-_SPLITS = MappingProxyType(
+_NUMBER = re.compile(r"P\d{4,5}", re.IGNORECASE)
+_SPLITS: Mapping[str, SplitName] = MappingProxyType(
     {
         "train": "train",
         "training": "train",
@@ -23,12 +23,12 @@ _SPLITS = MappingProxyType(
         "testing": "test",
     }
 )
-_PLACE = re.compile(r"images?|part[ _-]?\d+|dota.*")  # folders that images lie in, beside those of the splits
+_PLACE = re.compile(r"images?|part[ _-]?\d+|dota.*", re.IGNORECASE)  # folders that images lie in, beside those of the splits
 _FACTS = Facts(2_806, split_counts={"train": 1_411, "val": 458, "test": 937})
 
 
 @dataclass(frozen=True)
-class DotaLayout:
+class DotaLayout(Layout):
     """`{train,val,test}/images/P<nnnn>.png`, or the same without the folders of the splits."""
 
     name: str = "dota"
@@ -36,32 +36,17 @@ class DotaLayout:
     expects: str = "images/P<nnnn>.png, below train, val and test where the official split is wanted"
     facts: Facts = _FACTS
 
-    def label(self, key: str) -> Label | None:
+    def _label_image(self, folders: Sequence[str], stem: str) -> Label | None:
         """No class; the split is the innermost folder called like one."""
-        if not is_image_key(key):
-            return None
-        folders, stem = split_key(key)
         if _NUMBER.fullmatch(stem) is None or not _holds_images(folders):
             return None
         return Label(split=next(filter(None, map(_split_of, reversed(folders))), None))
 
-    def informed(self, keys: Sequence[str], read: ReadFile) -> Layout:
-        """Itself."""
-        return self
 
-
-def _holds_images(folders: tuple[str, ...]) -> bool:
+def _holds_images(folders: Sequence[str]) -> bool:
     return not folders or _split_of(folders[-1]) is not None or _PLACE.fullmatch(folders[-1]) is not None
 
 
 def _split_of(folder: str) -> SplitName | None:
     """The split that a folder is called after: `train`, `DOTA_val`, `test-images`."""
-    for part in re.split(r"[\s_-]+", folder):
-        match _SPLITS.get(part):
-            case "train":
-                return "train"
-            case "val":
-                return "val"
-            case "test":
-                return "test"
-    return None
+    return next((_SPLITS[part] for part in re.split(r"[\s_-]+", folder.lower()) if part in _SPLITS), None)

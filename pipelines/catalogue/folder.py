@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.catalogue.layout import Label, Layout, ReadFile, is_image_key
+from pipelines.catalogue.layout import Label, Layout
 
 
 @dataclass(frozen=True)
-class FolderLayout:
+class FolderLayout(Layout):
     """Takes every image, at any depth."""
 
     name: str = "folder"
@@ -15,13 +15,6 @@ class FolderLayout:
     expects: str = "images at any depth"
     facts: None = None
 
-    def label(self, key: str) -> Label | None:
+    def _label_image(self, folders: Sequence[str], stem: str) -> Label | None:
         """The name of its folder as class, none at the top; no split."""
-        if not is_image_key(key):
-            return None
-        folders = key.split("/")[:-1]
         return Label(folders[-1] if folders else None)
-
-    def informed(self, keys: Sequence[str], read: ReadFile) -> Layout:
-        """Itself."""
-        return self

@@ -1,8 +1,9 @@
 """What a dataset's layout tells of an image by where it lies and how it is called."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 SplitName = Literal["train", "val", "test"]
 ReadFile = Callable[[str], bytes]
@@ -42,27 +43,28 @@ class Facts:
     split_counts: Mapping[SplitName, int] = field(default_factory=dict)
 
 
-class Layout(Protocol):
-    """A dataset as it is published: which files are its images, and what their places mean."""
+@dataclass(frozen=True)
+class Layout(ABC):
+    """A dataset as it is published: which files are its images, and what their places mean.
 
-    @property
-    def name(self) -> str:
-        """The value of `data.layout`."""
+    Attributes:
+        name: The value of `data.layout`.
+        title: What people call the dataset.
+        expects: Where its images lie, for messages.
+        facts: How large it is; None where that is not fixed.
+    """
 
-    @property
-    def title(self) -> str:
-        """What people call the dataset."""
-
-    @property
-    def expects(self) -> str:
-        """Where its images lie, for messages."""
-
-    @property
-    def facts(self) -> Facts | None:
-        """How large it is; None where that is not fixed."""
+    name: str
+    title: str
+    expects: str
+    facts: Facts | None
 
     def label(self, key: str) -> Label | None:
         """What the key tells; None where it is no image of the dataset: annotation, preview, junk."""
+        if not is_image_key(key):
+            return None
+        *folders, name = key.split("/")
+        return self._label_image(folders, name.rpartition(".")[0])
 
     def informed(self, keys: Sequence[str], read: ReadFile) -> "Layout":
         """The layout after reading the files that it keeps its official splits in, where these are listed.
@@ -70,6 +72,11 @@ class Layout(Protocol):
         Raises:
             DataError: Such a file is damaged.
         """
+        return self
+
+    @abstractmethod
+    def _label_image(self, folders: Sequence[str], stem: str) -> Label | None:
+        """The same of an image, from its folders, outermost first, and its name without ending."""
 
 
 def is_image_key(key: str) -> bool:
@@ -78,8 +85,3 @@ def is_image_key(key: str) -> bool:
         return False
     return not any(part.startswith(".") or part.lower() in _JUNK_FOLDERS for part in key.split("/"))
 
-
-def split_key(key: str) -> tuple[tuple[str, ...], str]:
-    """Folders of an image, outermost first, and its name without ending, both in lower case."""
-    *folders, name = key.lower().split("/")
-    return tuple(folders), name.rpartition(".")[0]

@@ -87,7 +87,7 @@ def _named(name: str, keys: Sequence[str]) -> Layout:
         raise DataError(
             f"This is not {layout.title} as published: {len(unknown)} of {len(images)} images do not lie where its "
             f"layout has them. Expected: {layout.expects}. Found: {_some(unknown)}.",
-            f"Give the folder that holds the dataset, or set data.layout={looks.name}.",
+            f"Give the folder that holds the dataset, or choose the layout {looks.name}.",
         )
     return layout
 

@@ -100,7 +100,7 @@ def plan_ingest(source: Store, config: IngestConfig) -> IngestPlan:
         StorageError: It cannot be reached.
     """
     entries = source.list()
-    layout = _recognised(source, entries, config.layout)
+    layout = recognise([entry.key for entry in entries], config.layout, source.read_bytes)
     images, misplaced, num_others = [], [], 0
     for entry in entries:
         label = _label(source, layout, entry.key)
@@ -114,13 +114,6 @@ def plan_ingest(source: Store, config: IngestConfig) -> IngestPlan:
         raise _no_images(source, entries)
     tasks = tuple(_tasks(images, config.shard_bytes, config.row_group_bytes))
     return IngestPlan(source, layout, tuple(images), tuple(misplaced), num_others, tasks)
-
-
-def _recognised(source: Store, entries: Sequence[Entry], name: str) -> Layout:
-    try:
-        return recognise([entry.key for entry in entries], name, source.read_bytes)
-    except DataError as error:  # written for training jobs, whose key lies below `data`
-        raise DataError(error.problem, error.remedy.replace("data.layout", "layout")) from None
 
 
 def _label(source: Store, layout: Layout, key: str) -> Label | None:

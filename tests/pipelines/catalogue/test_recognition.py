@@ -52,7 +52,7 @@ def test_a_layout_asked_for_overlooks_strangers() -> None:
 def test_a_layout_that_does_not_fit_says_what_was_expected_and_found() -> None:
     with pytest.raises(DataError, match=r"not AID as published: 2 of 2 .*bareland_12.*Found: images/P0706") as caught:
         recognise(LISTINGS["dota"], "aid")
-    assert "data.layout=dota" in caught.value.remedy
+    assert "the layout dota" in caught.value.remedy
     assert caught.value.exit_code is ExitCode.BAD_INPUT
 
 
