@@ -11,6 +11,8 @@ from rssr.degradation.config import DegradationConfig
 
 SAMPLE_URI = "sample"
 
+LayoutName = Literal["auto", "aid", "nwpu-resisc45", "dota", "dior", "folder"]
+
 _PUBLISHED_SCALES = (2.0, 3.4, 4.0, 8.0)  # where the papers report figures
 
 
@@ -59,7 +61,7 @@ class DataConfig(Config):
     """Folder of images at any depth, or several: local paths or URIs such as s3://bucket/prefix. Also an archive (.zip,
     .tar, .tar.gz), a folder in one (AID.zip!/Airport), or a list of files (https://host/files.txt, one a line). The
     folder an image lies in is its class. `sample` stands for procedural images that need no download."""
-    layout: Literal["auto", "aid", "nwpu-resisc45", "dota", "dior", "folder"] = "auto"
+    layout: LayoutName = "auto"
     """Dataset that `uri` holds, which tells classes and official splits. `auto` recognises it where it fits every
     image; asked for by name, images that do not belong to it are left out."""
     official_split: bool = False
@@ -69,6 +71,8 @@ class DataConfig(Config):
     """Published lists that say which images of `uri` are trained on and held out; images on none are left out."""
     test_uri: str | tuple[str, ...] = ()
     """Folders whose images are all held out for tests, e.g. another dataset. Where given, `num_test` defaults to 0."""
+    test_layout: LayoutName = "auto"
+    """Dataset that `test_uri` holds; see `layout`."""
     sample: SampleConfig = SampleConfig()
     """The procedural images of `sample`."""
     scale: Annotated[float | tuple[float, float], AfterValidator(_require_scale)]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines.catalogue import AUTO, LAYOUTS, Label
+from pipelines.catalogue import LAYOUTS, Label
 from pipelines.catalogue.split_lists import assign_splits, read_split_list
 from pipelines.datasets.config import DataConfig
 from pipelines.datasets.discovery import FoundImage, find_images
@@ -15,13 +15,13 @@ def find_labelled_images(data_uris: Sequence[str], config: DataConfig) -> list[F
     """All images with class and split.
 
     Args:
-        data_uris: What `config.uri` stands for; their layout is `config.layout`. That of test locations is recognised.
-        config: Names layout and split lists.
+        data_uris: What `config.uri` stands for; their layout is `config.layout`.
+        config: Names layouts, test locations and split lists.
 
     Raises:
         DataError, StorageError: See `discovery.find_images`; also where a split list cannot be used.
     """
-    layouts = [config.layout] * len(data_uris) + [AUTO] * len(config.test_uris)
+    layouts = [config.layout] * len(data_uris) + [config.test_layout] * len(config.test_uris)
     found = find_images((*data_uris, *config.test_uris), layouts)
     if config.split_lists is None:
         return found
@@ -76,7 +76,8 @@ def _reason(image: FoundImage, num_data_uris: int, config: DataConfig) -> str | 
     if not _is_text(image.entry.key):
         return "has a name that is not UTF-8"
     if image.label is None:
-        return f"does not lie where the layout '{config.layout}' has its images"
+        layout = config.layout if image.source < num_data_uris else config.test_layout
+        return f"does not lie where the layout '{layout}' has its images"
     if image.source >= num_data_uris or not config.has_given_split or image.split in ("train", "test"):
         return None
     whose = "on the lists" if config.split_lists is not None else "of the official split"

@@ -96,6 +96,20 @@ def test_the_layout_of_test_locations_is_recognised(aid: Path, tmp_path: Path, m
     assert [record.class_name for record in manifest.split("test")] == ["sea_ice"]
 
 
+def test_the_layout_of_test_locations_may_be_named_too(aid: Path, tmp_path: Path, make_image: MakeImage) -> None:
+    for key in ("sea_ice/sea_ice_001.png", "sea_ice/sea_ice_002.png", "figures/overview.png"):
+        make_image(f"../other/{key}")
+    other = str(tmp_path / "other")
+    manifest = build(aid, layout="aid", test_uri=other, test_layout="nwpu-resisc45")
+    assert {record.class_name for record in manifest.split("test")} == {"sea_ice"}
+    assert [item.reason for item in manifest.skipped if item.source == 1] == [
+        "figures/overview.png does not lie where the layout 'nwpu-resisc45' has its images."
+    ]
+    assert "figures" in {record.class_name for record in build(aid, test_uri=other).split("test")}
+    with pytest.raises(DataError, match=r"not DOTA as published.*or choose the layout folder"):
+        build(aid, layout="aid", test_uri=other, test_layout="dota")
+
+
 def test_what_is_missing_of_a_dataset_is_a_warning(dota: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         build(dota, num_test=1)
