@@ -1,6 +1,6 @@
 """Zip and tar archives as stores: members are read in place, nothing is unpacked to disk.
 
-A zip is read by its table, each member by one range. A tar has no table: its headers are gone through once a process,
+A zip is read by its table, each member by one range. A tar has no table: its headers are gone through once a machine,
 fetching everything between them where members are small, and each member then is one range. A `.tar.gz` is unpacked
 once a process without being kept, and a member then costs unpacking about 2 MB before it. Where many processes read,
 ingest such an archive or pack it anew as zip.
@@ -10,13 +10,15 @@ import re
 import threading
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipelines.storage.archive_gzip import GzipContent
-from pipelines.storage.archive_members import ArchiveLimits, Member, damaged
+from pipelines.storage.archive_members import ArchiveLimits, Inspector, Member, damaged
 from pipelines.storage.archive_tar import index_tar
 from pipelines.storage.archive_zip import index_zip, unpack
+from pipelines.storage.kept_index import kept_index
 from pipelines.storage.ranged_file import RangedFile
 from pipelines.storage.read_only import ReadOnlyStore
 from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key
@@ -48,8 +50,8 @@ class _Opened:
     content: GzipContent | None = None
 
 
-class ArchiveStore(ReadOnlyStore):
-    """The files of an archive; read-only. The archive is looked at when it is first needed, by each process.
+class ArchiveStore(ReadOnlyStore[_Opened]):
+    """The files of an archive; read-only.
 
     Args:
         container: Where the archive lies.
@@ -59,12 +61,11 @@ class ArchiveStore(ReadOnlyStore):
     """
 
     def __init__(self, container: Store, key: str, prefix: str = "", limits: ArchiveLimits | None = None) -> None:
+        super().__init__()
         self._container = container
         self._key = key
         self._prefix = f"{clean_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
         self._limits = limits or ArchiveLimits()
-        self._lock = threading.Lock()
-        self._opened: _Opened | None = None
 
     @property
     def uri(self) -> str:
@@ -79,7 +80,7 @@ class ArchiveStore(ReadOnlyStore):
         """Members below a folder; their versions follow content in a zip, place and archive in a tar."""
         below = self._prefix + (f"{clean_key(prefix.strip('/'))}/" if prefix.strip("/") else "")
         start = len(self._prefix)
-        found = [member for key, member in self._open().members.items() if key.startswith(below)]
+        found = [member for key, member in self._contents.members.items() if key.startswith(below)]
         return [Entry(member.key[start:], member.num_bytes, member.version) for member in found]
 
     def stat(self, key: str) -> Entry:
@@ -89,7 +90,7 @@ class ArchiveStore(ReadOnlyStore):
 
     def exists(self, key: str) -> bool:
         """Whether there is such a member."""
-        return self._prefix + clean_key(key) in self._open().members
+        return self._prefix + clean_key(key) in self._contents.members
 
     def has_folder(self) -> bool:
         """Whether the archive is there."""
@@ -128,7 +129,7 @@ class ArchiveStore(ReadOnlyStore):
         return self._key.lower().endswith(".zip")
 
     def _member(self, key: str) -> Member:
-        member = self._open().members.get(self._prefix + clean_key(key))
+        member = self._contents.members.get(self._prefix + clean_key(key))
         if member is None:
             raise ObjectMissing(f"There is no file {self.describe(key)}.", "Check the key.")
         return member
@@ -137,28 +138,18 @@ class ArchiveStore(ReadOnlyStore):
         return self._container.read_range(self._key, start, num_bytes)
 
     def _read_tar(self, member: Member, key: str, start: int, num_bytes: int) -> bytes:
-        content = self._open().content
+        content = self._contents.content
         read = self._read if content is None else content.read
         data = read(member.offset + start, num_bytes) if num_bytes else b""
         if len(data) < num_bytes:
             raise damaged(self._archive, f"it ends within '{key}'")
         return data
 
-    def _open(self) -> _Opened:
-        with self._lock:
-            if self._opened is None:
-                self._opened = _INDEXES.get(self._container, self._key, self._limits)
-            return self._opened
+    def _look(self) -> _Opened:
+        return _INDEXES.get(self._container, self._key, self._limits)
 
     def _refuse(self) -> NoReturn:
         raise StorageError(f"The archive {self._archive} is read-only.", "Give a folder to write to.")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Where it lies; each process looks at the archive itself."""
-        return {"container": self._container, "key": self._key, "prefix": self._prefix, "limits": self._limits}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]  # the way unpickling starts afresh
 
 
 class _Indexes:
@@ -189,12 +180,17 @@ _INDEXES = _Indexes()
 
 def _look(container: Store, entry: Entry, limits: ArchiveLimits) -> _Opened:
     archive, name = container.describe(entry.key), entry.key.lower()
+    inspector = Inspector(archive, limits)
     if name.endswith(".zip"):
-        return _Opened(index_zip(RangedFile(container, entry.key, entry.num_bytes, _TABLE_WINDOW), archive, limits))
+        return _Opened(index_zip(RangedFile(container, entry.key, entry.num_bytes, _TABLE_WINDOW), inspector))
     if name.endswith(".tar"):
-        window = _LOCAL_WINDOW if Path(container.uri).is_absolute() else _REMOTE_WINDOW
+        is_local = Path(container.uri).is_absolute()
+        window = _LOCAL_WINDOW if is_local else _REMOTE_WINDOW
         stream = _PlainStream(container, entry.key, entry.num_bytes, window)
-        return _Opened(index_tar(stream, archive, entry.version, limits))
+        if is_local:
+            return _Opened(index_tar(stream, entry.version, inspector))
+        find = partial(index_tar, stream, entry.version, inspector)
+        return _Opened(kept_index(archive, entry, limits, find))
     if entry.num_bytes > limits.max_gzip_bytes:
         raise StorageError(
             f"The archive {archive} has {entry.num_bytes:,} bytes; a compressed tar above {limits.max_gzip_bytes:,} is "
@@ -204,7 +200,7 @@ def _look(container: Store, entry: Entry, limits: ArchiveLimits) -> _Opened:
     content = GzipContent(
         lambda start, num_bytes: container.read_range(entry.key, start, num_bytes), entry.num_bytes, archive
     )
-    return _Opened(index_tar(content.forward(_STREAM_WINDOW), archive, entry.version, limits), content)
+    return _Opened(index_tar(content.forward(_STREAM_WINDOW), entry.version, inspector), content)
 
 
 class _PlainStream(RangedFile):

@@ -59,13 +59,9 @@ class Member:
     checksum: int = 0
 
 
-def refusal(archive: str, member: str, why: str, remedy: str = "") -> StorageError:
-    """The error that names archive and member."""
-    shown = member if member.isprintable() else ascii(member)
-    return StorageError(
-        f"The archive {archive} is refused: its member '{shown[:_LONGEST_SHOWN]}' {why}.",
-        remedy or "Make the archive anew from files that you trust.",
-    )
+def tar_member(key: str, num_bytes: int, offset: int, version: str) -> Member:
+    """A member of a tar, which packs nothing and has no checksums: its version is its place in the archive's own."""
+    return Member(key, num_bytes, f"{version}-{offset}", offset, num_bytes)
 
 
 def damaged(archive: str, why: str) -> StorageError:
@@ -73,61 +69,84 @@ def damaged(archive: str, why: str) -> StorageError:
     return StorageError(f"The archive {archive} is damaged: {why}.", "Fetch it again.")
 
 
-def member_key(name: str, archive: str) -> str | None:
-    """A member's name as a key; None for the archive's own folder.
+@dataclass(frozen=True)
+class Inspector:
+    """Looks at what an archive declares, whatever its format.
 
-    Windows' separators become slashes and `./` is dropped.
-
-    Raises:
-        StorageError: It leads out of the archive's folder, or cannot be a file's name.
+    Attributes:
+        archive: Names it in errors.
+        limits: Beyond which it is refused.
     """
-    path = name.replace("\\", "/")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    if path.startswith("/"):
-        raise refusal(archive, name, "has an absolute path")
-    if parts and _DRIVE.match(parts[0]):
-        raise refusal(archive, name, "has a drive letter")
-    if ".." in parts:
-        raise refusal(archive, name, "climbs out of the archive with '..'")
-    if _CONTROL.search(path):
-        raise refusal(archive, name, "has control characters in its name")
-    return "/".join(parts) or None
 
+    archive: str
+    limits: ArchiveLimits
 
-def check_member(key: str, num_bytes: int, num_packed: int, archive: str, limits: ArchiveLimits) -> None:
-    """Look at what a member declares.
+    def damaged(self, why: str) -> StorageError:
+        """The error for an archive that cannot be read."""
+        return damaged(self.archive, why)
 
-    Raises:
-        StorageError: It is too large or packed too tightly.
-    """
-    if num_bytes > limits.max_member_bytes:
-        raise refusal(
-            archive, key, f"has {num_bytes:,} bytes, more than the {limits.max_member_bytes:,} that one may have"
-        )
-    if limits.is_bomb(num_bytes, num_packed):
-        raise refusal(
-            archive,
-            key,
-            f"unpacks {num_packed:,} bytes to {num_bytes:,}, more than {limits.max_ratio} times as many, like a bomb",
-            "Where that is right, pack it without compression, or unpack it.",
+    def refusal(self, member: str, why: str, remedy: str = "") -> StorageError:
+        """The error that names archive and member."""
+        shown = member if member.isprintable() else ascii(member)
+        return StorageError(
+            f"The archive {self.archive} is refused: its member '{shown[:_LONGEST_SHOWN]}' {why}.",
+            remedy or "Make the archive anew from files that you trust.",
         )
 
+    def key(self, name: str) -> str | None:
+        """A member's name as a key; None for the archive's own folder.
 
-def collect(members: Iterable[Member], archive: str, limits: ArchiveLimits) -> dict[str, Member]:
-    """Members by key, sorted.
+        Windows' separators become slashes and `./` is dropped.
 
-    Raises:
-        StorageError: A name comes twice, or there are too many or too large ones together.
-    """
-    found: dict[str, Member] = {}
-    total = 0
-    for member in members:
-        if member.key in found:
-            raise refusal(archive, member.key, "is there twice, so that nobody knows which is meant")
-        found[member.key] = member
-        total += member.num_bytes
-        if total > limits.max_total_bytes:
-            raise refusal(archive, member.key, f"brings the sum above {limits.max_total_bytes:,} bytes", "Cut it up.")
-        if len(found) > limits.max_members:
-            raise refusal(archive, member.key, f"is one more than {limits.max_members:,}", "Cut it up.")
-    return dict(sorted(found.items()))
+        Raises:
+            StorageError: It leads out of the archive's folder, or cannot be a file's name.
+        """
+        path = name.replace("\\", "/")
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if path.startswith("/"):
+            raise self.refusal(name, "has an absolute path")
+        if parts and _DRIVE.match(parts[0]):
+            raise self.refusal(name, "has a drive letter")
+        if ".." in parts:
+            raise self.refusal(name, "climbs out of the archive with '..'")
+        if _CONTROL.search(path):
+            raise self.refusal(name, "has control characters in its name")
+        return "/".join(parts) or None
+
+    def check(self, key: str, num_bytes: int, num_packed: int) -> None:
+        """Look at what a member declares.
+
+        Raises:
+            StorageError: It is too large or packed too tightly.
+        """
+        limits = self.limits
+        if num_bytes > limits.max_member_bytes:
+            raise self.refusal(
+                key, f"has {num_bytes:,} bytes, more than the {limits.max_member_bytes:,} that one may have"
+            )
+        if limits.is_bomb(num_bytes, num_packed):
+            raise self.refusal(
+                key,
+                f"unpacks {num_packed:,} bytes to {num_bytes:,}, more than {limits.max_ratio} times as many, like a bomb",
+                "Where that is right, pack it without compression, or unpack it.",
+            )
+
+    def collect(self, members: Iterable[Member]) -> dict[str, Member]:
+        """Members by key, sorted.
+
+        Raises:
+            StorageError: A name comes twice, or there are too many or too large ones together.
+        """
+        limits = self.limits
+        found: dict[str, Member] = {}
+        total = 0
+        for member in members:
+            if member.key in found:
+                raise self.refusal(member.key, "is there twice, so that nobody knows which is meant")
+            found[member.key] = member
+            total += member.num_bytes
+            if total > limits.max_total_bytes:
+                raise self.refusal(member.key, f"brings the sum above {limits.max_total_bytes:,} bytes", "Cut it up.")
+            if len(found) > limits.max_members:
+                raise self.refusal(member.key, f"is one more than {limits.max_members:,}", "Cut it up.")
+        return dict(sorted(found.items()))

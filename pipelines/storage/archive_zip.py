@@ -7,15 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from pipelines.storage.archive_members import (
-    ArchiveLimits,
-    Member,
-    check_member,
-    collect,
-    damaged,
-    member_key,
-    refusal,
-)
+from pipelines.storage.archive_members import Inspector, Member
 from pipelines.storage.store import ObjectDamaged
 
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # by password, strongly, or the table itself
@@ -29,7 +21,7 @@ ReadRange = Callable[[int, int], bytes]
 """Called with a position and a number of bytes."""
 
 
-def index_zip(stream: io.RawIOBase, archive: str, limits: ArchiveLimits) -> dict[str, Member]:
+def index_zip(stream: io.RawIOBase, inspector: Inspector) -> dict[str, Member]:
     """Read the table of a zip archive; nothing is unpacked.
 
     Raises:
@@ -47,9 +39,9 @@ def index_zip(stream: io.RawIOBase, archive: str, limits: ArchiveLimits) -> dict
         RuntimeError,
         OSError,
     ) as error:
-        raise damaged(archive, f"it is no whole zip archive ({error})") from None
-    _check_overlaps(entries, archive)
-    return collect(_members(entries, archive, limits), archive, limits)
+        raise inspector.damaged(f"it is no whole zip archive ({error})") from None
+    _check_overlaps(entries, inspector)
+    return inspector.collect(_members(entries, inspector))
 
 
 def unpack(member: Member, read: ReadRange, address: str) -> bytes:
@@ -90,14 +82,14 @@ def _not_as_said(address: str, why: str) -> ObjectDamaged:
     return ObjectDamaged(f"{address} {why}.", "Fetch the archive again.")
 
 
-def _members(entries: list[zipfile.ZipInfo], archive: str, limits: ArchiveLimits) -> Iterator[Member]:
+def _members(entries: list[zipfile.ZipInfo], inspector: Inspector) -> Iterator[Member]:
     for entry in entries:
         name = _name(entry)
-        key = member_key(name, archive)
+        key = inspector.key(name)
         if key is None or name.endswith(("/", "\\")):
             continue
-        _check_kind(entry, name, archive)
-        check_member(key, entry.file_size, entry.compress_size, archive, limits)
+        _check_kind(entry, name, inspector)
+        inspector.check(key, entry.file_size, entry.compress_size)
         version = f"{entry.CRC:08x}-{entry.file_size}"
         packed = (entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC)
         yield Member(key, entry.file_size, version, *packed)
@@ -113,20 +105,20 @@ def _name(entry: zipfile.ZipInfo) -> str:
         return entry.orig_filename
 
 
-def _check_kind(entry: zipfile.ZipInfo, name: str, archive: str) -> None:
+def _check_kind(entry: zipfile.ZipInfo, name: str, inspector: Inspector) -> None:
     if entry.flag_bits & _ENCRYPTED:
-        raise refusal(archive, name, "is encrypted", "Unpack it with its password, and give the folder.")
+        raise inspector.refusal(name, "is encrypted", "Unpack it with its password, and give the folder.")
     kind = (entry.external_attr >> 16) & _FILE_TYPE if entry.create_system == _UNIX else 0
     if kind not in (0, _REGULAR, _FOLDER):
-        raise refusal(archive, name, "is a link or device, not a file", "Pack the files themselves.")
+        raise inspector.refusal(name, "is a link or device, not a file", "Pack the files themselves.")
     if entry.compress_type not in _METHODS:
         method = zipfile.compressor_names.get(entry.compress_type, str(entry.compress_type))  # type: ignore[attr-defined]
-        raise refusal(archive, name, f"is packed with {method}", "Pack it anew, plainly or with deflate.")
+        raise inspector.refusal(name, f"is packed with {method}", "Pack it anew, plainly or with deflate.")
 
 
-def _check_overlaps(entries: list[zipfile.ZipInfo], archive: str) -> None:
+def _check_overlaps(entries: list[zipfile.ZipInfo], inspector: Inspector) -> None:
     """Members that share bytes are how a small archive declares endlessly many."""
     ordered = sorted(entries, key=lambda entry: entry.header_offset)
     for entry, following in pairwise(ordered):
         if entry.header_offset + _HEADER.size + entry.compress_size > following.header_offset:
-            raise refusal(archive, _name(entry), "overlaps with another, like a bomb")
+            raise inspector.refusal(_name(entry), "overlaps with another, like a bomb")

@@ -1,8 +1,7 @@
 """A list of files as a store: for places that cannot be listed, such as the web."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pipelines.storage.read_only import ReadOnlyStore
 from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key
@@ -15,7 +14,7 @@ _MAX_LIST_BYTES = 256 * 2**20
 _NUM_REQUESTS = 16  # sizes asked for at once
 
 
-class ListedStore(ReadOnlyStore):
+class ListedStore(ReadOnlyStore[dict[str, None]]):
     """The files that a text file names, a key a line, relative to the folder of the list; read-only.
 
     Args:
@@ -24,10 +23,9 @@ class ListedStore(ReadOnlyStore):
     """
 
     def __init__(self, container: Store, key: str) -> None:
+        super().__init__()
         self._container = container
         self._key = key
-        self._lock = threading.Lock()
-        self._keys: dict[str, None] | None = None
 
     @property
     def uri(self) -> str:
@@ -45,7 +43,7 @@ class ListedStore(ReadOnlyStore):
             ObjectMissing: One of them is not there.
         """
         below = f"{clean_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
-        keys = sorted(key for key in self._listed() if key.startswith(below))
+        keys = sorted(key for key in self._contents if key.startswith(below))
         with ThreadPoolExecutor(_NUM_REQUESTS) as pool:
             return list(pool.map(self._container.stat, keys))
 
@@ -55,7 +53,7 @@ class ListedStore(ReadOnlyStore):
 
     def exists(self, key: str) -> bool:
         """Whether the list names it."""
-        return key in self._listed()
+        return key in self._contents
 
     def has_folder(self) -> bool:
         """Whether the list is there."""
@@ -74,17 +72,11 @@ class ListedStore(ReadOnlyStore):
         return self._container.describe(key) if key else self.uri
 
     def _require(self, key: str) -> str:
-        if key not in self._listed():
+        if key not in self._contents:
             raise ObjectMissing(f"The list {self.uri} does not name {key}.", "Check the key.")
         return key
 
-    def _listed(self) -> dict[str, None]:
-        with self._lock:
-            if self._keys is None:
-                self._keys = self._read()
-            return self._keys
-
-    def _read(self) -> dict[str, None]:
+    def _look(self) -> dict[str, None]:
         data = self._container.read_range(self._key, 0, _MAX_LIST_BYTES + 1)
         try:
             text = data.decode("utf-8-sig")
@@ -108,10 +100,3 @@ class ListedStore(ReadOnlyStore):
 
     def _refuse(self) -> NoReturn:
         raise StorageError(f"The list {self.uri} is read-only.", "Give a folder to write to.")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Where it lies; each process reads the list itself."""
-        return {"container": self._container, "key": self._key}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]  # the way unpickling starts afresh

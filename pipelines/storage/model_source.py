@@ -1,9 +1,9 @@
 """Models by URI: a folder in a store, copied once to a local cache."""
 
 import hashlib
-import os
 from pathlib import Path
 
+from pipelines.storage.cache import cache_folder
 from pipelines.storage.door import open_store
 from pipelines.storage.store import Entry
 from pipelines.storage.uris import local_path
@@ -33,7 +33,7 @@ def fetch_remote_model(uri: str) -> Path:
     missing = [name for name in _NEEDED if name not in {entry.key for entry in entries}]
     if missing:
         raise ModelError(f"{store.uri} holds no model: {' and '.join(missing)} missing.", "Check the URI.")
-    folder = cache_folder() / _cache_name(store.uri, entries)
+    folder = cache_folder("models") / _cache_name(store.uri, entries)
     if not folder.is_dir():
         try:
             store.download_folder("", folder)
@@ -41,12 +41,6 @@ def fetch_remote_model(uri: str) -> Path:
             if not folder.is_dir():  # else another process was faster
                 raise
     return folder
-
-
-def cache_folder() -> Path:
-    """Where fetched models are kept."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rssr" / "models"
 
 
 def _cache_name(uri: str, entries: list[Entry]) -> str:

@@ -8,10 +8,10 @@ an image begins, so one image is one ranged read of exactly its size, and what i
 import hashlib
 import io
 import json
-import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NoReturn
 
 import pyarrow as pa
@@ -118,30 +118,38 @@ def open_images(uri: str, settings: StorageSettings | None = None) -> Store:
         StorageError: The URI is malformed, it cannot be reached, or `shards.json` is damaged.
     """
     store = open_store(uri, settings)
+    shards = ShardStore(store)
     try:
-        summary = read_summary(store)
+        _ = shards.summary
     except ObjectMissing:
         return store
-    return ShardStore(store, summary)
+    return shards
 
 
-class ShardStore(ReadOnlyStore):
-    """The images of a shard folder under their own keys; read-only.
+@dataclass(frozen=True)
+class _Tables:
+    """`shards.json`, and the index that it names, which is read when it is first needed."""
 
-    The index is read once, when it is first needed, by each process. What is read is checked against its digest.
+    folder: Store
+    summary: dict[str, Any]
+
+    @cached_property
+    def index(self) -> ShardIndex:
+        return read_index(self.folder, self.summary)
+
+
+class ShardStore(ReadOnlyStore[_Tables]):
+    """The images of a shard folder under their own keys; read-only. What is read is checked against its digest.
 
     Args:
         folder: Where the shards lie.
-        summary: The content of `shards.json`, if it was read before.
         prefix: Folder within the keys, see `child`.
     """
 
-    def __init__(self, folder: Store, summary: dict[str, Any] | None = None, prefix: str = "") -> None:
+    def __init__(self, folder: Store, prefix: str = "") -> None:
+        super().__init__()
         self._folder = folder
         self._prefix = prefix
-        self._lock = threading.RLock()
-        self._summary = summary
-        self._rows: ShardIndex | None = None
 
     @property
     def uri(self) -> str:
@@ -160,14 +168,11 @@ class ShardStore(ReadOnlyStore):
         Raises:
             StorageError: It is missing, damaged or of another version.
         """
-        with self._lock:
-            if self._summary is None:
-                self._summary = read_summary(self._folder)
-            return self._summary
+        return self._contents.summary
 
     def child(self, key: str) -> "ShardStore":
         """The images below a folder of their keys."""
-        return ShardStore(self._folder, self._summary, f"{self._prefix}{key.strip('/')}/")
+        return ShardStore(self._folder, f"{self._prefix}{key.strip('/')}/")
 
     def images(self) -> list[ShardImage]:
         """All images, sorted by key; no image is read for it."""
@@ -239,16 +244,10 @@ class ShardStore(ReadOnlyStore):
     @property
     def _index(self) -> ShardIndex:
         with self._lock:
-            if self._rows is None:
-                self._rows = read_index(self._folder, self.summary)
-            return self._rows
+            return self._contents.index
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Where it lies; each process reads the index itself."""
-        return {"folder": self._folder, "prefix": self._prefix}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["folder"], None, state["prefix"])  # type: ignore[misc]  # the way unpickling starts afresh
+    def _look(self) -> _Tables:
+        return _Tables(self._folder, read_summary(self._folder))
 
 
 def read_summary(folder: Store) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from pipelines.storage import redact
+from pipelines.storage.cache import cache_folder
 from pipelines.tracking.connection import connect, prepare_mlflow
 from pipelines.tracking.errors import TrackingError, first_line
 from pipelines.tracking.location import ENVIRONMENT_VARIABLE
@@ -54,7 +55,7 @@ def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
     """
     if not version.digest:
         raise ModelError(f"{version.uri} was not registered by this project.", "Register its model folder with a job.")
-    target = _cache_folder() / version.digest
+    target = cache_folder("models") / version.digest
     if target.is_dir():
         return target
     connect(tracking_uri, create=False)  # fails fast, and says why
@@ -98,8 +99,3 @@ def _path_of_folder(packed: Path, version: ModelVersion) -> str:
 
 def _damaged(version: ModelVersion) -> ModelError:
     return ModelError(f"The files of {version.uri} are damaged or incomplete.", "Register the model again.")
-
-
-def _cache_folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "rssr" / "models"

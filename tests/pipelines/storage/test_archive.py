@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.storage import ObjectDamaged, ObjectMissing, Store, open_store
+from pipelines.storage import Entry, ObjectDamaged, ObjectMissing, Store, archive, open_store
 from pipelines.storage.archive import ArchiveStore
 from pipelines.storage.archive_members import ArchiveLimits
 from pipelines.storage.local import LocalStore
@@ -132,6 +132,38 @@ def test_a_tar_is_indexed_without_its_members(tmp_path: Path) -> None:
     container = CountingStore(tmp_path)
     assert len(ArchiveStore(container, "a.tar").list()) == 20
     assert container.num_bytes < 200_000
+
+
+class Elsewhere(CountingStore):
+    """Not a local folder."""
+
+    @property
+    def uri(self) -> str:
+        return "elsewhere://bucket"
+
+
+def test_a_tar_elsewhere_is_gone_through_once_for_all_processes(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_up() -> tuple[ArchiveStore, int]:
+        monkeypatch.setattr(archive, "_INDEXES", archive._Indexes())  # as in a process that knows nothing yet
+        container = Elsewhere(tmp_path)
+        store = ArchiveStore(container, "a.tar")
+        listed.append(store.list())
+        return store, container.num_bytes
+
+    listed: list[list[Entry]] = []
+    (tmp_path / "a.tar").write_bytes(packed("tar", FILES))
+    assert looked_up()[1] > 100_000
+    store, num_bytes = looked_up()
+    assert num_bytes == 0
+    assert listed[0] == listed[1]
+    assert {entry.key: store.read_bytes(entry.key) for entry in store.list()} == FILES
+    kept = next(cache.rglob("*.json"))
+    kept.write_bytes(kept.read_bytes()[:-9])
+    assert looked_up()[1] > 100_000, "a damaged index is not trusted"
+    (tmp_path / "a.tar").write_bytes(packed("tar", {"other.jpg": b"1"}))
+    assert [entry.key for entry in looked_up()[0].list()] == ["other.jpg"]
 
 
 def test_a_read_within_a_gzip_does_not_unpack_all_before_it(tmp_path: Path) -> None:
