@@ -162,22 +162,24 @@ def test_pyarrow_reads_what_a_store_writes(name: str, request: pytest.FixtureReq
     assert open_store(uri, server.settings).read_bytes("c") == b"from arrow"
 
 
-def test_s3fs_reads_what_a_store_writes(s3_server: "object", request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("name", ["s3_server", "moto_server"])
+def test_s3fs_reads_what_a_store_writes(name: str, request: pytest.FixtureRequest) -> None:
     import fsspec
 
-    server = request.getfixturevalue("s3_server")
+    server = request.getfixturevalue(name)
     uri = server.make_bucket()
     open_store(uri, server.settings).write_bytes("a", b"content")
     with fsspec.open(f"{uri}/a", "rb", **server.settings.s3fs_options()) as stream:
         assert stream.read() == b"content"
 
 
-def test_gdal_reads_what_a_store_writes(s3_server: "object", request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("name", ["s3_server", "moto_server"])
+def test_gdal_reads_what_a_store_writes(name: str, request: pytest.FixtureRequest) -> None:
     import rasterio
     from rasterio.io import MemoryFile
     from rasterio.session import AWSSession
 
-    server = request.getfixturevalue("s3_server")
+    server = request.getfixturevalue(name)
     uri = server.make_bucket()
     with MemoryFile() as memory:
         transform = rasterio.transform.from_origin(7, 50, 2, 2)
