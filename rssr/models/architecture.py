@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -12,8 +12,13 @@ ArchitectureT = TypeVar("ArchitectureT")
 Values = Mapping[str, object]
 
 
-def read_architecture(kind: type[ArchitectureT], values: Values) -> ArchitectureT:
+def read_architecture(kind: type[ArchitectureT], values: Values, may_be_empty: Collection[str] = ()) -> ArchitectureT:
     """Build a dataclass from plain values; lists become tuples.
+
+    Args:
+        kind: The dataclass.
+        values: By name.
+        may_be_empty: Names whose lists need no item.
 
     Raises:
         ModelError: Naming a key that is unknown or ill-typed.
@@ -25,7 +30,8 @@ def read_architecture(kind: type[ArchitectureT], values: Values) -> Architecture
         close = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f"Did you mean '{close[0]}'?" if close else f"Known are: {', '.join(known)}."
         raise ModelError(f"The architecture has no value '{unknown[0]}'.", hint)
-    return kind(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
+    empty = {key: () for key, value in values.items() if key in may_be_empty and value in ([], ())}
+    return kind(**{key: _typed(key, value, hints[key]) for key, value in values.items() if key not in empty}, **empty)
 
 
 def plain_architecture(architecture: Any) -> dict[str, Any]:  # noqa: ANN401  # any dataclass instance

@@ -26,23 +26,36 @@ def read_latent_shapes(state: State) -> dict[str, Any]:
     Raises:
         WeightsError: If a tensor that tells a value is missing or has no such side.
     """
-    channels = _side(state, f"{_ENCODER}conv_in.weight")
-    condition = _side(state, f"{CONDITION_PREFIX}conv_in.weight")
-    decoder = _side(state, f"{_DECODER}head.weight")
-    levels = _numbers(state, rf"{re.escape(_ENCODER)}down\.(\d+)\.")
-    widths = [_side(state, f"{_ENCODER}down.{level}.block.0.norm2.weight") for level in levels]
+    channels, multipliers, num_res_blocks = _encoder(state, _ENCODER)
+    condition = _encoder(state, CONDITION_PREFIX)
+    decoder, decoder_blocks = _side(state, f"{_DECODER}head.weight"), _num_blocks(state, f"{_DECODER}up.0.")
     return {
         "bands": _side(state, f"{CONDITION_PREFIX}conv_in.weight", 1),
         "latent_channels": _side(state, f"{FIRST_STAGE_PREFIX}post_quant_conv.weight"),
         "channels": channels,
-        "channel_multipliers": [max(1, width // channels) for width in widths],
-        "num_res_blocks": len(_numbers(state, rf"{re.escape(_ENCODER)}down\.0\.block\.(\d+)\.")),
-        "condition_channels": 0 if condition == channels else condition,
+        "channel_multipliers": multipliers,
+        "num_res_blocks": num_res_blocks,
+        "condition_channels": 0 if condition[0] == channels else condition[0],
+        "condition_multipliers": [] if condition[1] == multipliers else condition[1],
+        "condition_num_res_blocks": 0 if condition[2] == num_res_blocks else condition[2],
         "decoder_channels": 0 if decoder == channels else decoder,
+        "decoder_num_res_blocks": 0 if decoder_blocks == num_res_blocks else decoder_blocks,
         "num_distillation_blocks": _distillation_counts(state),
         **_decoder_kind(state),
         **_denoiser(state),
     }
+
+
+def _encoder(state: State, beginning: str) -> tuple[int, list[int], int]:
+    """Width of the first convolution, those of the levels as its multiples, and residual blocks of a level."""
+    channels = _side(state, f"{beginning}conv_in.weight")
+    levels = _numbers(state, rf"{re.escape(beginning)}down\.(\d+)\.")
+    widths = [_side(state, f"{beginning}down.{level}.block.0.norm2.weight") for level in levels]
+    return channels, [max(1, width // channels) for width in widths], _num_blocks(state, f"{beginning}down.0.")
+
+
+def _num_blocks(state: State, level: str) -> int:
+    return len(_numbers(state, rf"{re.escape(level)}block\.(\d+)\."))
 
 
 def read_schedule(state: State) -> dict[str, Any]:
@@ -106,7 +119,7 @@ def _denoiser(state: State) -> dict[str, Any]:
         "denoiser_channels": width,
         "denoiser_multipliers": [max(1, level[-1] // width) for level in widths],
         "denoiser_num_res_blocks": len(widths[0]),
-        "attention_resolutions": sorted(attention) or [1 << len(widths)],  # none: a factor beyond the deepest level
+        "attention_resolutions": sorted(attention),
     }
 
 

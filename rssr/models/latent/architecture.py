@@ -12,6 +12,15 @@ _CHOICES = {
     "scale_embedding": ("integer", "continuous"),
 }
 _NUM_DISTILLATION_PARTS = 4
+_MAY_BE_EMPTY = ("attention_resolutions", "condition_multipliers")
+_NOT_NEGATIVE = (
+    "condition_channels",
+    "condition_num_res_blocks",
+    "decoder_channels",
+    "decoder_num_res_blocks",
+    "deviation_factor",
+    "deviation_floor",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +36,23 @@ class LatentArchitecture:
     latent_channels: int = 4
     """Channels of the latent."""
     channels: int = 64
-    """Width of the encoders' first level."""
+    """Width of the encoder's first convolution."""
     channel_multipliers: tuple[int, ...] = (1, 2, 2, 4)
-    """Widths of the encoders' levels, times `channels`; each level but the last halves the size."""
+    """Widths of the encoder's levels, times `channels`; each level but the last halves the size."""
     num_res_blocks: int = 2
-    """Residual blocks of a level, in encoders and decoder."""
+    """Residual blocks of a level of the encoder."""
     norm_num_groups: int = 32
     """Groups of every GroupNorm."""
     condition_channels: int = 0
-    """Width of the condition encoder's first level; 0: `channels`."""
+    """Width of the condition encoder's first convolution; 0: `channels`."""
+    condition_multipliers: tuple[int, ...] = ()
+    """Widths of its levels, times that; as many as `channel_multipliers`, or none for the same."""
+    condition_num_res_blocks: int = 0
+    """Residual blocks of a level of the condition encoder; 0: `num_res_blocks`."""
     decoder_channels: int = 0
     """Width of the decoder; 0: `channels`."""
+    decoder_num_res_blocks: int = 0
+    """Residual blocks of a level of the decoder's embedding branch; 0: `num_res_blocks`."""
     num_distillation_blocks: tuple[int, ...] = (12, 12, 12, 12)
     """Distillation blocks of each of the decoder's steps; as many steps as levels."""
     decoder: str = "continuous"
@@ -47,13 +62,13 @@ class LatentArchitecture:
     upsampler_channels: int = 256
     """Width of the 1x1 convolutions at full size that end a continuous decoder."""
     denoiser_channels: int = 64
-    """Width of the denoiser's first level."""
+    """Width of the denoiser's first convolution."""
     denoiser_multipliers: tuple[int, ...] = (1, 2, 2, 4)
     """Widths of the denoiser's levels, times `denoiser_channels`."""
     denoiser_num_res_blocks: int = 2
     """Residual blocks of a down level; up levels have one more."""
     attention_resolutions: tuple[int, ...] = (8,)
-    """Downsampling factors at which the denoiser has attention; its middle always has."""
+    """Downsampling factors at which the denoiser has attention, or none; its middle always has."""
     head_channels: int = 32
     """Width of one head of the attention."""
     num_timesteps: int = 4
@@ -83,7 +98,7 @@ class LatentArchitecture:
         for name, value in self._counts():
             if value < 1:
                 raise ModelError(f"The architecture value '{name}' must be at least 1, got {value}.")
-        for name in ("condition_channels", "decoder_channels", "deviation_factor", "deviation_floor"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ModelError(f"The architecture value '{name}' is {getattr(self, name)}.", "Give 0 or more.")
         if not 0 < self.beta_start <= self.beta_end < 1:
@@ -93,12 +108,19 @@ class LatentArchitecture:
             )
         if self.fixed_scale & (self.fixed_scale - 1) or self.fixed_scale < 2:
             raise ModelError(f"fixed_scale is {self.fixed_scale}.", "Give a power of two from 2 on.")
+        self._check_levels()
         self._check_divisibility()
 
     @property
-    def condition_width(self) -> int:
-        """Width of the condition encoder's first level."""
-        return self.condition_channels or self.channels
+    def encoder_widths(self) -> tuple[int, ...]:
+        """Widths of the encoder: of its first convolution, then of each level."""
+        return tuple(self.channels * multiplier for multiplier in (1, *self.channel_multipliers))
+
+    @property
+    def condition_widths(self) -> tuple[int, ...]:
+        """Widths of the condition encoder: of its first convolution, then of each level."""
+        width, levels = self.condition_channels or self.channels, self.condition_multipliers or self.channel_multipliers
+        return tuple(width * multiplier for multiplier in (1, *levels))
 
     @property
     def decoder_width(self) -> int:
@@ -122,12 +144,19 @@ class LatentArchitecture:
             yield name, getattr(self, name)
         for name in ("channel_multipliers", "num_distillation_blocks", "denoiser_multipliers"):
             yield name, min(getattr(self, name))
-        yield "attention_resolutions", min(self.attention_resolutions)
+        for name in _MAY_BE_EMPTY:
+            yield name, min(getattr(self, name), default=1)
+
+    def _check_levels(self) -> None:
+        given, wanted = len(self.condition_multipliers), len(self.channel_multipliers)
+        if given not in (0, wanted):
+            raise ModelError(
+                f"The condition encoder has {given} levels, the autoencoder {wanted}: their codes differ in size.",
+                "Give condition_multipliers as many values as channel_multipliers, or none.",
+            )
 
     def _check_divisibility(self) -> None:
-        widths = {self.decoder_width}
-        for width in (self.channels, self.condition_width):
-            widths.update(width * multiplier for multiplier in (1, *self.channel_multipliers))
+        widths = {self.decoder_width, *self.encoder_widths, *self.condition_widths}
         widths.update(self.denoiser_channels * multiplier for multiplier in (1, *self.denoiser_multipliers))
         for width in sorted(widths):
             if width % self.norm_num_groups:
@@ -164,4 +193,4 @@ def read_latent_architecture(values: Mapping[str, object]) -> LatentArchitecture
     if isinstance(blocks, int) and not isinstance(blocks, bool):
         levels = plain.get("channel_multipliers", (1, 2, 2, 4))
         plain["num_distillation_blocks"] = [blocks] * (len(levels) if isinstance(levels, list | tuple) else 1)
-    return read_architecture(LatentArchitecture, plain)
+    return read_architecture(LatentArchitecture, plain, _MAY_BE_EMPTY)

@@ -35,7 +35,7 @@ class ResidualAutoencoder(nn.Module):
         self.encoder = ResidualEncoder(
             2 * values.bands,
             code,
-            tuple(values.channels * multiplier for multiplier in values.channel_multipliers),
+            values.encoder_widths,
             values.num_res_blocks,
             values.norm_num_groups,
         )
@@ -81,7 +81,7 @@ def build_decoder(values: LatentArchitecture) -> ContinuousDecoder | FixedScaleD
         values.bands,
         values.latent_channels,
         values.decoder_width,
-        values.num_res_blocks,
+        values.decoder_num_res_blocks or values.num_res_blocks,
         values.num_distillation_blocks,
         values.norm_num_groups,
         values.upsampler_channels,

@@ -20,7 +20,8 @@ class ResidualEncoder(nn.Module):
     Args:
         in_channels: Channels of the input: 6 for LR beside HR, 3 for LR alone (with 3 bands).
         out_channels: Channels of the code.
-        widths: Channels of each level; each level but the last halves the size, rounding down.
+        widths: Channels of the first convolution, then of each level; each level but the last halves the size,
+            rounding down.
         num_res_blocks: Residual blocks of a level.
         norm_num_groups: Groups of every GroupNorm.
     """
@@ -29,11 +30,11 @@ class ResidualEncoder(nn.Module):
         self, in_channels: int, out_channels: int, widths: tuple[int, ...], num_res_blocks: int, norm_num_groups: int
     ) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        previous, *levels = widths
+        self.conv_in = nn.Conv2d(in_channels, previous, 3, padding=1)
         self.levels = nn.ModuleList()
-        previous = widths[0]
-        for index, width in enumerate(widths):
-            is_last = index + 1 == len(widths)
+        for index, width in enumerate(levels):
+            is_last = index + 1 == len(levels)
             self.levels.append(EncoderLevel(previous, width, num_res_blocks, norm_num_groups, halve=not is_last))
             previous = width
         self.mid_blocks = nn.Sequential(

@@ -45,8 +45,8 @@ class LatentSR(nn.Module):
         self.condition_encoder = ResidualEncoder(
             values.bands,
             values.latent_channels,
-            tuple(values.condition_width * multiplier for multiplier in values.channel_multipliers),
-            values.num_res_blocks,
+            values.condition_widths,
+            values.condition_num_res_blocks or values.num_res_blocks,
             values.norm_num_groups,
         )
         self.post_quant_conv = nn.Conv2d(values.latent_channels, values.latent_channels, 1)

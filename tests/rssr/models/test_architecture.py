@@ -35,6 +35,10 @@ def test_ill_typed_values_are_named(values: dict[str, Any]) -> None:
         read_architecture(Example, values)
 
 
+def test_lists_may_be_empty_where_that_is_said() -> None:
+    assert read_architecture(Example, {"widths": []}, may_be_empty=["widths"]).widths == ()
+
+
 def test_unknown_values_name_the_nearest() -> None:
     with pytest.raises(ModelError, match=r"'width'.*'widths'"):
         read_architecture(Example, {"width": [1]})

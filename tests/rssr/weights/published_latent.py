@@ -10,6 +10,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from rssr.diffusion.schedule import scaled_linear_tables
+from rssr.models.latent.autoencoder import ResidualAutoencoder
+from rssr.models.latent.layout import (
+    FIRST_STAGE_PREFIX,
+    SCHEDULE_BUFFERS,
+    UNUSED_DECODER_TENSOR,
+    autoencoder_names,
+    network_names,
+)
+from rssr.models.latent.network import LatentSR
 from tests.rssr.conftest import VECTORS
 
 REDUCED = ("--norm-num-groups", "8", "--head-channels", "12")
@@ -72,3 +82,18 @@ def save_lightning(path: Path, state: Mapping[str, Tensor]) -> Path:
     finally:
         del sys.modules[_MODULE]
     return path
+
+
+def published(network: LatentSR, autoencoder: ResidualAutoencoder) -> dict[str, Tensor]:
+    """A network and its first stage as a second stage under the published names; the raw U-Net is twice the average."""
+    state, values, found = network.state_dict(), network.values, dict[str, Tensor]()
+    for averaged in (True, False):
+        for ours, name in network_names(state, averaged=averaged).items():
+            found[name] = state[ours] * (1 if averaged or not ours.startswith("denoiser.") else 2)
+    first = autoencoder.state_dict() | {name: state[name] for name in autoencoder.state_dict() if name in state}
+    found |= {FIRST_STAGE_PREFIX + name: first[ours] for ours, name in autoencoder_names(first).items()}
+    if values.decoder == "continuous":
+        found[f"{FIRST_STAGE_PREFIX}decoder.{UNUSED_DECODER_TENSOR}"] = torch.ones(1)
+    tables = scaled_linear_tables(values.beta_start, values.beta_end, values.num_timesteps)
+    found |= {name: getattr(tables, name) for name in SCHEDULE_BUFFERS}
+    return {**found, "model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7)}

@@ -1,13 +1,17 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from rssr.errors import ModelError, WeightsError
+from rssr.models.latent.autoencoder import ResidualAutoencoder
+from rssr.models.latent.network import LatentSR
+from rssr.models.loaded import load_model
 from rssr.weights.official import ImportOptions, ImportReport, LeftOut, import_official
-from tests.rssr.weights.published_latent import LOSS, first_stage, save_lightning, second_stage, without
+from tests.rssr.weights.published_latent import LOSS, first_stage, published, save_lightning, second_stage, without
 
 REDUCED = ImportOptions(norm_num_groups=8, head_channels=12)
 State = dict[str, Tensor]
@@ -42,6 +46,69 @@ def test_every_name_of_both_files_is_accounted_for(raw: bool, second: State, tmp
         "moving average's counters",
     ]
     assert report.groups[2] == LeftOut("moving average's counters", 2, 2)
+
+
+NARROW = {
+    "channels": 4,
+    "num_res_blocks": 1,
+    "norm_num_groups": 2,
+    "num_distillation_blocks": [1],
+    "denoiser_channels": 4,
+    "denoiser_num_res_blocks": 1,
+    "denoiser_multipliers": [1],
+    "head_channels": 4,
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "two levels, no attention but the middle's": {
+        "channel_multipliers": [2, 1],
+        "attention_resolutions": [],
+        "denoiser_multipliers": [3, 1],
+        "bands": 4,
+        "decoder": "fixed",
+        "fixed_scale": 2,
+    },
+    "three levels, each part of its own depth and width": {
+        "channel_multipliers": [1, 2, 3],
+        "condition_channels": 6,
+        "condition_multipliers": [1, 1, 2],
+        "condition_num_res_blocks": 3,
+        "decoder_channels": 8,
+        "decoder_num_res_blocks": 2,
+        "num_distillation_blocks": [1, 3],
+        "latent_channels": 3,
+        "attention_resolutions": [1],
+        "upsampler_channels": 5,
+    },
+    "five levels, attention at some": {
+        "channel_multipliers": [1, 1, 2, 2, 3],
+        "denoiser_multipliers": [1, 2, 1, 3],
+        "denoiser_num_res_blocks": 3,
+        "attention_resolutions": [2, 8],
+        "latent_channels": 16,
+        "num_timesteps": 3,
+        "beta_start": 0.02,
+        "beta_end": 0.7,
+        "decoder": "fixed",
+        "fixed_scale": 8,
+    },
+}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("case", OTHERS)
+def test_widths_depths_and_schedules_are_read_from_the_file(case: str, raw: bool, tmp_path: Path) -> None:
+    network = LatentSR(**{**NARROW, **OTHERS[case]})
+    state = published(network, ResidualAutoencoder(network.values))
+    options = ImportOptions(norm_num_groups=2, head_channels=4, raw_weights=raw)
+    report = run_import(tmp_path, state, options=options)
+    assert report.architecture == network.architecture
+    assert report.num_tensors + len(report.unused) == len(state)
+    loaded = load_model(tmp_path / "model").network
+    assert loaded is not None
+    expected = {
+        name: value * (2 if raw and name.startswith("denoiser.") else 1) for name, value in network.state_dict().items()
+    }
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
 
 
 def test_the_first_stage_may_be_left_out(second: State, tmp_path: Path) -> None:

@@ -37,7 +37,10 @@ def test_a_reduced_checkpoint_tells_its_widths() -> None:
         "channel_multipliers": [1, 1, 2, 2],
         "num_res_blocks": 1,
         "condition_channels": 0,
+        "condition_multipliers": [],
+        "condition_num_res_blocks": 0,
         "decoder_channels": 0,
+        "decoder_num_res_blocks": 0,
         "num_distillation_blocks": [2, 1, 1, 1],
         "decoder": "continuous",
         "upsampler_channels": 256,
@@ -48,9 +51,9 @@ def test_a_reduced_checkpoint_tells_its_widths() -> None:
     }
 
 
-def test_attention_in_the_middle_alone_is_a_factor_beyond_the_levels() -> None:
+def test_attention_in_the_middle_alone_is_no_factor() -> None:
     state = {name: value for name, value in second_stage().items() if ".1.qkv." not in name or "middle" in name}
-    assert read_latent_shapes(state)["attention_resolutions"] == [16]
+    assert read_latent_shapes(state)["attention_resolutions"] == []
 
 
 def test_attention_of_several_levels_is_found() -> None:

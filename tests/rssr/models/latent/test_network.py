@@ -109,6 +109,9 @@ def test_other_bands_are_refused() -> None:
         ({"num_distillation_blocks": 0}, "'num_distillation_blocks'"),
         ({"chanels": 3}, "Did you mean 'channels'"),
         ({"deviation_factor": -1.0}, "deviation_factor"),
+        ({"condition_multipliers": [1, 2, 4]}, "has 3 levels, the autoencoder 4"),
+        ({"condition_multipliers": [1, 2, 2, 0]}, "'condition_multipliers'"),
+        ({"decoder_num_res_blocks": -1}, "'decoder_num_res_blocks'"),
     ],
 )
 def test_contradicting_architectures_are_refused(change: dict[str, Any], reason: str) -> None:
