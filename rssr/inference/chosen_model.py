@@ -91,4 +91,7 @@ def check_scale(model: LoadedModel, scale: float) -> None:
     if model.card is not None and not model.card.scale_range[0] <= scale <= model.card.scale_range[1]:
         low, high = model.card.scale_range
         known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        raise ModelError(f"{model.name} was trained for a scale of {known}, not {scale:g}.", "Choose another model.")
+        raise ModelError(
+            f"{model.name} was trained for a scale of {known}, not {scale:g}.",
+            "Give such a scale, or choose another model.",
+        )

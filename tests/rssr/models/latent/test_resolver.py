@@ -10,6 +10,7 @@ from rssr.errors import ModelError
 from rssr.methods.lcmsr.inference import LCMSRResolver
 from rssr.methods.ldcsr.inference import LDCSRResolver
 from rssr.models.latent.network import LatentSR
+from rssr.models.latent.resolver import Path
 from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, TilePlace
 from rssr.seeds import derive_seed
 from rssr.tiling import output_size
@@ -25,10 +26,20 @@ def network() -> LatentSR:
 
 
 @pytest.fixture(scope="module")
+def consistent() -> LatentSR:
+    torch.manual_seed(3)
+    return LatentSR(**TINY_ARCHITECTURE, **CONSISTENCY, prediction="sample").eval()
+
+
+@pytest.fixture(scope="module")
 def local_network() -> LatentSR:
-    """Without anything that looks at a whole image: norms, gates, attention."""
+    return localised(LatentSR(**TINY_ARCHITECTURE))
+
+
+def localised(network: LatentSR) -> LatentSR:
+    """The network without anything that looks at a whole image: norms, gates, attention."""
     torch.manual_seed(4)
-    network = LatentSR(**TINY_ARCHITECTURE, latent_channels=4).eval()
+    network = LatentSR(network.values).eval()
     for module in list(network.modules()):
         for name, part in module.named_children():
             if isinstance(part, nn.GroupNorm) or name in ("gate", "mid_attention"):
@@ -37,17 +48,23 @@ def local_network() -> LatentSR:
     return network
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.tuples(*[st.integers(1, 21)] * 2), st.floats(1, 8))
+@settings(max_examples=90, deadline=None)
+@given(
+    st.tuples(*[st.integers(1, 21)] * 2),
+    st.floats(1, 8) | st.fractions(1, 8, max_denominator=20).map(float),
+    st.sampled_from(["ldcsr", "lcmsr", "condition"]),
+)
 def test_any_size_and_scale_gives_exactly_the_requested_size(
-    network: LatentSR, lr_size: tuple[int, int], scale: float
+    network: LatentSR, consistent: LatentSR, lr_size: tuple[int, int], scale: float, kind: str
 ) -> None:
     size = output_size(lr_size, scale)
-    for resolver in (LDCSRResolver(network), LDCSRResolver(network, path="condition")):
-        sr = resolver(torch.rand(1, 3, *lr_size) * 2 - 1, size)
-        assert sr.shape == (1, 3, *size)
-        assert sr.dtype == torch.float32
-        assert torch.isfinite(sr).all()
+    assert all(abs(side - scale * lr_side) <= 0.5 + 1e-9 for side, lr_side in zip(size, lr_size, strict=True))
+    path: Path = "condition" if kind == "condition" else "sampled"
+    resolver = LCMSRResolver(consistent) if kind == "lcmsr" else LDCSRResolver(network, path=path)
+    sr = resolver(torch.rand(1, 3, *lr_size) * 2 - 1, size)
+    assert sr.shape == (1, 3, *size)
+    assert sr.dtype == torch.float32
+    assert torch.isfinite(sr).all()
 
 
 def test_consistency_and_fixed_decoders_give_the_requested_size_too() -> None:
@@ -147,6 +164,15 @@ def test_a_tile_away_from_its_borders_is_the_scene_there(
         assert part.shape[2] > seen
         difference = (part[:, :, seen:] - whole[:, :, first + seen :]).abs().max().item()
         assert difference < 5e-4 * whole.std().item(), f"{path}: {difference}"  # float32 places of some 1000 rows
+
+
+def test_a_tile_of_the_other_method_is_the_scene_there_too(consistent: LatentSR, generator: torch.Generator) -> None:
+    resolver = LCMSRResolver(localised(consistent), num_steps=2, draws=Draws(seed=6))
+    lr = torch.rand(1, 3, 4, 300, generator=generator) * 2 - 1
+    whole = resolver(lr, (14, 1020))
+    place = TilePlace((0, 40), (0, 136), (4, 300), (14, 1020), usual_rows=14)
+    part = resolver.placed([place], Draws(seed=6))(lr[..., 40:], (14, 884))
+    assert (part[..., 600:] - whole[..., 736:]).abs().max() < 5e-4 * whole.std()
 
 
 def test_tiles_of_one_batch_are_as_if_alone(network: LatentSR, generator: torch.Generator) -> None:
