@@ -22,7 +22,7 @@ class LatentUNetShape:
 
     Attributes:
         latent_channels: Channels of latent and condition.
-        channels: Width of the first level, even.
+        channels: Width of the first convolution, even.
         multipliers: Widths of the levels, times `channels`.
         num_res_blocks: Residual blocks of a down level; up levels have one more.
         attention_resolutions: Downsampling factors with attention.
@@ -75,8 +75,9 @@ class LatentUNet(nn.Module):
         self.mid_attention = cast(MapAttention, shape.attention(deepest))
         self.mid_block2 = shape.residual(deepest, deepest)
         self.up = _up_steps(shape, skips)
-        self.norm_out = nn.GroupNorm(shape.norm_num_groups, width, eps=1e-5)
-        self.conv_out = nn.Conv2d(width, shape.latent_channels, 3, padding=1)
+        last = width * shape.multipliers[0]
+        self.norm_out = nn.GroupNorm(shape.norm_num_groups, last, eps=1e-5)
+        self.conv_out = nn.Conv2d(last, shape.latent_channels, 3, padding=1)
 
     def forward(
         self, noisy_latent: Tensor, condition: Tensor, timestep: Tensor, scale: Tensor, output_height: Tensor

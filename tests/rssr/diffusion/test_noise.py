@@ -1,3 +1,4 @@
+import hashlib
 import math
 
 import pytest
@@ -7,6 +8,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rssr.diffusion.noise import NoiseOrigin, NoiseSource, philox
+
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+RECORDED = "abf02fd57641977b0380066f79fa35adcf99def9f1da1ac36d27b3bbb22c7337"
+"""SHA-256 of a patch of noise, as computed on a CPU."""
 
 # Published known answers of Philox4x32-10: counter, key, words.
 KNOWN = [
@@ -65,6 +70,12 @@ def test_a_tiles_noise_is_the_scenes_there(origin: tuple[int, int], size: tuple[
     scene = source.draw(number, (3, row + height + 3, column + width + 2))
     tile = source.draw(number, (3, height, width), NoiseOrigin(row, column))
     assert torch.equal(tile, scene[:, row : row + height, column : column + width])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_noise_is_the_recorded_one_to_the_last_bit(device: str) -> None:
+    noise = NoiseSource(2**64 - 3, device).draw(3, (4, 60, 50), NoiseOrigin(7, 5)).cpu().numpy().astype("<f4")
+    assert hashlib.sha256(noise.tobytes()).hexdigest() == RECORDED
 
 
 def test_logarithm_and_cosine_are_those_of_the_library() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,20 @@ def test_any_latent_size_works(size: tuple[int, int], generator: torch.Generator
     noisy, condition = torch.randn(2, 1, 4, *size, generator=generator)
     numbers = torch.tensor([3.0])
     assert unet(noisy, condition, numbers, numbers, numbers).shape == (1, 4, *size)
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "attention"), [((3,), ()), ((2, 1), (1,)), ((1, 2, 1, 3, 2), (2, 16)), ((1, 2), (1, 2))]
+)
+def test_any_depth_width_and_attention_works(
+    multipliers: tuple[int, ...], attention: tuple[int, ...], generator: torch.Generator
+) -> None:
+    shape = replace(TINY, multipliers=multipliers, attention_resolutions=attention, num_res_blocks=2, head_channels=4)
+    noisy, condition = torch.randn(2, 1, 4, 5, 7, generator=generator)
+    unet, numbers = LatentUNet(shape), torch.tensor([3.0])
+    assert unet(noisy, condition, numbers, numbers, numbers).shape == (1, 4, 5, 7)
+    found = [step.attention is not None for step in unet.down if step.residual is not None]
+    assert found == [1 << level in attention for level in range(len(multipliers)) for _ in range(2)]
 
 
 def test_timestep_scale_and_height_all_matter(generator: torch.Generator) -> None:
