@@ -58,7 +58,7 @@ class TilingOptions:
         matching = self.color_match or (card.color_match if card else "none")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size is {self.batch_size}.", "Give at least 1.")
-        return CompleteOptions(tile_size, halo, matching, self.batch_size)
+        return CompleteOptions(tile_size, halo, matching, self.batch_size, may_grow=self.tile_size is None)
 
 
 class TilingArguments(TypedDict, total=False):
@@ -85,12 +85,21 @@ class SamplingArguments(TilingArguments, total=False):
 
 @dataclass(frozen=True)
 class CompleteOptions:
-    """`TilingOptions` with nothing left open."""
+    """`TilingOptions` with nothing left open.
+
+    Attributes:
+        tile_size: As there; likewise those below.
+        halo: Context.
+        color_match: Colours.
+        batch_size: Tiles at a time.
+        may_grow: Whether tiles may be larger where a scale needs it: nobody asked for this size.
+    """
 
     tile_size: int
     halo: int
     color_match: ColorMatching
     batch_size: int
+    may_grow: bool = False
 
 
 class LrScene(Protocol):

@@ -21,7 +21,7 @@ def plan_scene(model: LoadedModel, lr_size: tuple[int, int], scale: float, optio
 
     Tiles of latent networks begin where whole LR pixels are whole latent positions. A scale that is no fraction with a
     denominator of up to 20 has no such places: where the scene does not fit into one tile, the nearest such fraction
-    takes its place, with a warning.
+    takes its place, with a warning. Tiles of the card's size grow where such places lie farther apart.
 
     Args:
         model: The model.
@@ -47,7 +47,10 @@ def plan_scene(model: LoadedModel, lr_size: tuple[int, int], scale: float, optio
             max(lr_size),
         )
         whole = output_size(lr_size, float(exact))
-    return plan_tiles(lr_size, whole, options.tile_size, options.halo, SrGrid(model.resolver.sr_grid, exact))
+    grid, tile_size = SrGrid(model.resolver.sr_grid, exact), options.tile_size
+    if options.may_grow:
+        tile_size = max(tile_size, 2 * options.halo + grid.lr_spacing)
+    return plan_tiles(lr_size, whole, tile_size, options.halo, grid)
 
 
 def plan_draws(model: LoadedModel, seed: int, num_samples: int | None, *, with_deviation: bool) -> Draws:

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -100,6 +101,15 @@ def test_rounded_scales_stay_within_the_card(model: LoadedModel) -> None:
     assert plan.sr_size[0] <= output_size((300, 60), 8.0)[0]
 
 
+def test_tiles_that_nobody_asked_for_grow_to_what_a_scale_needs(model: LoadedModel) -> None:
+    small = replace(model, card=card().model_copy(update={"tile_size": 64, "halo": 8}))
+    plan = plan_scene(small, (300, 60), 69 / 20, TilingOptions().completed(small.card))
+    assert plan.sr_size == (1035, 207)
+    assert [span.lr for span in plan.rows] == [(0, 176), (160, 300)]
+    with pytest.raises(ConfigError, match="at least 176"):
+        plan_scene(small, (300, 60), 69 / 20, TilingOptions(tile_size=64).completed(small.card))
+
+
 def test_other_models_are_cut_as_ever(bicubic: LoadedModel) -> None:
     plan = plan_scene(bicubic, (300, 100), 3.4142, OPTIONS)
     usual = plan_tiles((300, 100), output_size((300, 100), 3.4142), 64, 4)
@@ -120,14 +130,17 @@ def test_numbers_of_samples(model: LoadedModel, bicubic: LoadedModel) -> None:
             plan_draws(chosen, seed, samples, with_deviation=deviation)
 
 
-def test_samples_of_a_picture_give_mean_and_deviation(model: LoadedModel, picture: np.ndarray) -> None:
-    sr, deviation = super_resolve(picture, model, 2.5, num_samples=4, return_uncertainty=True)
+@pytest.mark.parametrize("method", ["ldcsr", "lcmsr"])
+def test_samples_of_a_picture_give_mean_and_deviation(method: str, model: LoadedModel, picture: np.ndarray) -> None:
+    if method == "lcmsr":
+        model = replace(model, name=method, resolver=build_resolver(method, model.network))
+    sr, deviation = super_resolve(picture, model, 2.5, num_samples=8, return_uncertainty=True)
     assert sr.shape == deviation.shape == (3, 75, 65)
     assert sr.dtype == np.uint8
     assert deviation.dtype == np.float32
     assert deviation.mean() > 0
-    assert np.array_equal(sr, super_resolve(picture, model, 2.5, num_samples=4))
-    assert not np.array_equal(sr, super_resolve(picture, model, 2.5, num_samples=4, seed=1))
+    assert np.array_equal(sr, super_resolve(picture, model, 2.5, num_samples=8))
+    assert not np.array_equal(sr, super_resolve(picture, model, 2.5, num_samples=8, seed=1))
 
 
 def test_scene_in_tiles_is_smooth_and_has_the_same_noise(model: LoadedModel, picture: np.ndarray) -> None:
