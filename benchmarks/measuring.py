@@ -63,7 +63,8 @@ def measure(subjects: Sequence[Subject], repeats: int, device: torch.device) -> 
     """Run every subject once, then time all of them in turn, `repeats` times over.
 
     Every second round runs backwards, so that a change of clock speed or load meets all of them. Freed memory is kept
-    for the next tensor, for all alike, as training and `rssr sr` have it.
+    for the next tensor, for all alike, as training and `rssr sr` have it. An untimed run goes before each timing, so
+    that it finds the memory that it kept itself, as where many images are made, and not what another left.
     """
     keep_freed_memory()
     calls = {}
@@ -74,6 +75,7 @@ def measure(subjects: Sequence[Subject], repeats: int, device: torch.device) -> 
     for round_number in range(repeats):
         _say(f"round {round_number + 1} of {repeats}")
         for subject in subjects if round_number % 2 == 0 else reversed(subjects):
+            _run(subject, device)
             subject.times.append(_timed_s(subject, calls[id(subject)], device))
 
 

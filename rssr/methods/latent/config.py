@@ -84,6 +84,10 @@ class AutoencoderConfig(LatentTrainingConfig, AutoencoderNetworkConfig):
     base_weights.auxiliary."""
     pixel_log_variance: float = 0.0
     """Log variance that divides the image loss, and is added to it; the authors never train it (published: 0)."""
+    initial_log_variance: float | None = None
+    """Log variance of all latents before the first step; null leaves it as drawn, about 0 (published). What HR adds is
+    faint, and a decoder learns to pass over a code that is noise as loud as that; far below, say -12, it is heard from
+    the start."""
     kl_weight: float = Field(default=1e-6, ge=0)
     """Weight of the KL divergence of the latents from a unit normal, both summed over an image (published: 1e-6)."""
     gan_weight: float = Field(ge=0)

@@ -13,6 +13,7 @@ from rssr.layers.folded import (
     FoldedImageConv,
     FoldedResidualBlock,
     FoldedTinyBlock,
+    PointwiseGatedProjection,
     PointwiseLinear,
     fold_layers,
 )
@@ -97,7 +98,22 @@ def test_a_linear_layer_is_a_convolution_of_tokens(
 ) -> None:
     linear = randomised(nn.Linear(6, 10, bias=bias), generator)
     tokens = torch.randn(shape, generator=generator, dtype=torch.float64)
-    assert_same(PointwiseLinear(linear)(tokens), linear(tokens))
+    assert_same(PointwiseLinear(linear.weight, linear.bias)(tokens), linear(tokens))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 6), (1, 7, 6), (2, 3, 5, 6)])
+def test_gates_activate_while_they_are_convolved(
+    shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    projection = randomised(GatedProjection(6, 16), generator)
+    tokens = torch.randn(shape, generator=generator).to(dtype)
+    kept, expected = tokens.clone(), projection(tokens.double())
+    found = PointwiseGatedProjection(projection.proj).to(dtype)(tokens)
+    assert found.dtype == dtype
+    step = torch.finfo(dtype).eps * float(expected.abs().max())
+    torch.testing.assert_close(found.double(), expected, atol=8 * step, rtol=0)
+    assert torch.equal(tokens, kept)
 
 
 def test_a_whole_decoder_is_folded(generator: torch.Generator) -> None:

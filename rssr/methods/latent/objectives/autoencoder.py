@@ -106,6 +106,8 @@ class AutoencoderPhase(Phase):
     ) -> None:
         self.config: AutoencoderConfig = config
         self.autoencoder = ResidualAutoencoder(architecture).to(inputs.device)
+        if config.initial_log_variance is not None:
+            _set_log_variance(self.autoencoder, config.initial_log_variance)
         self._lpips: LPIPS | None = None
         if config.lpips_weight > 0:
             self._lpips = (load_lpips(auxiliary) if inputs.reads_weights else create_lpips()).to(inputs.device)
@@ -156,6 +158,14 @@ def load_autoencoder(architecture: LatentArchitecture, inputs: PhaseInputs) -> R
         path = inputs.folder("autoencoder") / WEIGHTS
         fill_network(autoencoder, load_file(path), str(path))
     return autoencoder.to(inputs.device).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def _set_log_variance(autoencoder: ResidualAutoencoder, value: float) -> None:
+    """Make it `value` for every latent of every image, from where it is learnt on."""
+    variances = slice(autoencoder.values.latent_channels, None)
+    autoencoder.quant_conv.weight[variances] = 0
+    autoencoder.quant_conv.get_parameter("bias")[variances] = value
 
 
 def _size_of(batch: Batch) -> tuple[int, int]:

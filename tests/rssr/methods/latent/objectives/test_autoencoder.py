@@ -76,6 +76,17 @@ def test_reconstruction_improves_and_beats_what_it_starts_from() -> None:
     assert after["bicubic_psnr_db"] == before["bicubic_psnr_db"]
 
 
+def test_latents_can_start_almost_without_noise_and_learn_how_much_they_want() -> None:
+    batch = striped_batch()
+    quiet = built(initial_log_variance=-12.0)
+    mean, log_variance = quiet.autoencoder.encode(batch.lr, batch.hr)
+    assert torch.equal(log_variance, torch.full_like(mean, -12.0))
+    assert torch.equal(mean, built().autoencoder.encode(batch.lr, batch.hr)[0])
+    train(quiet, batch, 5)
+    learnt = quiet.autoencoder.encode(batch.lr, batch.hr)[1]
+    assert float(learnt.detach().std()) > 0
+
+
 @pytest.mark.parametrize("scale", [1.0, 2.0, 3.4, 7.9])
 def test_one_autoencoder_learns_from_all_scales(scale: float) -> None:
     phase = built()
