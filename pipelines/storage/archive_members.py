@@ -125,11 +125,8 @@ class Inspector:
                 key, f"has {num_bytes:,} bytes, more than the {limits.max_member_bytes:,} that one may have"
             )
         if limits.is_bomb(num_bytes, num_packed):
-            raise self.refusal(
-                key,
-                f"unpacks {num_packed:,} bytes to {num_bytes:,}, more than {limits.max_ratio} times as many, like a bomb",
-                "Where that is right, pack it without compression, or unpack it.",
-            )
+            why = f"unpacks {num_packed:,} bytes to {num_bytes:,}, more than {limits.max_ratio} times that, like a bomb"
+            raise self.refusal(key, why, "Where that is right, pack it without compression, or unpack it.")
 
     def collect(self, members: Iterable[Member]) -> dict[str, Member]:
         """Members by key, sorted.

@@ -1,4 +1,4 @@
-"""What stores that hold published data have in common: nothing is written to them, and they have a table of contents."""
+"""What stores that hold published data have in common: nothing is written, and contents are looked up once."""
 
 import threading
 from abc import abstractmethod

@@ -137,7 +137,11 @@ class StorageSettings:
         return self.gdal_options() | self._credentials() | self._gdal_endpoint()
 
     def gdal_options(self) -> dict[str, str]:
-        """Options of `rasterio.Env`, to go with an `AWSSession` made from `aws_session_options`."""
+        """Options of `rasterio.Env`, to go with an `AWSSession` made from `aws_session_options`.
+
+        For GeoTIFFs on servers that answer ranges as S3 does. Anything else is read through `rssr.raster.ByteSource`,
+        which says why.
+        """
         options = {name: value for name, value in self._gdal_endpoint().items() if name != "AWS_S3_ENDPOINT"}
         if self.ca_bundle:
             options["CURL_CA_BUNDLE"] = self.ca_bundle

@@ -1,8 +1,9 @@
 """Reading through GDAL from places behind our own door to storage: every byte comes from a function of ours.
 
 GDAL's own `/vsis3/` keeps its options to one thread, so that its JPEG 2000 decoder's other threads look for a bucket at
-AWS; and where a transfer fails, that decoder only warns and goes on with what is missing. Here what the function raises
-is raised.
+AWS; where a transfer fails, that decoder only warns and goes on with what is missing; and a server that answers a range
+with status 200 instead of 206, as `rclone serve s3` does, has its part taken for the whole object. Here what the
+function raises is raised.
 """
 
 import io
