@@ -65,7 +65,7 @@ class Duplicate:
         other_split: Its official split.
         distance: Bits of 64 in which the hashes differ; None for exact ones.
         orientation: Of the first that looks like the second, see `fingerprint.oriented_hashes`.
-        correlation: Of the thumbnails in that orientation.
+        correlation: Of the thumbnails in that orientation, see `near_pairs`.
     """
 
     kind: Kind

@@ -29,6 +29,8 @@ _LEAST_CONTRAST = 1.0  # grey levels; flatter pictures differ by noise alone
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _FIRST_SIDE = 128  # reduced to in 8 bits, which bounds memory; the rest is done in floating point
 _LEVELS_PER_DEVIATION = 32.0
+_ALIGNED_SIDE = 64  # thumbnails are enlarged to this, so that places a quarter of their pixels apart are tried
+_PART_SIDES = (1.0, 0.97, 0.94, 0.91, 0.88)
 
 
 class Fingerprint(NamedTuple):
@@ -95,6 +97,24 @@ def correlations(one: Thumbnails, other: Thumbnails) -> NDArray[np.float64]:
         vectors.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
     result: NDArray[np.float64] = np.sum(vectors[0] * vectors[1], axis=1)
     return result
+
+
+def aligned_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Correlation of two thumbnails [16, 16] where either may be a part of the other's picture, -1 to 1.
+
+    The part is looked for at several sizes, down to three quarters of the whole's area, and at every place.
+    """
+    side = (_ALIGNED_SIDE, _ALIGNED_SIDE)
+    large, also_large = (
+        cv2.resize(thumbnail.astype(np.float32), side, interpolation=cv2.INTER_CUBIC) for thumbnail in (one, other)
+    )
+    highest = -1.0
+    for whole, part in ((large, also_large), (also_large, large)):
+        for share in _PART_SIDES:
+            size = round(_ALIGNED_SIDE * share)
+            small = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA)
+            highest = max(highest, float(cv2.matchTemplate(whole, small, cv2.TM_CCOEFF_NORMED).max()))
+    return highest
 
 
 def _small_luminance(pixels: RgbImage) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from pipelines.ingest.fingerprint import (
     NUM_ORIENTATIONS,
     Hashes,
     Thumbnails,
+    aligned_correlation,
     correlations,
     oriented_hashes,
     oriented_thumbnails,
@@ -41,7 +42,7 @@ class NearPairs(NamedTuple):
         other: Position in the second.
         distance: Bits in which the hashes differ, in the orientation where they differ least.
         orientation: Of the first that looks like the second, see `fingerprint.oriented_hashes`.
-        correlation: Of the thumbnails in that orientation.
+        correlation: Of the thumbnails in that orientation; where that is low, of one with a part of the other.
     """
 
     one: Ints
@@ -76,7 +77,7 @@ def near_pairs(one: Fingerprints, other: Fingerprints | None, max_distance: int,
             turned = np.full(int(kept.sum()), orientation, np.int64)
             found.append((queries[kept], matches[kept], distance[kept], turned))
     pairs = _nearest(found)
-    likeness = _confirm(one.thumbnails, (other or one).thumbnails, pairs)
+    likeness = _confirm(one.thumbnails, (other or one).thumbnails, pairs, min_correlation)
     sure = likeness >= min_correlation
     first, second, apart, turned_by = (column[sure] for column in pairs)
     return NearPairs(first, second, apart, turned_by, likeness[sure])
@@ -149,10 +150,15 @@ def _nearest(found: list[tuple[Ints, Ints, Ints, Ints]]) -> tuple[Ints, Ints, In
     return one[is_first], other[is_first], distance[is_first], orientation[is_first]
 
 
-def _confirm(one: Thumbnails, other: Thumbnails, pairs: tuple[Ints, Ints, Ints, Ints]) -> NDArray[np.float64]:
+def _confirm(
+    one: Thumbnails, other: Thumbnails, pairs: tuple[Ints, Ints, Ints, Ints], min_correlation: float
+) -> NDArray[np.float64]:
     first, second, _, orientation = pairs
     likeness = np.zeros(len(first))
     for turned in range(NUM_ORIENTATIONS):
         chosen = orientation == turned
         likeness[chosen] = correlations(oriented_thumbnails(one[first[chosen]], turned), other[second[chosen]])
+    for pair in np.nonzero(likeness < min_correlation)[0]:
+        seen = oriented_thumbnails(one[first[pair]][None], int(orientation[pair]))[0]
+        likeness[pair] = aligned_correlation(seen, other[second[pair]])
     return likeness
