@@ -5,6 +5,7 @@ import importlib
 import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -188,15 +189,24 @@ def _read_archive(file: Path) -> object:
         with warnings.catch_warnings():  # about oddities of a garbled file, which is refused
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "unsafe or damaged content"
+    except pickle.UnpicklingError:  # whose words are an invitation to run the file
         raise WeightsError(
-            f"{file} holds more than tensors or is damaged, and was not opened: {reason}",
-            "Fetch it from its authors again; files that need code to load are never run.",
+            f"{file} holds more than tensors or is damaged, and was not opened{_as_recognised(file)}.",
+            "Check the format; or fetch it from its authors again: files that need code to load are never run.",
         ) from None
     except Exception as error:  # a garbled archive makes the reader stumble in any way it can
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise WeightsError(f"{file} cannot be read as a PyTorch archive ({reason}).", "Fetch it again.") from None
+
+
+def _as_recognised(file: Path) -> str:
+    """What a file is by its names, which are read without making any object."""
+    from rssr.weights.lightning import read_lightning  # here, because it needs this module
+
+    title = "unknown"
+    with suppress(WeightsError):
+        title = recognise(read_lightning(file).state)
+    return "" if title == "unknown" else f"; by its names it is {title}"
 
 
 def innermost_mapping(content: object) -> object:

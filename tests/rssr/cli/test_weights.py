@@ -156,6 +156,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda _, __: {"first_stage_model.decoder.FRUList.0.c.weight": torch.ones(1), "betas": torch.ones(4)},
         "by its names it is LDCSR's second stage",
     ),
+    "another method's objects": (
+        lambda _, folder: {"state_dict": {"model.diffusion_model.osize_embed.a": torch.ones(1)}, "x": Payload(folder)},
+        "was not opened; by its names it is LDCSR's or LCMSR's second stage. Check the format",
+    ),
     "no tensors": (lambda _, __: [1, 2], "holds no tensors by name"),
 }
 
