@@ -30,6 +30,7 @@ from rssr.sentinel2.stac import item_key, read_item
 
 _PROBES = 3  # windows a side that dark pixels are looked for in
 _PROBE_SIDE = 256  # pixels
+_OF_PICTURES = ("uint8", "int8")
 
 
 @dataclass
@@ -136,8 +137,8 @@ def open_sentinel2(
         checks_dark_pixels: Whether the offset is checked against a few windows, which reads them.
 
     Raises:
-        RasterError: There is no such product or band, it is damaged or of a level without reflectance, its bands do
-            not lie on one grid, or the offset is unknown or contradicted by the dark pixels.
+        RasterError: There is no such product or band, it is damaged, a picture or of a level without reflectance, its
+            bands do not lie on one grid, or the offset is unknown or contradicted by the dark pixels.
     """
     files = LocalFiles(Path(place)) if isinstance(place, Path | str) else place
     said = declared or Declared()
@@ -148,6 +149,8 @@ def open_sentinel2(
         readers: dict[str, tuple[RasterReader, int]] = {}
         for band, file in product.choose_files(wanted).items():
             reader = opened.enter_context(open_raster(file.source, name=f"{band} of {product.name}"))
+            if reader.info.dtype in _OF_PICTURES and said.quantification is None:
+                raise _picture(f"{band} of {product.name}", reader.info.dtype)
             readers[band] = reader, file.position
         scene = Sentinel2Scene(_on_one_grid(product, readers, resample), calibration)
         if checks_dark_pixels:
@@ -206,6 +209,14 @@ def _on_one_grid(
             "Ask for bands of one resolution, or for resampling (resample=True).",
         )
     return matched
+
+
+def _picture(name: str, dtype: str) -> RasterError:
+    return RasterError(
+        f"{name} holds {dtype} numbers, as pictures for people do: brightness, not reflectance.",
+        "Give the band itself, or declare what its numbers mean: quantification=255 (in a job "
+        "data.scenes.quantification=255) and the offset.",
+    )
 
 
 def _probes(size: tuple[int, int]) -> Iterator[Window]:

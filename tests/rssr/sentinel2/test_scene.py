@@ -144,6 +144,14 @@ def test_a_stacked_file_is_read_by_its_bands_names_or_declared_ones(tmp_path: Pa
         np.testing.assert_allclose(scene.read().pixels, stacked(numbers) / 10_000, atol=1e-7)
 
 
+def test_a_picture_for_people_is_no_reflectance_unless_said_so(tmp_path: Path) -> None:
+    grey = np.maximum(stacked(imagined_numbers(offset=0)) / 20, 1).astype(np.uint8)
+    write_cog(tmp_path / "shown.tif", grey, FOUR)
+    assert "uint8" in refusal(tmp_path / "shown.tif", declared=Declared(processing_baseline="02.13"))
+    with open_sentinel2(tmp_path / "shown.tif", FOUR, declared=Declared(quantification=500, offset=0)) as scene:
+        np.testing.assert_allclose(scene.read().pixels, grey / 500, atol=1e-7)
+
+
 def test_coarser_bands_are_refused_unless_resampling_is_asked_for(tmp_path: Path) -> None:
     numbers = imagined_numbers()
     ramp = np.linspace(1100, 3000, 96 * 80).reshape(96, 80)
