@@ -23,7 +23,7 @@ _SPLITS: Mapping[str, SplitName] = MappingProxyType(
         "testing": "test",
     }
 )
-_PLACE = re.compile(r"images?|part[ _-]?\d+|dota.*", re.IGNORECASE)  # folders that images lie in, beside those of the splits
+_PLACE = re.compile(r"images?|part[ _-]?\d+|dota.*", re.IGNORECASE)  # where images lie, beside splits
 _FACTS = Facts(2_806, split_counts={"train": 1_411, "val": 458, "test": 937})
 
 

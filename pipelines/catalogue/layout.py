@@ -1,8 +1,10 @@
 """What a dataset's layout tells of an image by where it lies and how it is called."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Literal
 
 SplitName = Literal["train", "val", "test"]
@@ -10,6 +12,8 @@ ReadFile = Callable[[str], bytes]
 """Called with a key of the listing, returns the file."""
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".jp2")
+
+_NUM_ENDINGS = 5  # told of
 
 # What operating systems and file servers leave in folders, previews of the images among it.
 _JUNK_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
@@ -79,9 +83,16 @@ class Layout(ABC):
         """The same of an image, from its folders, outermost first, and its name without ending."""
 
 
+def describe_others(keys: Iterable[str]) -> str:
+    """How many files are no images by their names, by ending: `2 .xml, 1 .gif`; empty where there are none."""
+    endings = Counter(PurePosixPath(key).suffix.lower() or "without ending" for key in keys if not is_image_key(key))
+    most = ", ".join(f"{number:,} {ending}" for ending, number in endings.most_common(_NUM_ENDINGS))
+    more = ", ..." if len(endings) > _NUM_ENDINGS else ""
+    return most + more
+
+
 def is_image_key(key: str) -> bool:
     """Whether a file is an image by its name, neither hidden nor left by an operating system."""
     if not key.lower().endswith(EXTENSIONS):
         return False
     return not any(part.startswith(".") or part.lower() in _JUNK_FOLDERS for part in key.split("/"))
-

@@ -59,8 +59,9 @@ class DataConfig(Config):
 
     uri: str | tuple[str, ...] = SAMPLE_URI
     """Folder of images at any depth, or several: local paths or URIs such as s3://bucket/prefix. Also an archive (.zip,
-    .tar, .tar.gz), a folder in one (AID.zip!/Airport), or a list of files (https://host/files.txt, one a line). The
-    folder an image lies in is its class. `sample` stands for procedural images that need no download."""
+    .tar, or .tar.gz, which every process has to unpack: ingest it first), a folder in one (AID.zip!/Airport), or a list
+    of files (https://host/files.txt, one a line). The folder an image lies in is its class. `sample` stands for
+    procedural images that need no download."""
     layout: LayoutName = "auto"
     """Dataset that `uri` holds, which tells classes and official splits. `auto` recognises it where it fits every
     image; asked for by name, images that do not belong to it are left out."""
@@ -77,6 +78,8 @@ class DataConfig(Config):
     """The procedural images of `sample`."""
     scale: Annotated[float | tuple[float, float], AfterValidator(_require_scale)]
     """HR/LR size ratio, or the range from which one is drawn for each micro-batch."""
+    scales: tuple[float, ...] | None = None
+    """Scales of `scale`'s range of which each micro-batch has one, all equally likely; null draws from all of it."""
     degradation: DegradationConfig
     """How LR images are made; a bare name stands for a preset: slimdiffsr, real-esrgan, bicubic, or sentinel2 for
     reflectance."""
@@ -125,6 +128,13 @@ class DataConfig(Config):
     def _check_uris(self) -> "DataConfig":
         if not self.uris or not all((*self.uris, *self.test_uris)):
             raise ValueError("uri needs at least one folder, and none may be empty")
+        return self
+
+    @model_validator(mode="after")
+    def _check_scales(self) -> "DataConfig":
+        low, high = self.scale_range
+        if self.scales is not None and not (self.scales and low <= min(self.scales) <= max(self.scales) <= high):
+            raise ValueError(f"scales must name one at least, and lie within scale ({low:g} to {high:g})")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipelines.catalogue import AUTO, EXTENSIONS, Label, SplitName, completeness, is_image_key, recognise
+from pipelines.catalogue import (
+    AUTO,
+    EXTENSIONS,
+    Label,
+    SplitName,
+    completeness,
+    describe_others,
+    is_image_key,
+    recognise,
+)
 from pipelines.storage import Entry, ObjectDamaged, ObjectMissing, Store, is_local, join_uri, open_store
 from pipelines.storage.archive import ARCHIVE_SUFFIXES
 from pipelines.storage.shards import ShardImage, ShardStore, open_images
@@ -122,6 +131,8 @@ def _list_images(source: int, uri: str, layout_name: str) -> list[FoundImage]:
         raise _no_images(store, uri, entries)
     layout = recognise([entry.key for entry in entries], layout_name, store.read_bytes)
     found = [FoundImage(source, entry, layout.label(entry.key)) for entry in images]
+    if others := describe_others(entry.key for entry in entries):
+        log.info("%s: left alone, being no images by their names: %s", store.uri, others)
     for sentence in completeness(layout, [image.label for image in found if image.label is not None]):
         log.warning("%s: %s", store.uri, sentence)
     return found

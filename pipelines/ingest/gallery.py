@@ -81,6 +81,8 @@ def _pair(shards: ShardStore, image: ShardImage, config: IngestConfig) -> tuple[
     draws = draw_degradation(config.degradation, config.scale, seed, (hr.shape[0], hr.shape[1]))
     split = f", {image.split}" if image.split else ""
     label = f"{image.key}{split}, {image.width} by {image.height} pixels"
+    if hr.shape[:2] != (image.height, image.width):
+        label += f", of which the middle {hr.shape[1]} by {hr.shape[0]}"
     return label, {"HR": hr, f"LR {describe_draws(draws)}": apply_draws(hr, draws)}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipelines.catalogue import is_image_key, recognise
+from pipelines.catalogue import describe_others, is_image_key, recognise
 from pipelines.catalogue.layout import Label, Layout
 from pipelines.ingest.config import IngestConfig
 from pipelines.storage import Entry, Store
@@ -70,7 +70,7 @@ class IngestPlan:
         layout: Their layout.
         images: All of them, by key.
         misplaced: Images by name that the layout has no place for.
-        num_other_files: Files that are no images.
+        other_files: Those that are no images by their names, counted by ending; empty where there are none.
         tasks: The shards.
     """
 
@@ -78,7 +78,7 @@ class IngestPlan:
     layout: Layout
     images: tuple[SourceImage, ...]
     misplaced: tuple[str, ...]
-    num_other_files: int
+    other_files: str
     tasks: tuple[ShardTask, ...]
 
     @cached_property
@@ -101,19 +101,18 @@ def plan_ingest(source: Store, config: IngestConfig) -> IngestPlan:
     """
     entries = source.list()
     layout = recognise([entry.key for entry in entries], config.layout, source.read_bytes)
-    images, misplaced, num_others = [], [], 0
+    images, misplaced = [], []
     for entry in entries:
         label = _label(source, layout, entry.key)
         if label is not None:
             images.append(SourceImage(entry, label))
         elif is_image_key(entry.key):
             misplaced.append(entry.key)
-        else:
-            num_others += 1
     if not images:
         raise _no_images(source, entries)
     tasks = tuple(_tasks(images, config.shard_bytes, config.row_group_bytes))
-    return IngestPlan(source, layout, tuple(images), tuple(misplaced), num_others, tasks)
+    others = describe_others(entry.key for entry in entries) if not isinstance(source, ShardStore) else ""
+    return IngestPlan(source, layout, tuple(images), tuple(misplaced), others, tasks)
 
 
 def _label(source: Store, layout: Layout, key: str) -> Label | None:

@@ -95,7 +95,7 @@ def write_index(plan: IngestPlan, parts: Sequence[Part], config: IngestConfig, t
         "num_bytes": sum(rows.column("num_bytes").to_pylist()),
         "classes": _counts(rows),
         "completeness": list(completeness(plan.layout, labels)),
-        "num_other_files": plan.num_other_files,
+        "other_files": plan.other_files,
         "skipped": skipped,
         "shards": [_shard_facts(part) for part in parts if part.outcome["shard"]],
         "index": _write_table(target, "index", rows.select(INDEX_SCHEMA.names)),

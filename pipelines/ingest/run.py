@@ -138,6 +138,8 @@ def _show(
 def _tell(summary: Mapping[str, Any], config: IngestConfig, target: Store, duplicates: Sequence[Duplicate]) -> None:
     for sentence in summary["completeness"]:
         log.warning("%s", sentence)
+    if others := summary.get("other_files"):
+        log.info("left alone, being no images by their names: %s", others)
     for item in summary["skipped"][:_MAX_NAMED]:
         log.warning("skipped %s: %s", item["key"], item["reason"])
     if duplicates:

@@ -1,4 +1,4 @@
-from pipelines.catalogue import Label
+from pipelines.catalogue import Label, describe_others
 from pipelines.catalogue.folder import FolderLayout
 
 
@@ -18,3 +18,8 @@ def test_no_image_has_no_label() -> None:
         "png",
     ):
         assert FolderLayout().label(key) is None, key
+
+
+def test_files_that_are_no_images_by_their_names_are_counted_by_ending() -> None:
+    assert describe_others(["a.jpg", "b.XML", "c/d.xml", "scene", "x.gif"]) == "2 .xml, 1 without ending, 1 .gif"
+    assert describe_others(["a.jpg"]) == ""

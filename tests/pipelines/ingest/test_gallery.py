@@ -66,6 +66,8 @@ def test_each_class_shows_pairs_with_their_draws(configure: Configure, tmp_path:
         assert pixels_of(lr).shape == (16, 16, 3)
         assert hr_caption == "HR"
         assert re.match(r"LR x2: .*(gaussian|poisson)", lr_caption)
+    text = (tmp_path / "shards" / "gallery.html").read_text()
+    assert len(re.findall(r", 64 by \d+ pixels, of which the middle 32 by 32", text)) >= 2 * 3
 
 
 def test_the_pairs_are_those_of_the_degradation(configure: Configure, tmp_path: Path, raw: Path) -> None:

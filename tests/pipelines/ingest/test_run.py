@@ -65,7 +65,7 @@ def test_the_summary_says_what_there_is(configure: Configure, tmp_path: Path, ra
     assert summary["source"] == str(raw)
     assert (summary["licence"], summary["citation"], summary["layout"]) == ("CC0", "made here", "folder")
     assert summary["num_images"] == 12
-    assert summary["num_other_files"] == 1
+    assert summary["other_files"] == "1 .txt"
     counts = {"farm": 4, "harbour": 2, "river": 6}
     assert summary["classes"] == {name: {"unassigned": number} for name, number in counts.items()}
     assert len(summary["shards"]) > 2
