@@ -265,7 +265,7 @@ def _training_stream(task: TrainTask, phase: Phase, data: DataConfig, manifest: 
             scale_range=data.scale_range,
             rotations=config.rotations,
             lr_patch_size=config.lr_patch_size,
-            scales=None if task.calibration is None else tuple(task.calibration.scales),
+            scales=data.scales if task.calibration is None else tuple(task.calibration.scales),
         ),
         degradation=data.degradation,
         max_cached_bytes=data.max_cached_bytes,

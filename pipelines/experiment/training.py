@@ -70,6 +70,7 @@ def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict
         "method": method.name,
         "manifest": manifest.digest,
         "scale": config.data.scale_range,
+        **({} if config.data.scales is None else {"scales": config.data.scales}),
         "degradation": config.data.degradation.digest_values(),
         "seed": config.seed,
         "num_workers": config.num_workers,

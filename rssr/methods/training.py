@@ -8,7 +8,13 @@ from pydantic import Field
 from rssr.configuration import Config
 
 # Values under which a key is left out of digests, so that what was trained before there was such a key is recognised.
-_AS_WITHOUT = {"lr_patch_size": None, "rotations": False, "pixel_loss": "l1", "initial_log_variance": None}
+_AS_WITHOUT = {
+    "lr_patch_size": None,
+    "rotations": False,
+    "pixel_loss": "l1",
+    "initial_log_variance": None,
+    "starts_at_difference": False,
+}
 
 _BESIDE_THE_RESULT = {
     "log_every_n_steps",

@@ -88,6 +88,9 @@ class AutoencoderConfig(LatentTrainingConfig, AutoencoderNetworkConfig):
     """Log variance of all latents before the first step; null leaves it as drawn, about 0 (published). What HR adds is
     faint, and a decoder learns to pass over a code that is noise as loud as that; far below, say -12, it is heard from
     the start."""
+    starts_at_difference: bool = False
+    """Whether the encoder's first convolution starts with opposite weights for enlarged LR and for HR, so that it sees
+    what HR adds and nothing else; false leaves it as drawn (published)."""
     kl_weight: float = Field(default=1e-6, ge=0)
     """Weight of the KL divergence of the latents from a unit normal, both summed over an image (published: 1e-6)."""
     gan_weight: float = Field(ge=0)

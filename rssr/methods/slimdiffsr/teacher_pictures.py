@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from rssr.diffusion.schedule import denoise_in_one_step, signal_share_at
@@ -181,6 +180,8 @@ def _describe_uncertainty(teacher: Teacher) -> str:
 
 def rank_correlation(first: Values, second: Values) -> float:
     """Spearman's rank correlation of two maps, -1 to 1; not a number where one of them is constant."""
+    from scipy.stats import rankdata  # slow to import, and used for figures alone
+
     ranks = np.stack([rankdata(values.ravel()) for values in (first, second)])
     if not (np.ptp(ranks, axis=1) > 0).all():
         return float("nan")

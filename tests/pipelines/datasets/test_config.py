@@ -24,6 +24,18 @@ def test_scale_is_a_number_or_a_range(scale: str, expected: tuple[float, float])
     assert config.scale_range == expected
 
 
+def test_a_range_may_be_trained_at_listed_scales() -> None:
+    config = load_config(DataConfig, None, (*REQUIRED, "scale=[2, 4]", "scales=[2, 3.4]"))
+    assert config.scales == (2.0, 3.4)
+    assert config.scale_range == (2.0, 4.0)
+
+
+@pytest.mark.parametrize("scales", ["[]", "[1.9, 3]", "[2, 4.1]"])
+def test_listed_scales_lie_within_the_range(scales: str) -> None:
+    with pytest.raises(ConfigError, match=r"scales must name .* \(2 to 4\)"):
+        load_config(DataConfig, None, (*REQUIRED, "scale=[2, 4]", f"scales={scales}"))
+
+
 def test_one_location_or_several() -> None:
     assert load_config(DataConfig, None, REQUIRED).uris == ("sample",)
     several = load_config(DataConfig, None, (*REQUIRED, "uri=[a, s3://b/c]", "test_uri=d"))

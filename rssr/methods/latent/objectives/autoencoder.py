@@ -108,6 +108,8 @@ class AutoencoderPhase(Phase):
         self.autoencoder = ResidualAutoencoder(architecture).to(inputs.device)
         if config.initial_log_variance is not None:
             _set_log_variance(self.autoencoder, config.initial_log_variance)
+        if config.starts_at_difference:
+            _oppose_lr(self.autoencoder)
         self._lpips: LPIPS | None = None
         if config.lpips_weight > 0:
             self._lpips = (load_lpips(auxiliary) if inputs.reads_weights else create_lpips()).to(inputs.device)
@@ -166,6 +168,13 @@ def _set_log_variance(autoencoder: ResidualAutoencoder, value: float) -> None:
     variances = slice(autoencoder.values.latent_channels, None)
     autoencoder.quant_conv.weight[variances] = 0
     autoencoder.quant_conv.get_parameter("bias")[variances] = value
+
+
+@torch.no_grad()
+def _oppose_lr(autoencoder: ResidualAutoencoder) -> None:
+    """Let the encoder's first convolution see HR minus enlarged LR, which come to it the other way round."""
+    enlarged, hr = autoencoder.encoder.conv_in.weight.chunk(2, dim=1)
+    enlarged.copy_(-hr)
 
 
 def _size_of(batch: Batch) -> tuple[int, int]:

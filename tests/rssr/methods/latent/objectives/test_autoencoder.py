@@ -13,6 +13,7 @@ from rssr.methods.latent.objectives.autoencoder import AutoencoderObjective, Aut
 from rssr.methods.ldcsr.config import LDCSRConfig
 from rssr.methods.phase import Batch, PhaseInputs
 from rssr.models.latent.layout import autoencoder_names
+from rssr.resampling import upsample_bicubic
 from tests.rssr.conftest import VectorFile
 from tests.rssr.methods.tiny_latent import (
     changed,
@@ -85,6 +86,22 @@ def test_latents_can_start_almost_without_noise_and_learn_how_much_they_want() -
     train(quiet, batch, 5)
     learnt = quiet.autoencoder.encode(batch.lr, batch.hr)[1]
     assert float(learnt.detach().std()) > 0
+
+
+def test_the_encoder_can_start_at_what_hr_adds() -> None:
+    batch, encode = striped_batch(), built(starts_at_difference=True).autoencoder.encode
+    size = batch.hr.shape[2], batch.hr.shape[3]
+    with torch.no_grad():
+        of_nothing, same, of_hr = (
+            encode(lr, hr)[0]
+            for lr, hr in (
+                (batch.lr, upsample_bicubic(batch.lr, size)),
+                (batch.lr.flip(3), upsample_bicubic(batch.lr.flip(3), size)),
+                (batch.lr, batch.hr),
+            )
+        )
+    torch.testing.assert_close(of_nothing, same)
+    assert float((of_hr - of_nothing).abs().max()) > 0.01
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 3.4, 7.9])
