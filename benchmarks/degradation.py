@@ -13,7 +13,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,6 +94,21 @@ def timed(run: Callable[[], object]) -> Timing:
     return Timing(time.process_time() - cpu_s, time.perf_counter() - wall_s)
 
 
+def timed_side_by_side(
+    hr: Levels, scale: float, config: DegradationConfig, seeds: Iterable[int]
+) -> dict[str, list[Timing]]:
+    """Both on the same images, one a seed, in alternating order: timings of `fast` and of `plain`."""
+    times: dict[str, list[Timing]] = {"fast": [], "plain": []}
+    for seed in seeds:
+        runs = [
+            ("fast", lambda seed=seed: degrade(hr, scale, config, seed)),
+            ("plain", lambda seed=seed: degrade_plainly(hr, scale, config, seed)),
+        ]
+        for name, run in runs if seed % 2 else reversed(runs):
+            times[name].append(timed(run))
+    return times
+
+
 def main() -> None:
     """Time both and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,17 +120,8 @@ def main() -> None:
     torch.set_num_threads(1)
     configure_worker_threads()
     hr, config = sample_patch(options.side), degradation_preset(options.kind)
-    times: dict[str, list[Timing]] = {"fast": [], "plain": []}
-    for seed in range(-5, options.rounds):  # the first five only warm up
-        runs = [
-            ("fast", lambda seed=seed: degrade(hr, options.scale, config, seed)),
-            ("plain", lambda seed=seed: degrade_plainly(hr, options.scale, config, seed)),
-        ]
-        for name, run in runs if seed % 2 else reversed(runs):
-            timing = timed(run)
-            if seed >= 0:
-                times[name].append(timing)
-    _report(options, times)
+    timed_side_by_side(hr, options.scale, config, range(-5, 0))  # warms up
+    _report(options, timed_side_by_side(hr, options.scale, config, range(options.rounds)))
 
 
 def _report(options: argparse.Namespace, times: dict[str, list[Timing]]) -> None:

@@ -30,8 +30,8 @@ def test_workers_that_never_worked_together_are_no_measurement() -> None:
 
 def test_it_measures_all_parts_at_a_small_size() -> None:
     """Only the words and the counts are to be trusted, not the figures."""
-    small = ["--rounds", "1", "--batches", "40", "--samples", "480", "--objects", "120"]
-    command = [sys.executable, "benchmarks/data.py", *small]
+    small = "--rounds 1 --patches 1 --batches 40 --patch-size 256 --samples 320 --objects 120"
+    command = [sys.executable, "benchmarks/data.py", *small.split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [
@@ -46,9 +46,14 @@ def test_it_measures_all_parts_at_a_small_size() -> None:
     assert all(float(figure.strip(" |")) > 0 for row in rows for figure in row[2:])
     assert "Ray, 2 / 1 workers, delivered per s" in done.stdout
     samples = re.findall(r"^\| (\d+) \| \d+ \| \d+ \| \d+ \| \d+ \|$", done.stdout, re.MULTILINE)
-    assert [int(number) for number in samples] == [48 * point for point in range(1, 11)]
+    assert [int(number) for number in samples] == [32 * point for point in range(1, 11)]
     assert "| 120 images planned |" in done.stdout
     assert "first batch delivered" in done.stdout
+    last_table = done.stdout.partition("## Targets")[2]
+    targets = re.findall(r"^\| (.+) \| ([\d.]+)(?: s)? \| (.+) \|$", last_table, re.MULTILINE)
+    wanted = ["at least 8", "at least 0.85", "at least 1.5", "1 (flat)", "below 60 s"]
+    assert [target for _, _, target in targets] == wanted
+    assert all(float(measured) > 0 for _, measured, _ in targets)
 
 
 def test_an_unknown_part_is_refused_wherever_it_is_started(tmp_path: Path) -> None:
