@@ -1,4 +1,4 @@
-"""The stream: the same batches from plain functions, from Ray, from S3, and from any number of workers."""
+"""The stream: what batches hold, from plain functions, from Ray and from S3. Their order: `test_stream_order.py`."""
 
 import hashlib
 import itertools
@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from pipelines import stream
-from pipelines.datasets import DataConfig, build_manifest
+from pipelines.datasets import DataConfig
 from pipelines.plan import StreamSpec
 from pipelines.storage import open_store
 from pipelines.stream import (
@@ -33,7 +33,7 @@ from pipelines.stream import (
 from rssr.degradation import degradation_preset
 from rssr.errors import ConfigError, DataError
 from rssr.images import encode_jpeg
-from rssr.seeds import numpy_generator
+from tests.pipelines.streams import inputs_of, write_noise
 
 NAMES = {"lr", "hr", "scale", "step", "micro_batch", "index", "key"}
 SPEC = StreamSpec(
@@ -52,24 +52,12 @@ CONFIG = DataConfig.model_validate({"scale": [2, 4], "degradation": "slimdiffsr"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    for number in range(9):
-        pixels = numpy_generator("image", number).integers(0, 256, (40 + number, 50, 3)).astype(np.uint8)
-        path = folder / f"class{number % 2}" / f"{number}.jpg"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode_jpeg(pixels))
-    return folder
+    return write_noise(tmp_path_factory.mktemp("images"), [(40 + number, 50) for number in range(9)], num_classes=2)
 
 
 @pytest.fixture(scope="module")
 def inputs(folder: Path) -> StreamInputs:
-    return _inputs(str(folder))
-
-
-def _inputs(uri: str) -> StreamInputs:
-    manifest = build_manifest([uri], CONFIG, seed=0)
-    images = manifest.training_images(SPEC.largest_patch_size)
-    return StreamInputs(images, manifest.sources, SPEC, CONFIG.degradation, max_cached_bytes=10**6)
+    return inputs_of(str(folder), CONFIG, SPEC)
 
 
 def digest(batches: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -103,24 +91,6 @@ def test_stream_is_deterministic_and_seeds_matter(inputs: StreamInputs) -> None:
     assert digest(local_batches(inputs, 0)) == digest(local_batches(inputs, 0))
     other = replace(inputs, spec=replace(SPEC, seed=4))
     assert not set(digest(local_batches(inputs, 0))) & set(digest(local_batches(other, 0)))
-
-
-@pytest.mark.parametrize("start_step", range(SPEC.num_steps + 1))
-def test_a_resumed_stream_is_the_tail(inputs: StreamInputs, start_step: int) -> None:
-    whole = digest(local_batches(inputs, 0))
-    assert digest(local_batches(inputs, start_step)) == whole[start_step * SPEC.micro_batches_per_step :]
-
-
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_workers_together_see_the_whole_in_order(inputs: StreamInputs, world_size: int) -> None:
-    shares = [list(local_batches(inputs, 0, rank, world_size)) for rank in range(world_size)]
-    for parts, whole in zip(zip(*shares, strict=True), local_batches(inputs, 0), strict=True):
-        joined = {
-            **whole,
-            **{name: np.concatenate([part[name] for part in parts]) for name in ("lr", "hr", "index")},
-            "key": [key for part in parts for key in part["key"]],
-        }
-        assert digest([joined]) == digest([whole])
 
 
 def test_the_workers_of_a_micro_batch_share_its_scale(inputs: StreamInputs) -> None:
@@ -157,13 +127,6 @@ def test_packing_keeps_everything(inputs: StreamInputs) -> None:
 
 def test_ray_gives_the_local_batches(ray_cluster: str, inputs: StreamInputs) -> None:
     assert digest(ray_batches(ray_dataset(inputs, 0))) == digest(local_batches(inputs, 0))
-
-
-def test_long_streams_are_made_of_several_datasets(
-    ray_cluster: str, inputs: StreamInputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "_MICRO_BATCHES_PER_DATASET", 5)  # two steps each
-    assert digest(ray_stream(inputs, 1, rank=1, world_size=2)) == digest(local_batches(inputs, 1, 1, 2))
 
 
 def test_a_finished_stream_is_empty(ray_cluster: str, inputs: StreamInputs) -> None:
@@ -209,7 +172,7 @@ def test_a_slow_consumer_is_waited_for(ray_cluster: str, tmp_path: Path, monkeyp
         (tmp_path / "images" / f"{number}.jpg").write_bytes(encode_jpeg(np.full((512, 512, 3), number, np.uint8)))
     spec = replace(SPEC, num_steps=100, global_batch_size=16, patch_size=512, scale_range=(8.0, 8.0))
     config = CONFIG.model_copy(update={"degradation": degradation_preset("bicubic")})
-    large = replace(_inputs(str(tmp_path / "images")), spec=spec, degradation=config.degradation)
+    large = replace(inputs_of(str(tmp_path / "images"), CONFIG, SPEC), spec=spec, degradation=config.degradation)
     monkeypatch.setattr(_Counting, "folder", str(tmp_path / "made"))
     monkeypatch.setattr(stream, "_MakeRow", _Counting)
     batches = ray_batches(ray_dataset(large, 0))
@@ -268,7 +231,7 @@ def test_s3_gives_the_local_batches_without_local_copies(
     uri = f"{server.make_bucket()}/aid"
     open_store(uri).upload_folder(folder, "")
     with _written_files() as written:
-        remote = _inputs(uri)
+        remote = inputs_of(uri, CONFIG, SPEC)
         batches = digest(local_batches(remote, 0))
     assert written == []
     assert batches == digest(local_batches(inputs, 0))

@@ -11,11 +11,10 @@ import pytest
 import ray
 
 from pipelines import stream
-from pipelines.datasets import DataConfig, build_manifest
+from pipelines.datasets import DataConfig
 from pipelines.plan import StreamSpec
 from pipelines.stream import StreamInputs, local_batches, ray_batches, ray_dataset
-from rssr.images import encode_jpeg
-from rssr.seeds import numpy_generator
+from tests.pipelines.streams import inputs_of, write_noise
 
 NUM_IMAGES = 11
 SPEC = StreamSpec(
@@ -66,17 +65,10 @@ def _sha256(pixels: np.ndarray[Any, Any]) -> str:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> StreamInputs:
     """Images of mixed sizes in three classes."""
-    folder = tmp_path_factory.mktemp("images")
-    for number in range(NUM_IMAGES):
-        shape = (64 + 5 * number, 64 + 3 * (number % 4), 3)
-        pixels = numpy_generator("ordered", number).integers(0, 256, shape).astype(np.uint8)
-        path = folder / f"class{number % 3}" / f"{number:02d}.jpg"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode_jpeg(pixels))
-    manifest = build_manifest([str(folder)], CONFIG, seed=0)
-    images = manifest.training_images(SPEC.largest_patch_size)
-    assert len(images) == NUM_IMAGES
-    return StreamInputs(images, manifest.sources, SPEC, CONFIG.degradation, max_cached_bytes=10**6)
+    sizes = [(64 + 5 * number, 64 + 3 * (number % 4)) for number in range(NUM_IMAGES)]
+    inputs = inputs_of(str(write_noise(tmp_path_factory.mktemp("images"), sizes, num_classes=3)), CONFIG, SPEC)
+    assert len(inputs.images) == NUM_IMAGES
+    return inputs
 
 
 @pytest.fixture(scope="module")
