@@ -1,6 +1,7 @@
-"""Where the members of a tar elsewhere begin, kept on this machine: to find out, all of it has to be fetched.
+"""Where the members of a remote tar begin, kept on this machine.
 
-The process that plans a run leaves the index behind; data workers beside it, and later runs, take it from here.
+To find out, all of the tar has to be fetched. The process that plans a run leaves the index behind; data workers beside
+it, and later runs, take it from here.
 """
 
 import hashlib
