@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 _CONFIDENCE = 0.95
 
@@ -54,6 +54,6 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
     if count < 2:
         return None
     mean = fmean(differences)
-    quantile = float(student_t.ppf(0.5 + _CONFIDENCE / 2, count - 1))
+    quantile = float(stdtrit(count - 1, 0.5 + _CONFIDENCE / 2))  # of Student's t; scipy.stats takes long to import
     half_width = quantile * stdev(differences) / math.sqrt(count)
     return PairedDifference(mean, mean - half_width, mean + half_width, count)

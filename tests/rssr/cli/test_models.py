@@ -1,16 +1,29 @@
+import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rssr.cli import main
+from rssr.cli import main, models
 from rssr.models.registry import list_models
 
 
-def test_every_model_is_listed_with_its_parameters(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RSSR_MODELS", str(tmp_path))
+@pytest.fixture(scope="module")
+def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where models are looked for, with the weights of one; all are counted once, which takes long, for both forms."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "slimdiffsr").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / "slimdiffsr" / name).write_bytes(b"{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSSR_MODELS", str(folder))
+        patch.setattr(models, "collect", functools.cache(models.collect))
+        yield folder
+
+
+@pytest.mark.usefixtures("models_folder")
+def test_every_model_is_listed_with_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
     lines = {line["name"]: line for line in json.loads(capsys.readouterr().out)}
     assert list(lines) == list_models()
@@ -24,18 +37,11 @@ def test_every_model_is_listed_with_its_parameters(
     assert lines["bicubic"]["layer_macs"] is None
 
 
-def test_the_table_tells_costs_and_where_weights_lie(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RSSR_MODELS", str(tmp_path))
-    folder = tmp_path / "slimdiffsr"
-    folder.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes(b"{}")
+def test_the_table_tells_costs_and_where_weights_lie(models_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     rows = {row.split()[0]: row for row in lines}
-    assert str(folder) in rows["slimdiffsr"]
+    assert str(models_folder / "slimdiffsr") in rows["slimdiffsr"]
     assert "not found" in rows["slimdiffsr-taesd"]
     assert "not needed" in rows["bicubic"]
     end = header.index("GMAC") + len("GMAC")
