@@ -1,7 +1,6 @@
 """Variants of the paper's ablation study, several in one job and one alone."""
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 import rssr
 from jobs import slimdiffsr
-from tests.jobs.running import TINY, Finished, Run, paragraph, phase_digests, run_job
+from tests.jobs.running import TINY, Finished, Run, paragraph, phase_digests, run_job_here, share_phases
 
 # With one crop a step, the deepest level of a student of full depth has one position: too few for MMD.
 SWEEP = ("num_workers=0", "ablation=[wo-sap,wo-distillation,fixed-timestep]", "student.batch_size=1")
@@ -21,10 +20,8 @@ SWEEP = ("num_workers=0", "ablation=[wo-sap,wo-distillation,fixed-timestep]", "s
 @pytest.fixture(scope="module")
 def sweep(undisturbed: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A sweep of which one variant fails, on phases that an earlier job has finished."""
-    folder = tmp_path_factory.mktemp("sweep")
-    for part in ("phases", "manifests", "sample-data"):
-        shutil.copytree(undisturbed.folder / part, folder / part)
-    result = run_job(*SWEEP, f"output.uri={folder}")
+    folder = share_phases(undisturbed, tmp_path_factory.mktemp("sweep"))
+    result = run_job_here(*SWEEP, f"output.uri={folder}")
     assert result.status == 3, result.err
     return Run(folder, result)
 
@@ -118,13 +115,13 @@ def test_variants_are_runs_below_one_run(sweep: Run) -> None:
 def test_one_variant_alone_is_registered_under_its_own_name(sweep: Run) -> None:
     """Its phases are those of the sweep; its resolved configuration repeats it."""
     arguments = ("num_workers=0", "ablation=wo-distillation", "student.batch_size=1", "phases=[base,student]")
-    alone = run_job(*arguments, f"output.uri={sweep.folder}", "report.pictures=false")
+    alone = run_job_here(*arguments, f"output.uri={sweep.folder}", "report.pictures=false")
     assert alone.status == 0, alone.err
     assert alone.err.count("finished already") == 2
     assert "registered  slimdiffsr-x4-tiny-wo-distillation version 1\n" in alone.out
     configs = {path: path.read_text() for path in sweep.folder.glob("mlflow-artifacts/*/artifacts/config.yaml")}
     [config] = [path for path, text in configs.items() if "ablation: wo-distillation\n" in text and "phases:\n" in text]
-    again = run_job("report.pictures=false", preset=config)
+    again = run_job_here("report.pictures=false", preset=config)
     assert again.status == 0, again.err
     assert "slimdiffsr-x4-tiny-wo-distillation version 1\n" in again.out
 

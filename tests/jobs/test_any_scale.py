@@ -12,7 +12,7 @@ from PIL import Image
 
 import rssr
 from rssr.cli import main
-from tests.jobs.running import Run, paragraph, run_job
+from tests.jobs.running import Run, paragraph, run_job_here, with_store
 
 NUM_IMAGES = 12
 SIDES = (67, 101, 90)
@@ -22,12 +22,12 @@ SIDES = (67, 101, 90)
 def ranged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The smallest job for scales 1 to 4, in one process."""
     root = tmp_path_factory.mktemp("ranged")
-    images, output = root / "images", root / "output"
+    images, output = root / "images", with_store(root / "output")
     for number in range(NUM_IMAGES):
         path = images / f"class{number % 2}" / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(number, SIDES[number % 3], SIDES[(number + 1) % 3]).save(path)
-    result = run_job(
+    result = run_job_here(
         "num_workers=0",
         f"output.uri={output}",
         f"data.uri={images}",
@@ -131,7 +131,7 @@ def test_scales_beyond_the_range_are_refused(
 
 def test_scales_that_are_not_trained_are_refused_before_anything_runs(tmp_path: Path) -> None:
     overrides = ("data.scale=[1, 4]", "evaluation.scales=[2, 6]")
-    message = paragraph(run_job(f"output.uri={tmp_path / 'out'}", "num_workers=0", *overrides))
+    message = paragraph(run_job_here(f"output.uri={tmp_path / 'out'}", "num_workers=0", *overrides))
     assert "evaluation.scales (2, 6)" in message
     assert "data.scale (1 to 4)" in message
     assert not (tmp_path / "out").exists()

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs import ingest, slimdiffsr
+from jobs import ingest
 from pipelines.storage import open_store
 from rssr.images import encode_jpeg, encode_png
 from tests.conftest import S3Server, free_port
-from tests.jobs.running import ROOT, TINY, Finished, paragraph, run_job
+from tests.jobs.running import ROOT, Finished, paragraph, run_job, run_job_here, with_store
 
 PRESET = ROOT / "jobs" / "presets" / "quickstart" / "ingest.yaml"
 Job = Callable[..., Finished]
@@ -80,16 +80,13 @@ def test_the_same_command_again_says_so(job: Job, raw: Path, tmp_path: Path) -> 
     assert second.out == first.out
 
 
-def test_the_next_command_trains_from_the_shards(
-    job: Job, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_next_command_trains_from_the_shards(job: Job, raw: Path, tmp_path: Path) -> None:
     job(f"input.uri={raw}", f"output.uri={tmp_path}/shards", "gallery=false")
     statuses = {}
     for name, uri in (("shards", tmp_path / "shards"), ("raw", raw)):
-        output = f"output.uri={tmp_path}/of {name}"
-        usual = [str(TINY), "num_workers=0", "data.num_test=2", f"data.uri={uri}", output]
-        monkeypatch.setattr(sys, "argv", ["jobs/slimdiffsr.py", *usual])
-        statuses[name] = (slimdiffsr.main(), capfd.readouterr().err[-500:])
+        output = f"output.uri={with_store(tmp_path / f'of {name}')}"
+        done = run_job_here("num_workers=0", "data.num_test=2", f"data.uri={uri}", output, "report.pictures=false")
+        statuses[name] = (done.status, done.err[-500:])
     assert {name: status for name, (status, _) in statuses.items()} == {"shards": 0, "raw": 0}, statuses
     files = [
         {

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +26,9 @@ from tests.jobs.running import (
     mlflow_runs,
     paragraph,
     phase_digests,
-    run_job,
+    run_job_here,
+    share_phases,
+    with_store,
 )
 
 CODE_PHASES = {"ldcsr": "denoiser", "lcmsr": "consistency"}
@@ -48,8 +49,8 @@ def method(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def finished(method: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The smallest job, in one process."""
-    folder = tmp_path_factory.mktemp(method)
-    result = run_job("num_workers=0", f"output.uri={folder}", preset=tiny(method), job=method)
+    folder = with_store(tmp_path_factory.mktemp(method))
+    result = run_job_here("num_workers=0", f"output.uri={folder}", preset=tiny(method), job=method)
     assert result.status == 0, result.err
     return Run(folder, result)
 
@@ -116,19 +117,18 @@ def test_error_bars_are_fitted_and_judged_on_different_held_out_images(finished:
 def test_other_scales_of_the_evaluation_fit_the_error_bars_anew_and_nothing_else(
     method: str, finished: Run, tmp_path: Path
 ) -> None:
-    for part in ("phases", "manifests", "sample-data"):
-        shutil.copytree(finished.folder / part, tmp_path / part)
-    overrides = ("num_workers=0", f"output.uri={tmp_path}", "evaluation.scales=[2]")
-    result = run_job(*overrides, preset=tiny(method), job=method)
+    share_phases(finished, tmp_path)
+    overrides = ("num_workers=0", f"output.uri={tmp_path}", "evaluation.scales=[2]", "report.pictures=false")
+    result = run_job_here(*overrides, preset=tiny(method), job=method)
     assert result.status == 0, result.err
     assert result.err.count("finished already") == 3
     assert len(list(tmp_path.glob("phases/deviation-*/done.json"))) == 2
 
 
 def test_without_its_phase_error_bars_are_called_unfitted(method: str, finished: Run, tmp_path: Path) -> None:
-    for part in ("phases", "manifests", "sample-data"):
-        shutil.copytree(finished.folder / part, tmp_path / part)
-    result = run_job("num_workers=0", f"output.uri={tmp_path}", "deviation=null", preset=tiny(method), job=method)
+    share_phases(finished, tmp_path)
+    overrides = ("num_workers=0", f"output.uri={tmp_path}", "deviation=null", "report.pictures=false")
+    result = run_job_here(*overrides, preset=tiny(method), job=method)
     assert result.status == 0, result.err
     [folder] = tmp_path.glob("models/*")
     card = rssr.load_model(folder).card
@@ -153,7 +153,7 @@ def test_the_model_runs_at_any_scale_of_its_card(method: str, finished: Run) -> 
 
 def test_the_same_command_recognises_what_is_finished(method: str, finished: Run) -> None:
     before = phase_digests(finished.folder)
-    again = run_job("num_workers=0", f"output.uri={finished.folder}", preset=tiny(method), job=method)
+    again = run_job_here("num_workers=0", f"output.uri={finished.folder}", preset=tiny(method), job=method)
     assert again.status == 0, again.err
     assert again.err.count("finished already") == 4
     assert phase_digests(finished.folder) == before
@@ -162,13 +162,13 @@ def test_the_same_command_recognises_what_is_finished(method: str, finished: Run
 def test_killed_within_the_denoiser_it_ends_with_the_same_weights(tmp_path: Path) -> None:
     """The scaling of the latents is that of the first batch, which a resumed run does not see again."""
     longer = ("num_workers=0", "denoiser.num_steps=40", "phases=[autoencoder,denoiser]")
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    first = run_job(*longer, f"output.uri={undisturbed}", preset=tiny("ldcsr"), job="ldcsr")
+    undisturbed, killed = with_store(tmp_path / "undisturbed"), with_store(tmp_path / "killed")
+    first = run_job_here(*longer, f"output.uri={undisturbed}", preset=tiny("ldcsr"), job="ldcsr")
     assert first.status == 0, first.err
     arguments = (*longer, f"output.uri={killed}")
     kill_within_denoiser(arguments, killed)
     assert not list(killed.glob("phases/denoiser-*/done.json")), "the kill came too late"
-    resumed = run_job(*arguments, preset=tiny("ldcsr"), job="ldcsr")
+    resumed = run_job_here(*arguments, preset=tiny("ldcsr"), job="ldcsr")
     assert resumed.status == 0, resumed.err
     assert "phase denoiser goes on after step" in resumed.err
     assert phase_digests(killed) == phase_digests(undisturbed)
@@ -230,7 +230,8 @@ def test_what_each_phase_takes_is_told_beforehand(
 
 def test_a_decoder_of_fixed_scale_trains_at_that_scale(tmp_path: Path) -> None:
     overrides = ("autoencoder.decoder=fixed", "data.scale=4", "evaluation.scales=[4]", "consistency.prediction=sample")
-    result = run_job(*overrides, "num_workers=0", f"output.uri={tmp_path}", preset=tiny("lcmsr"), job="lcmsr")
+    output = f"output.uri={with_store(tmp_path)}"
+    result = run_job_here(*overrides, "num_workers=0", output, preset=tiny("lcmsr"), job="lcmsr")
     assert result.status == 0, result.err
     [folder] = tmp_path.glob("models/*")
     model = rssr.load_model(folder)

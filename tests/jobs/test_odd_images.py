@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from PIL import Image
 
-from tests.jobs.running import Run, run_job
+from tests.jobs.running import Run, run_job_here
 
 NUM_ORDINARY = 12
 SECRETS = {
@@ -37,7 +37,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for number in range(NUM_ORDINARY):
         picture(number).save(images / f"ordinary{number:02}.png")
     write_odd_images(images)
-    result = run_job(
+    result = run_job_here(
         "num_workers=0",
         f"output.uri={output}",
         f"data.uri={images}",

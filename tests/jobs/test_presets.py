@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import yaml
 
 from pipelines.entry import PRESETS
 from rssr.configuration import Config, config_digest, describe, flatten, load_config, to_yaml
-from tests.jobs.running import paragraph, run_job
+from tests.jobs.running import paragraph, run_job_here
 
 JOBS = PRESETS.parent
 PRESET_FILES = sorted(PRESETS.rglob("*.yaml"))
@@ -293,12 +294,13 @@ def test_presets_of_papers_say_of_every_value_where_it_comes_from(preset: Path) 
 
 @pytest.mark.parametrize("preset", PAPER_FILES, ids=name_of)
 def test_without_the_pretrained_weights_a_preset_of_a_paper_says_how_to_fetch_them(
-    preset: Path, tmp_path: Path
+    preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything else: no image is looked for, no GPU asked for."""
     hub, job = tmp_path / "hub", job_of(preset)
-    arguments = (f"output.uri={tmp_path / 'runs'}",)
-    result = run_job(*arguments, preset=preset, env={"HF_HOME": str(hub)}, cwd=tmp_path, job=job)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(hub))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    result = run_job_here(f"output.uri={tmp_path / 'runs'}", preset=preset, cwd=tmp_path, job=job)
     message = paragraph(result)
     downloads, files = NEEDED[job]
     for name in downloads:

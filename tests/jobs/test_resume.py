@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.running import TIMEOUT_S, Run, environment, job_command, mlflow_runs, phase_digests, run_job
+from tests.jobs.running import (
+    TIMEOUT_S,
+    Run,
+    environment,
+    job_command,
+    mlflow_runs,
+    phase_digests,
+    run_job,
+    run_job_here,
+    with_store,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,9 +29,9 @@ from tests.jobs.running import TIMEOUT_S, Run, environment, job_command, mlflow_
 def test_killed_at_a_random_moment_it_ends_with_the_same_weights(
     undisturbed: Run, tmp_path: Path, num_workers: int, phases: tuple[str, ...], longest_s: float
 ) -> None:
-    arguments = (f"num_workers={num_workers}", f"output.uri={tmp_path}", f"phases=[{','.join(phases)}]")
+    arguments = (f"num_workers={num_workers}", f"output.uri={with_store(tmp_path)}", f"phases=[{','.join(phases)}]")
     start_and_kill(arguments, tmp_path, wait_s=random.Random(num_workers).uniform(0, longest_s))
-    resumed = run_job(*arguments)
+    resumed = (run_job if num_workers else run_job_here)(*arguments)  # Ray is started by a process of its own
     assert resumed.status == 0, resumed.err
     expected = {name: digest for name, digest in phase_digests(undisturbed.folder).items() if name.startswith(phases)}
     assert phase_digests(tmp_path) == expected

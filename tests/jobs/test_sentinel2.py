@@ -15,7 +15,7 @@ from rssr.inference import super_resolve_scene
 from rssr.sentinel2 import open_sentinel2
 from rssr.stretch import Stretch
 from tests.conftest import S3Server
-from tests.jobs.running import ROOT, Run, paragraph, run_job
+from tests.jobs.running import ROOT, Run, paragraph, run_job_here, with_store
 from tests.sentinel2_products import FOUR, imagined_numbers, write_item, write_safe
 
 METHODS = ("ldcsr", "slimdiffsr")
@@ -58,10 +58,10 @@ def finished(
     request: pytest.FixtureRequest, bucket: str, s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     method: str = request.param
-    folder = tmp_path_factory.mktemp(method)
+    folder = with_store(tmp_path_factory.mktemp(method))
     preset = ROOT / "tests" / "data" / f"tiny_{method}.yaml"
     arguments = (*ON_SCENES, f"data.uri={bucket}", f"output.uri={folder}")
-    result = run_job(*arguments, preset=preset, job=method, env=s3_server.settings.mlflow_environment())
+    result = run_job_here(*arguments, preset=preset, job=method, env=s3_server.settings.mlflow_environment())
     assert result.status == 0, result.err
     return Run(folder, result)
 
@@ -127,6 +127,6 @@ def test_the_model_runs_on_a_product_itself(finished: Run, products: Path, tmp_p
 def test_a_contradicted_offset_ends_the_job_in_one_paragraph(tmp_path: Path) -> None:
     write_safe(tmp_path / "images", imagined_numbers(offset=0))
     arguments = (*ON_SCENES, f"data.uri={tmp_path / 'images'}", f"output.uri={tmp_path / 'runs'}")
-    message = paragraph(run_job(*arguments, preset=ROOT / "tests" / "data" / "tiny_ldcsr.yaml", job="ldcsr"))
+    message = paragraph(run_job_here(*arguments, preset=ROOT / "tests" / "data" / "tiny_ldcsr.yaml", job="ldcsr"))
     assert "data.scenes.offset=0" in message
     assert "darkest" in message

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import yaml
 
 import rssr
 from rssr.errors import ModelError
-from tests.jobs.running import Run, mlflow_runs, phase_digests, run_job
+from tests.jobs.running import Run, mlflow_runs, phase_digests, run_job_here, share_phases, with_store
 
 PHASES = ["base", "deviation", "student", "teacher", "uncertainty"]
 FINISHED = sorted((name, "FINISHED") for name in [*PHASES, "slimdiffsr"])
@@ -102,9 +101,9 @@ def test_the_product_has_error_bars_in_grey_levels(undisturbed: Run) -> None:
 
 
 def test_without_its_phase_the_job_makes_a_model_without_error_bars(undisturbed: Run, tmp_path: Path) -> None:
-    for part in ("phases", "manifests", "sample-data"):
-        shutil.copytree(undisturbed.folder / part, tmp_path / part)
-    result = run_job("num_workers=0", f"output.uri={tmp_path}", "phases=[base,uncertainty,teacher,student]")
+    share_phases(undisturbed, tmp_path)
+    overrides = ("phases=[base,uncertainty,teacher,student]", "report.pictures=false")
+    result = run_job_here("num_workers=0", f"output.uri={tmp_path}", *overrides)
     assert result.status == 0, result.err
     assert result.err.count("finished already") == 4
     [folder] = tmp_path.glob("models/*")
@@ -175,7 +174,7 @@ def test_the_resolved_configuration_repeats_the_run_which_is_recognised(undistur
     assert yaml.safe_load(config.read_text())["output"]["uri"] == str(undisturbed.folder)
     records = {path: path.stat().st_mtime_ns for path in undisturbed.folder.glob("phases/*/done.json")}
     assert len(records) == len(PHASES)
-    again = run_job(preset=config)
+    again = run_job_here(preset=config)
     assert again.status == 0, again.err
     assert again.err.count("finished already") == len(PHASES)
     assert {path: path.stat().st_mtime_ns for path in undisturbed.folder.glob("phases/*/done.json")} == records
@@ -184,22 +183,22 @@ def test_the_resolved_configuration_repeats_the_run_which_is_recognised(undistur
 
 
 def test_another_setting_runs_only_what_depends_on_it(undisturbed: Run, tmp_path: Path) -> None:
-    for part in ("phases", "manifests", "sample-data"):
-        shutil.copytree(undisturbed.folder / part, tmp_path / part)
-    result = run_job("num_workers=0", f"output.uri={tmp_path}", "student.mmd_weight=0", "phases=[teacher,student]")
+    share_phases(undisturbed, tmp_path)
+    overrides = ("student.mmd_weight=0", "phases=[teacher,student]", "report.pictures=false")
+    result = run_job_here("num_workers=0", f"output.uri={tmp_path}", *overrides)
     assert result.status == 0, result.err
     assert re.findall(r"phase (\w+) is finished already", result.err) == ["teacher"]
     assert len(list(tmp_path.glob("phases/student-*/done.json"))) == 2
 
 
 def test_fresh_starts_over_and_ends_the_same(tmp_path: Path) -> None:
-    arguments = ("num_workers=0", f"output.uri={tmp_path}", "phases=[base]")
-    first = run_job(*arguments)
+    arguments = ("num_workers=0", f"output.uri={with_store(tmp_path)}", "phases=[base]")
+    first = run_job_here(*arguments)
     assert first.status == 0, first.err
     digests = phase_digests(tmp_path)
     [record] = tmp_path.glob("phases/*/done.json")
     made = record.stat().st_mtime_ns
-    again = run_job(*arguments, "fresh=true")
+    again = run_job_here(*arguments, "fresh=true")
     assert again.status == 0, again.err
     assert "finished already" not in again.err
     assert record.stat().st_mtime_ns != made
