@@ -12,8 +12,8 @@ export AWS_REQUEST_CHECKSUM_CALCULATION ?= when_required
 quickstart: install ## set up, then the main job on embedded defaults
 	$(BIN)/python jobs/slimdiffsr.py quickstart/slimdiffsr
 
-test: install ## set up, then the tests (at most 25 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not long"
+test: install ## set up, then the tests on two workers (at most 25 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2
 
 check: test ## the tests, and the long runs, some of which need g++
 	$(BIN)/python -m pytest -m long

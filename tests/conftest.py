@@ -1,4 +1,4 @@
-"""Servers and a cluster that many tests share, each started once and only when asked for."""
+"""Servers and a cluster that many tests share, each started once and only when asked for; which tests run together."""
 
 import os
 import random
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,51 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 _STARTUP_S = 30.0
-_PORTS = iter(random.SystemRandom().sample(range(20_000, 32_000), 2_000))
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_NUM_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_OWN_PORTS = range(20_000 + _WORKER, 32_000, _NUM_WORKERS)
+_PORTS = iter(random.SystemRandom().sample(_OWN_PORTS, len(_OWN_PORTS)))
+
+# Fixtures of the session that take longest: all files that use one run on one worker, which alone makes it.
+_DEAR = ("undisturbed", "ray_cluster")
+# Folders whose own fixtures of the session take long, likewise.
+_TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking")
+# What takes long begins first, so that no worker is left with it at the end.
+_IN_ORDER = (*_DEAR, "jobs", "benchmarks", "pipelines/experiment", *_TOGETHER, "rssr/models", "rssr/methods")
 
 hypothesis.settings.register_profile("patient", deadline=None)  # machines of continuous integration are slow at times
 hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, and files of a group follow one another."""
+    items.sort(key=lambda item: _place(_group(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand whole groups of files to workers. The plugin's own groups are lost on pytest 9.2, which keeps node ids."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(config.rootpath / nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False  # it would begin with the groups of most tests
+    return Groups(config, log)
+
+
+@cache
+def _group(path: Path) -> str:
+    """Name of the group of files that a file belongs to, most often its own: fixtures of a group are made once."""
+    name = path.relative_to(Path(__file__).parent).as_posix()
+    source = path.read_text(encoding="utf-8")
+    shared = [fixture for fixture in _DEAR if f"{fixture}: " in source]  # as a parameter
+    return next(iter(shared), next((folder for folder in _TOGETHER if name.startswith(folder)), name))
+
+
+def _place(group: str) -> int:
+    return next((number for number, start in enumerate(_IN_ORDER) if group.startswith(start)), len(_IN_ORDER))
 
 
 @dataclass(frozen=True)
@@ -131,6 +172,8 @@ def ray_cluster() -> Iterator[str]:
 
 def free_port() -> int:
     """A loopback port nobody listens on, handed out once, outside the range that outgoing connections are given.
+
+    Workers that run tests side by side hand out different ones.
 
     A port the system chooses lies in that range, so a connection made before the server binds may take it; Ray's agent
     then goes on without its server and the cluster never takes a job.

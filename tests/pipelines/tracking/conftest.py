@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pipelines.tracking import Run, Tracker, TrackingConfig, open_tracker
 from pipelines.tracking.connection import connect
 from rssr.models.registry import create_model
 from rssr.weights.folder import save_model_folder
+from tests.conftest import free_port
 
 _STARTUP_S = 60.0
 QUIET = TrackingConfig(system_metrics=False)
@@ -105,10 +105,7 @@ def run(tracker: Tracker) -> Run:
 def _server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[MlflowServer]:
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(empty_database, folder / "mlflow.db")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = MlflowServer(folder, port)
+    server = MlflowServer(folder, free_port())
     try:
         yield server
     finally:
