@@ -86,6 +86,11 @@ def configure_logging(debug: bool) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
 
 
+def printable(name: str) -> str:
+    """A file's name as text that any log can hold: on a local disk a name may be any bytes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def print_closing(where: Mapping[str, str], next_commands: Sequence[str]) -> None:
     """The last words of a job: where everything lies and what to type next."""
     width = max((len(name) for name in where), default=0)

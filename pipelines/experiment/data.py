@@ -8,7 +8,7 @@ from pipelines.datasets.manifest import Manifest
 from pipelines.datasets.sample import resolve_uris
 from pipelines.datasets.scenes import load_or_build_scene_manifest
 from pipelines.experiment.config import JobConfig
-from pipelines.progress import Progress
+from pipelines.progress import Progress, printable
 from pipelines.storage import Store, is_local, local_path
 from rssr.configuration import config_digest
 from rssr.methods import Method
@@ -40,8 +40,7 @@ def find_images(config: JobConfig, home: Store) -> tuple[Manifest, str]:
     for kind, count in sorted(manifest.conversions.items()):
         log.info("%d %s: %s", count, "images were converted" if config.data.scenes is None else "squares", kind)
     for skipped in manifest.skipped:
-        named = skipped.key.encode("utf-8", "backslashreplace").decode()  # local names may be any bytes
-        log.warning("skipped %s: %s", named, skipped.reason)
+        log.warning("skipped %s: %s", printable(skipped.key), skipped.reason)
     counts = len(manifest.split("train")), len(manifest.split("test")), len(manifest.skipped)
     log.info("%d images for training, %d held out, %d skipped", *counts)
     return manifest, key

@@ -24,7 +24,7 @@ from pipelines.ingest.publish import check_skipped, clean_up, publish, read_part
 from pipelines.ingest.shard_writer import Making
 from pipelines.ingest.state import GALLERY, announce, find_finished, forget
 from pipelines.ingest.workers import make_shards
-from pipelines.progress import print_closing
+from pipelines.progress import print_closing, printable
 from pipelines.storage import Store, open_store
 from pipelines.storage.shards import MARKER, ShardStore, open_images
 from rssr.configuration import config_digest
@@ -141,7 +141,7 @@ def _tell(summary: Mapping[str, Any], config: IngestConfig, target: Store, dupli
     if others := summary.get("other_files"):
         log.info("left alone, being no images by their names: %s", others)
     for item in summary["skipped"][:_MAX_NAMED]:
-        log.warning("skipped %s: %s", item["key"], item["reason"])
+        log.warning("skipped %s: %s", printable(item["key"]), item["reason"])
     if duplicates:
         print(f"\n{duplicates_table(duplicates, config.duplicates.max_shown)}")  # the job's answer, not a log line
     found = summary["duplicates"]

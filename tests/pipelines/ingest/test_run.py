@@ -241,12 +241,15 @@ def test_corrupt_images_are_listed_with_reasons(configure: Configure, tmp_path: 
     assert open_store(str(tmp_path / "shards")).list() == before, "skipped images are no change"
 
 
-def test_a_name_that_is_no_text_is_listed(configure: Configure, tmp_path: Path, raw: Path) -> None:
+def test_a_name_that_is_no_text_is_listed(
+    configure: Configure, tmp_path: Path, raw: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     name = b"\xff\xfe.png".decode(errors="surrogateescape")
     write_image(raw / "river" / name, picture("no text"))
     run_ingest(configure(max_corrupt_fraction=0.2))
     [skipped] = summary_of(tmp_path / "shards")["skipped"]
     assert "not UTF-8" in skipped["reason"]
+    assert b"skipped river/" in caplog.text.encode()  # strictly, as a log file is written
     assert len(opened(tmp_path / "shards").list()) == 12
 
 
