@@ -104,7 +104,7 @@ def test_the_next_command_trains_from_the_shards(job: Job, raw: Path, tmp_path: 
         (("input.uri=/no/such/folder",), "/no/such/folder does not exist"),
         (("layout=mars",), "no layout 'mars'"),
         (("layout=nwpu-resisc45",), "not NWPU-RESISC45"),
-        (("layout=aid",), "or set layout=folder"),
+        (("layout=aid",), "or choose the layout folder"),
         (("shard_bytes=0",), "shard_bytes"),
         (("against=[/nowhere]",), "/nowhere holds no shards"),
         (("inptu.uri=x",), "did you mean 'input"),
