@@ -34,7 +34,7 @@ class ReconstructionLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum and its terms, for [B, 3, H, W]."""
         total = _PIXEL_LOSSES[self.config.pixel_loss](sr, hr)
-        terms = {self.config.pixel_loss: total.detach()}
+        terms: dict[str, Tensor] = {self.config.pixel_loss: total.detach()}
         if self.lpips is not None:
             perceptual = self.lpips(sr, hr).mean()
             total = total + self.config.lpips_weight * perceptual
