@@ -124,10 +124,10 @@ def test_a_relative_output_is_refused(cluster: Cluster) -> None:
 
 
 def test_after_a_stop_the_same_mlflow_run_goes_on(cluster: Cluster, undisturbed: Run, tmp_path: Path) -> None:
-    arguments = ("num_workers=1", f"output.uri={tmp_path}", "phases=[base]")
     # Ray lets a job go on for three seconds after it is told to stop: with so much to write it takes longer.
     busy = ("base.checkpoint_every_n_steps=1", "base.validate_every_n_steps=1")
-    job = cluster.submit("jobs/slimdiffsr.py", TINY.name, *arguments, *busy, submission_id="stopped-early")
+    arguments = ("num_workers=1", f"output.uri={tmp_path}", "phases=[base]", *busy)
+    job = cluster.submit("jobs/slimdiffsr.py", TINY.name, *arguments, submission_id="stopped-early")
     deadline = time.monotonic() + TIMEOUT_S
     while not list(tmp_path.glob("phases/*/checkpoints/*/index.json")):
         assert time.monotonic() < deadline
