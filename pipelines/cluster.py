@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pydantic import Field
@@ -30,6 +30,9 @@ class RayConfig(Config):
     """CPU cores of a local instance; null takes all of the machine's, and at least 2."""
     object_store_bytes: int = Field(default=512 * 2**20, ge=80 * 2**20)
     """Shared memory of a local instance, bytes."""
+    may_grow: bool = False
+    """Whether the cluster starts nodes when there is too little room: a job that asks for more than there is then waits
+    instead of being refused."""
 
 
 def inside_ray_job() -> bool:
@@ -86,11 +89,11 @@ def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
 
 
 def require_room(config: RayConfig, num_workers: int, num_cpus: float, num_gpus: float) -> None:
-    """Refuse more workers than a local instance can hold: Ray would wait for ever. Clusters may grow.
+    """Refuse more workers than a local instance can hold: Ray would wait for ever.
 
     Args:
         config: How Ray is reached.
-        num_workers: Training workers.
+        num_workers: Training workers, at least.
         num_cpus: CPU cores that each reserves.
         num_gpus: GPUs that each reserves.
 
@@ -101,14 +104,40 @@ def require_room(config: RayConfig, num_workers: int, num_cpus: float, num_gpus:
         return
     import torch
 
-    wanted = {"CPU cores": num_workers * num_cpus, "GPUs": num_workers * num_gpus}
-    present = {"CPU cores": _num_local_cpus(config), "GPUs": torch.cuda.device_count() if num_gpus > 0 else 0}
-    for kind, number in wanted.items():
-        if number > present[kind]:
+    num_present_gpus = torch.cuda.device_count() if num_gpus > 0 else 0
+    present = {"CPU": float(_num_local_cpus(config)), "GPU": float(num_present_gpus)}
+    _require(num_workers, {"CPU": num_cpus, "GPU": num_gpus}, present, "a local Ray instance")
+
+
+def require_room_on_cluster(config: RayConfig, num_workers: int, num_cpus: float, num_gpus: float) -> None:
+    """The same for a cluster that does not grow, once it has been reached.
+
+    Args:
+        config: How Ray is reached.
+        num_workers: Training workers, at least.
+        num_cpus: CPU cores that each reserves.
+        num_gpus: GPUs that each reserves.
+
+    Raises:
+        ConfigError: With what is asked for and what is there.
+    """
+    if num_workers == 0 or config.may_grow:
+        return
+    import ray
+
+    _require(num_workers, {"CPU": num_cpus, "GPU": num_gpus}, ray.cluster_resources(), "the Ray cluster")
+
+
+def _require(num_workers: int, each: Mapping[str, float], present: Mapping[str, float], where: str) -> None:
+    for kind, number in each.items():
+        wanted, there = num_workers * number, present.get(kind, 0.0)
+        if wanted > there:
+            name = "CPU cores" if kind == "CPU" else "GPUs"
             raise ConfigError(
-                f"num_workers={num_workers} needs {number:g} {kind}, but a local Ray instance has {present[kind]}.",
-                "Lower num_workers or what a worker reserves (worker.num_cpus, worker.num_gpus), or give the "
-                "ray.address of a larger cluster.",
+                f"num_workers={num_workers} needs {wanted:g} {name}, but {where} has {there:g}.",
+                "Lower num_workers or what a worker reserves (worker.num_cpus, worker.num_gpus), write "
+                f"num_workers=[1,{num_workers}] to start with what there is, or give the ray.address of a larger "
+                "cluster. Where the cluster starts nodes on demand, set ray.may_grow=true.",
             )
 
 

@@ -71,6 +71,8 @@ class StreamSpec:
         patches_per_image: Patches of each image in an epoch; `area` takes as many as fit side by side, so that
             large scenes weigh by what they hold.
         scales: Scales of which each micro-batch has one, all equally likely; None draws from the whole range.
+        samples_per_share: Samples that are never parted: workers of any number take whole shares of each micro-batch,
+            some one more than others. None has workers divide it equally.
     """
 
     seed: int
@@ -84,6 +86,7 @@ class StreamSpec:
     lr_patch_size: int | None = None
     patches_per_image: int | Literal["area"] = 1
     scales: tuple[float, ...] | None = None
+    samples_per_share: int | None = None
 
     def __post_init__(self) -> None:
         counts = (self.num_steps, self.micro_batches_per_step, self.global_batch_size, self.patch_size)
@@ -183,18 +186,18 @@ class Plan:
 
         Args:
             number: The micro-batch.
-            rank: This worker; it takes a contiguous share of each micro-batch.
+            rank: This worker; it takes a contiguous part of each micro-batch.
             world_size: All workers.
 
         Raises:
-            ConfigError: The workers do not divide the global batch.
+            ConfigError: The workers cannot share the global batch.
         """
         spec = self._spec
-        share = share_of_batch(spec.global_batch_size, world_size)
+        part = part_of_batch(spec, rank, world_size)
         scale = _draw_scale(spec, number)
         size = spec.patch_size_at(scale)
-        first = number * spec.global_batch_size + rank * share
-        index = np.arange(first, first + share, dtype=np.int64)
+        first = number * spec.global_batch_size
+        index = np.arange(first + part.start, first + part.stop, dtype=np.int64)
         epoch, position = np.divmod(index, self.num_samples_per_epoch)
         image = np.array([self._order(int(e))[p] for e, p in zip(epoch, position, strict=True)], dtype=np.int64)
         step, micro_batch = divmod(number, spec.micro_batches_per_step)
@@ -272,6 +275,25 @@ def shard(table: pa.Table, rank: int, world_size: int) -> pa.Table:
     share = share_of_batch(global_batch_size, world_size)
     position = np.arange(table.num_rows) % global_batch_size
     return table.filter(pa.array(position // share == rank))
+
+
+def part_of_batch(spec: StreamSpec, rank: int, world_size: int) -> range:
+    """Positions of one worker's samples in every global micro-batch.
+
+    Raises:
+        ConfigError: The workers do not divide it, or are more than its shares.
+    """
+    if spec.samples_per_share is None:
+        share = share_of_batch(spec.global_batch_size, world_size)
+        return range(rank * share, (rank + 1) * share)
+    num_shares = spec.global_batch_size // spec.samples_per_share
+    if not 1 <= world_size <= num_shares:
+        raise ConfigError(
+            f"{world_size} workers cannot share micro-batches of {num_shares} shares.",
+            "Give num_workers as that of the most workers.",
+        )
+    bounds = [number * num_shares // world_size * spec.samples_per_share for number in (rank, rank + 1)]
+    return range(*bounds)
 
 
 def share_of_batch(global_batch_size: int, world_size: int) -> int:

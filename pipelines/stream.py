@@ -32,7 +32,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.datasets.scenes_config import ScenesConfig
-from pipelines.plan import Plan, StreamSpec, share_of_batch
+from pipelines.plan import Plan, StreamSpec, part_of_batch
 from pipelines.stages import degrade, read
 from pipelines.stages.degrade import Degrade
 from pipelines.stages.reader import patch_reader
@@ -247,8 +247,8 @@ def unpack_batch(table: pa.Table) -> Batch:
 def _batches_per_task(inputs: StreamInputs, world_size: int) -> int:
     """Batches that one Ray task computes: a task costs tens of milliseconds, as much as a small batch itself."""
     spec = inputs.spec
-    share = share_of_batch(spec.global_batch_size, world_size)
-    batch_bytes = inputs.bytes_per_pixel * spec.largest_patch_size**2 * share
+    largest = len(part_of_batch(spec, world_size - 1, world_size))  # the last has most where they differ
+    batch_bytes = inputs.bytes_per_pixel * spec.largest_patch_size**2 * largest
     return int(min(max(_TASK_BYTES // batch_bytes, 1), _MAX_BATCHES_PER_TASK))
 
 

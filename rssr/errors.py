@@ -86,5 +86,9 @@ class Refused(RssrError):
     exit_code = ExitCode.REFUSED
 
 
+class OutOfMemory(UserError):
+    """A training step does not fit into the accelerator's memory."""
+
+
 class TrainingDiverged(RssrError):
     """A loss is not a number or infinite; the last good checkpoint is named."""

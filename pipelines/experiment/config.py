@@ -1,6 +1,6 @@
 """What every training job is configured by; each method's job adds its phases."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -125,8 +125,10 @@ class JobConfig(Config):
     """How to reach Ray."""
     mlflow: TrackingConfig = TrackingConfig()
     """Experiment tracking."""
-    num_workers: int = Field(default=1, ge=0)
-    """Training workers under Ray Train; 0 trains in this process, without Ray."""
+    num_workers: Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] = 1
+    """Training workers under Ray Train; 0 trains in this process, without Ray. Of `[fewest, most]` there are as many as
+    find room, and more when room comes; every micro-batch has `batch_size` pairs for each of the most, so fewer workers
+    accumulate more. `[0, most]` does that in this process."""
     worker: WorkerConfig = WorkerConfig()
     """Resources of one training worker."""
     num_validation_patches: int = Field(default=16, ge=1)
@@ -141,6 +143,16 @@ class JobConfig(Config):
     """The report of the run."""
 
     @property
+    def workers(self) -> tuple[int, int]:
+        """Fewest and most training workers."""
+        return (self.num_workers, self.num_workers) if isinstance(self.num_workers, int) else self.num_workers
+
+    @property
+    def needs_ray(self) -> bool:
+        """Whether phases are trained by workers of Ray."""
+        return self.workers[0] > 0
+
+    @property
     def evaluation_scales(self) -> tuple[float, ...]:
         """HR/LR size ratios at which held-out images are measured, ascending."""
         chosen = self.evaluation.scales
@@ -151,6 +163,13 @@ class JobConfig(Config):
         """Enlargement of the product."""
         low, high = self.data.scale_range
         return min(max(_USUAL_SCALE, low), high) if self.product.scale is None else self.product.scale
+
+    @model_validator(mode="after")
+    def _require_ordered_workers(self) -> Self:
+        fewest, most = self.workers
+        if fewest > most:
+            raise ValueError(f"num_workers is [fewest, most], but {fewest} is more than {most}")
+        return self
 
     @model_validator(mode="after")
     def _require_bands(self) -> Self:

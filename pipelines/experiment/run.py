@@ -5,11 +5,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.cluster import inside_ray_job, ray_session, require_durable_output, require_room
+from pipelines.cluster import (
+    inside_ray_job,
+    ray_session,
+    require_durable_output,
+    require_room,
+    require_room_on_cluster,
+)
 from pipelines.evaluate import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
 from pipelines.experiment.dry_run import run_dry
+from pipelines.experiment.promotion import promote
 from pipelines.experiment.report import ReportInputs, write_report
 from pipelines.experiment.results import (
     check_scene,
@@ -56,7 +63,8 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
     home = open_store(config.output.uri)
     phases = selected_phases(method, config)
     check_ends(method, config, phases, home)
-    with ray_session(config.ray, needed=config.num_workers > 0):
+    with ray_session(config.ray, needed=config.needs_ray):
+        require_workers(config)
         manifest, manifest_key = find_images(config, home)
         check_patches(method, phases, manifest, config.data.scale_range[1])
         plan = Plan(method, config, home, manifest, manifest_key, digest_phases(method, config, manifest))
@@ -74,10 +82,15 @@ def run_experiment(method: Method, config: JobConfig) -> ExitCode:
     return ExitCode.DONE if durable else ExitCode.COMPLETED_WITH_FAILURES
 
 
+def require_workers(config: JobConfig) -> None:
+    """Refuse at once what the cluster that was reached has no room for."""
+    require_room_on_cluster(config.ray, config.workers[0], config.worker.num_cpus, config.worker.num_gpus)
+
+
 def check_ends(method: Method, config: JobConfig, phases: Sequence[str], home: Store) -> None:
     """Refuse at once what would otherwise fail after hours, or wait for ever."""
     method.require_files(phases)
-    require_room(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
+    require_room(config.ray, config.workers[0], config.worker.num_cpus, config.worker.num_gpus)
     if product_phase(method, config) is not None:
         check_scene(config, method.name)
     probe = probe_key()
@@ -108,6 +121,7 @@ def _use_model(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> dict[s
     folder = work / "model"
     with_card(trained, plan, inputs.evaluation.labelled_means(), folder, inputs.uncertainty)
     version = register_model(folder, registered_name, run)
+    promote(plan.config, version, inputs.evaluation, trained.model.name, run.tracking_uri)
     inputs.model_uri = f"models:/{registered_name}@candidate"
     model_key = f"models/{registered_name}-{plan.digests[plan.product][:16]}"
     plan.home.upload_folder(folder, model_key)
@@ -158,6 +172,7 @@ def run_key(plan: Plan) -> str:
     not count.
     """
     values = plan.config.model_dump(mode="json", exclude={"fresh", "ray", "mlflow", "output", "phase", "report"})
+    values["num_workers"] = max(plan.config.workers[1], 1)  # fewer share the same samples
     attempt = _attempt(plan.home, key := config_digest(values, plan.manifest.digest), plan.config.fresh)
     return f"{plan.method.name}-{key[:24]}-{attempt}"
 

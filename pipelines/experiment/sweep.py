@@ -17,7 +17,7 @@ from pipelines.evaluate import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
 from pipelines.experiment.results import measure, open_trained, with_card
-from pipelines.experiment.run import check_ends, log_inputs, run_key
+from pipelines.experiment.run import check_ends, log_inputs, require_workers, run_key
 from pipelines.experiment.training import Plan, digest_phases, forget_phases, run_phases, selected_phases
 from pipelines.storage import Store, open_store
 from pipelines.tracking.run import Run
@@ -113,7 +113,8 @@ def run_sweep(config: JobConfig, variants: Sequence[Variant], tell: Callable[[Sw
     home = open_store(config.output.uri)
     for variant in variants:
         check_ends(variant.method, variant.config, selected_phases(variant.method, variant.config), home)
-    with ray_session(config.ray, needed=config.num_workers > 0):
+    with ray_session(config.ray, needed=config.needs_ray):
+        require_workers(config)
         plans = _plans(config, variants, home)
         whole = replace(plans[variants[0].name], config=config)
         tracker = open_tracker(config.mlflow, home.uri)

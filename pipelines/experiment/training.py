@@ -1,18 +1,21 @@
 """The phases of an experiment: which to run, what makes each unique, and their MLflow runs."""
 
+import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.datasets.manifest import Manifest
 from pipelines.experiment.config import JobConfig
+from pipelines.loop.checkpoints import CheckpointStore
 from pipelines.loop.history import as_reported
 from pipelines.phase_records import PhaseFolder, PhaseRecord
 from pipelines.progress import Progress
 from pipelines.storage import Store
 from pipelines.tracking.run import Run
+from pipelines.tracking.secrecy import mask_secrets
 from pipelines.tracking.tracker import Tracker
 from pipelines.train import TrainTask, WorkerResources, train_phase
 from rssr.configuration import config_digest
@@ -73,7 +76,7 @@ def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict
         **({} if config.data.scales is None else {"scales": config.data.scales}),
         "degradation": config.data.degradation.digest_values(),
         "seed": config.seed,
-        "num_workers": config.num_workers,
+        "num_workers": max(config.workers[1], 1),  # how many samples a step has, not how many workers share them
         "num_threads": config.worker.num_threads,
         "num_validation_patches": config.num_validation_patches,
     }
@@ -184,7 +187,7 @@ def _run_phase(plan: Plan, phase: str, tracker: Tracker, parent: Run) -> PhaseRe
     with run:
         run.log_params({"phase": phase, **plan.method.training_config(phase).model_dump(mode="json")})
         run.log_dataset("training", plan.manifest.digest, ", ".join(plan.manifest.sources))
-        task = _task(plan, phase, tracker.tracking_uri, run.run_id)
+        task = _task(plan, phase, run)
         worker = config.worker
         resources = WorkerResources(worker.num_cpus, worker.num_gpus, worker.max_failures)
         with Progress(f"phase {phase}", total=plan.method.training_config(phase).num_steps) as progress:
@@ -207,7 +210,7 @@ def _complete_run(plan: Plan, record: PhaseRecord, tracker: Tracker, parent: Run
         _log_outcome(plan, record.phase, record, run)
 
 
-def _task(plan: Plan, phase: str, tracking_uri: str, run_id: str) -> TrainTask:
+def _task(plan: Plan, phase: str, run: Run) -> TrainTask:
     config = plan.config
     fits_held_out = plan.method.training_config(phase).fits_held_out
     return TrainTask(
@@ -219,12 +222,14 @@ def _task(plan: Plan, phase: str, tracking_uri: str, run_id: str) -> TrainTask:
         manifest_key=plan.manifest_key,
         data_values=config.data.model_dump(mode="json"),
         seed=config.seed,
-        num_workers=config.num_workers,
+        workers=config.workers,
         num_threads=config.worker.num_threads,
         num_held_out=config.num_validation_patches,
-        tracking_uri=tracking_uri,
-        run_id=run_id,
+        tracking_uri=run.tracking_uri,
+        run_id=run.run_id,
         calibration_values=_calibration_values(config) if fits_held_out else None,
+        system_metrics_interval_s=config.mlflow.system_metrics_interval_s if config.mlflow.system_metrics else None,
+        run_started_s=run.started_s(),
     )
 
 
@@ -232,7 +237,20 @@ def _log_outcome(plan: Plan, phase: str, record: PhaseRecord, run: Run) -> None:
     run.log_metrics({f"final/{name}": value for name, value in record.validation.items()}, step=record.num_steps)
     panels = plan.folder(phase).store.read_bytes("panels.png")
     run.log_image("panels", decode_image(panels, "panels.png").pixels, step=record.num_steps)
+    run.log_text(_told_checkpoints(plan, phase), "checkpoints.json")
     run.set_tags({"rssr.phase_digest": record.digest, "rssr.output_sha256": record.output_digest})
+
+
+def _told_checkpoints(plan: Plan, phase: str) -> str:
+    """Where the phase's checkpoints lie, and what vouches for them; they stay there."""
+    config = plan.method.training_config(phase)
+    store = CheckpointStore(plan.folder(phase).checkpoints, config.keep_checkpoints, config.best_by)
+    best = store.best()
+    told = {
+        "checkpoints": [asdict(entry) for entry in store.kept()],
+        "best": None if best is None else best.uri,
+    }
+    return mask_secrets(json.dumps(told, indent=1))
 
 
 def _run_key(plan: Plan, phase: str, parent: Run) -> str:

@@ -1,6 +1,7 @@
 """From the stream's arrays to the tensors that objectives take."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,40 @@ class BatchSource(Protocol):
 
     def __call__(self, start_step: int) -> Iterator[Mapping[str, Any]]:
         """Micro-batches from the first of `start_step` on, as the stream yields them."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Samples of a micro-batch that are computed at once, the same ones however many processes there are.
+
+    Attributes:
+        number: Position in the micro-batch of all processes.
+        batch: The samples.
+        counts: Whether they count. A process that has fewer shares than another computes one again, so that all meet
+            equally often.
+    """
+
+    number: int
+    batch: Batch
+    counts: bool
+
+
+def shares_of_process(num_shares: int, rank: int, world_size: int) -> range:
+    """Which shares of every micro-batch a process computes: contiguous, as many as others or one more or less."""
+    return range(rank * num_shares // world_size, (rank + 1) * num_shares // world_size)
+
+
+def split_into_shares(
+    arrays: Mapping[str, Any], device: torch.device, num_shares: int, rank: int, world_size: int
+) -> Iterator[Share]:
+    """A process's part of a micro-batch, share by share."""
+    numbers = shares_of_process(num_shares, rank, world_size)
+    size = len(arrays["lr"]) // len(numbers)
+    for position in range(-(-num_shares // world_size)):
+        counts = position < len(numbers)
+        first = position * size if counts else 0
+        part = {name: arrays[name][first : first + size] for name in ("lr", "hr")}
+        yield Share(numbers[position if counts else 0], to_batch({**part, "scale": arrays["scale"]}, device), counts)
 
 
 def to_batch(arrays: Mapping[str, Any], device: torch.device) -> Batch:

@@ -1,10 +1,14 @@
-"""What the loop needs from wherever it runs: a rank, a device, averaged gradients and somewhere to report."""
+"""What the loop needs from wherever it runs: a rank, a device, means over processes and somewhere to report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import distributed
+
+Image = npt.NDArray[np.uint8]
 
 
 class TrainContext(Protocol):
@@ -14,25 +18,43 @@ class TrainContext(Protocol):
     world_size: int
     device: torch.device
 
-    def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace every gradient by its mean over all processes."""
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """The mean of each value over all processes, which must give equally many."""
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
         """Hand metrics on; called by every process at the same steps."""
+
+    def show(self, image: Image, step: int) -> None:
+        """Hand a picture uint8 [H, W, 3] of a step on; called by rank 0."""
+
+    def is_due_to_end(self, elapsed_s: float) -> bool:
+        """Whether a machine of this training is about to be taken away; called by every process after every step.
+
+        Args:
+            elapsed_s: Seconds of training so far, equal in all processes.
+        """
 
     def agree(self, value: int) -> int:
         """Rank 0's value in every process."""
 
 
 class MetricSink(Protocol):
-    """Where rank 0 sends metrics; never blocks a step."""
+    """Where rank 0 sends metrics and pictures; never blocks a step."""
 
     def put(self, metrics: Mapping[str, float], step: int) -> None:
         """Take the metrics of one step."""
 
+    def put_image(self, name: str, image: Image, step: int) -> None:
+        """Take a picture of one step, uint8 [H, W, 3]."""
+
 
 class LocalContext:
-    """One process, no cluster."""
+    """One process, no cluster.
+
+    Args:
+        sink: Where metrics and pictures go, if anywhere.
+        device: Where to compute; the CPU by default.
+    """
 
     rank = 0
     world_size = 1
@@ -41,27 +63,33 @@ class LocalContext:
         self.device = device or torch.device("cpu")
         self._sink = sink
 
-    def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Nothing to average."""
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """Themselves."""
+        return list(values)
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
         """To the sink, where there is one."""
         if self._sink is not None:
             self._sink.put(metrics, step)
 
+    def show(self, image: Image, step: int) -> None:
+        """To the sink, where there is one."""
+        if self._sink is not None:
+            self._sink.put_image("panels", image, step)
+
+    def is_due_to_end(self, elapsed_s: float) -> bool:
+        """Never known here."""
+        return False
+
     def agree(self, value: int) -> int:
         """Its own value."""
         return value
 
 
-def average_gradients_over_workers(parameters: Iterable[torch.nn.Parameter], world_size: int) -> None:
-    """All-reduce gradients in one flat buffer; parameters without a gradient count as zero."""
-    trained = list(parameters)
-    pieces: list[Tensor] = [p.grad if p.grad is not None else torch.zeros_like(p) for p in trained]
-    if not pieces:
-        return
-    flat = torch.cat([piece.reshape(-1).float() for piece in pieces])
-    torch.distributed.all_reduce(flat)
-    flat /= world_size
-    for parameter, piece in zip(trained, torch.split(flat, [piece.numel() for piece in pieces]), strict=True):
-        parameter.grad = piece.reshape(parameter.shape).to(parameter.dtype)
+def mean_over_processes(values: Sequence[float], device: torch.device, world_size: int) -> list[float]:
+    """One all-reduce of some numbers, in float64."""
+    if world_size == 1:
+        return list(values)
+    shared = torch.tensor(values, dtype=torch.float64, device=device)
+    distributed.all_reduce(shared)
+    return [float(value) for value in shared / world_size]

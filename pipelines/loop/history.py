@@ -17,13 +17,18 @@ class History:
         self.validations: list[dict[str, float]] = []
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
+        self._num_bad = 0
         self._num_steps = 0  # by this process since the last interval: for rates, not for means
         self._wait_s = 0.0
         self._since = time.perf_counter()
+        self.last_wait_fraction = 0.0
 
-    def add(self, terms: Mapping[str, float]) -> None:
-        """Take the terms of one step."""
+    def add(self, terms: Mapping[str, float], is_good: bool = True) -> None:
+        """Take the terms of one step; those of a bad one are counted alone."""
         self._num_steps += 1
+        if not is_good:
+            self._num_bad += 1
+            return
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -35,13 +40,16 @@ class History:
     def log(self, step: int, samples_per_step: int) -> dict[str, float]:
         """Close the interval at `step`; returns its means and rates."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        if self._num_bad:
+            means["bad_steps"] = float(self._num_bad)
         self.losses.append({"step": float(step), **means})
         elapsed = max(time.perf_counter() - self._since, 1e-9)
         rates = {
             "samples_per_second": self._num_steps * samples_per_step / elapsed,
             "data_wait_fraction": min(1.0, self._wait_s / elapsed),
         }
-        self._sums, self._counts, self._num_steps, self._wait_s = {}, {}, 0, 0.0
+        self.last_wait_fraction = rates["data_wait_fraction"]
+        self._sums, self._counts, self._num_bad, self._num_steps, self._wait_s = {}, {}, 0, 0, 0.0
         self._since = time.perf_counter()
         return means | rates
 
@@ -55,6 +63,10 @@ class History:
             return {}
         return {name: value for name, value in self.validations[-1].items() if name != "step"}
 
+    def validation_at(self, step: int) -> dict[str, float]:
+        """Metrics of the validation of a step; empty where that is not the newest one."""
+        return self.last_validation() if self.validations and self.validations[-1]["step"] == step else {}
+
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` restores exactly."""
         return {
@@ -62,6 +74,7 @@ class History:
             "validations": self.validations,
             "sums": self._sums,
             "counts": self._counts,
+            "num_bad": self._num_bad,
         }
 
     @classmethod
@@ -72,6 +85,7 @@ class History:
         history.validations = list(values["validations"])
         history._sums = dict(values["sums"])
         history._counts = dict(values["counts"])
+        history._num_bad = int(values["num_bad"])
         return history
 
 

@@ -1,21 +1,25 @@
 """The training loop, the same for every phase of every method."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from pipelines.loop.batches import BatchSource, group_by_step, to_batch
-from pipelines.loop.checkpoints import Checkpoint, CheckpointStore
+from pipelines.loop.batch_norm import synchronise_batch_norm
+from pipelines.loop.batches import BatchSource, Share, group_by_step, split_into_shares
+from pipelines.loop.checkpoints import Checkpoint, CheckpointStore, CheckpointWriter
 from pipelines.loop.context import TrainContext
+from pipelines.loop.divergence import DivergenceGuard
 from pipelines.loop.history import History, as_reported
+from pipelines.loop.memory import out_of_memory
 from pipelines.loop.optimizers import build_optimizer, clip_gradients, set_learning_rate
-from rssr.errors import TrainingDiverged
+from pipelines.loop.panels import panel_image
+from pipelines.loop.parallel import Alone, Parallel, Replicas, Shards, fill, load_optimizer, whole
 from rssr.methods.phase import Average, Batch, Objective, Phase
 from rssr.seeds import derive_seed
 
@@ -34,7 +38,9 @@ class LoopInputs:
         held_out: A few fixed held-out batches for validation.
         checkpoints: Where the run's state is kept.
         seed: Seed of the whole experiment.
+        num_shares: Parts of `batch_size` samples that make up a micro-batch, dealt out to the processes.
         on_step: Called after every step with its loss terms, e.g. by a progress bar.
+        bands: What the images' channels are, for panels.
     """
 
     phase: Phase
@@ -42,7 +48,9 @@ class LoopInputs:
     held_out: Sequence[Batch]
     checkpoints: CheckpointStore
     seed: int
+    num_shares: int = 1
     on_step: StepListener = field(default=lambda step, terms: None)
+    bands: Sequence[str] = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -70,73 +78,121 @@ class TrainingLoop:
         self._config = inputs.phase.config
         self._objectives: Mapping[str, Objective] = inputs.phase.objectives()
         self._averages: Sequence[Average] = inputs.phase.averages()
+        self._parallel = self._parallelise()
         self._optimizers = {name: build_optimizer(o, self._config) for name, o in self._objectives.items()}
+        self._writer = CheckpointWriter(inputs.checkpoints)
+        self._guard = DivergenceGuard(
+            inputs.phase.name,
+            self._config.divergence_patience,
+            self._config.max_loss_growth,
+            lambda: self._writer.last_uri,
+        )
         self._history = History()
         self._step = 0
+        self._elapsed_s = 0.0  # in steps of this process's life, equal on all processes
+        self._told_of_end = False
 
     def run(self) -> LoopResult:
         """Train, validate, checkpoint and report until the configured number of steps is done."""
         self._resume()
         if self._step < self._config.num_steps:
-            for step, micro_batches in self._steps():
-                terms = self._train_step(step, micro_batches)
-                self._record(step, terms)
-                if self._is_due(self._config.validate_every_n_steps):
-                    self._validate()
-                if self._is_due(self._config.checkpoint_every_n_steps):
-                    self._save()
+            with self._writer:
+                self._train()
         return LoopResult(self._step, self._history.last_validation(), self._history)
+
+    def _train(self) -> None:
+        for step, micro_batches in self._steps():
+            try:
+                terms = self._train_step(step, micro_batches)
+            except torch.OutOfMemoryError as error:
+                raise out_of_memory(self._phase.name, self._config) from error
+            self._record(step, terms)
+            if self._is_due(self._config.validate_every_n_steps):
+                self._validate()
+            if self._is_due(self._config.checkpoint_every_n_steps):
+                self._save()
+            self._save_before_the_end()
+
+    def _parallelise(self) -> Parallel:
+        if self._config.compile:
+            for network in self._phase.networks().values():
+                network.compile()
+        if self._context.world_size == 1:
+            return Alone(self._objectives)
+        for objective in self._objectives.values():
+            synchronise_batch_norm(objective)
+        if self._config.parallelism == "shards":
+            return Shards(self._objectives, self._context.device, self._context.world_size)
+        return Replicas(self._objectives)
 
     def _steps(self) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
         stream = self._inputs.batches(self._step)
         return group_by_step(_timed(stream, self._history), self._config.micro_batches_per_step)
 
     def _train_step(self, step: int, micro_batches: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        started_s = time.perf_counter()
         for objective in self._objectives.values():
             objective.train()
         active = [name for name in self._objectives if step in self._active_steps(name)]
         for name in active:
             set_learning_rate(self._optimizers[name], self._learning_rate(name, step))
             self._optimizers[name].zero_grad(set_to_none=True)
-        totals: dict[str, Tensor] = {}
-        for number, arrays in enumerate(micro_batches):
-            self._seed(step, number)
-            batch = to_batch(arrays, self._context.device)
-            for name, value in self._backward(batch, step, active, len(micro_batches)).items():
-                totals[name] = totals.get(name, torch.zeros(())) + value
-        terms = {name: float(value) for name, value in totals.items()}
-        self._refuse_non_finite(step, terms)
+        terms = self._agree(self._accumulate(step, micro_batches, active), started_s)
         for name in active:
-            terms[f"gradient_norm/{name}"] = self._update(name)
-        for average in self._averages:
-            _update_average(average, step + 1)
+            terms[f"gradient_norm/{name}"] = clip_gradients(self._trained(name), self._config.max_gradient_norm)
+        if self._guard.is_good(step, terms):
+            for name in active:
+                self._optimizers[name].step()
+            for average in self._averages:
+                _update_average(average, step + 1)
         self._step = step + 1
         return terms
 
-    def _backward(self, batch: Batch, step: int, active: Sequence[str], num_micro_batches: int) -> dict[str, Tensor]:
+    def _accumulate(
+        self, step: int, micro_batches: Sequence[Mapping[str, Any]], active: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """Gradients and terms of a step's samples; backward passes divide so that the mean over processes is right."""
+        context, num_shares = self._context, self._inputs.num_shares
+        totals: dict[str, Tensor] = {}
+        for number, arrays in enumerate(micro_batches):
+            shares = list(split_into_shares(arrays, context.device, num_shares, context.rank, context.world_size))
+            for share in shares:
+                self._seed(step, number, share.number)
+                weight = share.counts * context.world_size / (num_shares * len(micro_batches))
+                last = number == len(micro_batches) - 1 and share is shares[-1]
+                for name, value in self._backward(share, step, active, weight, last).items():
+                    totals[name] = totals.get(name, torch.zeros((), dtype=torch.float64)) + value
+        return totals
+
+    def _backward(self, share: Share, step: int, active: Sequence[str], weight: float, last: bool) -> dict[str, Tensor]:
         carry: dict[str, Tensor] = {}
         terms: dict[str, Tensor] = {}
         for name in active:
-            with self._autocast():
-                loss = self._objectives[name](batch, step, carry)
-            (loss.total / num_micro_batches).backward()
+            with self._parallel.accumulating(name, last):
+                with self._autocast():
+                    loss = self._parallel.loss(name, share.batch, step, carry)
+                torch.autograd.backward(loss.total * weight)
             carry.update(loss.carry)
-            terms[f"loss/{name}"] = loss.total.detach().cpu() / num_micro_batches
-            terms.update({f"term/{term}": value.cpu() / num_micro_batches for term, value in loss.terms.items()})
+            terms[f"loss/{name}"] = loss.total.detach().cpu() * weight
+            terms.update({f"term/{term}": value.cpu() * weight for term, value in loss.terms.items()})
         return terms
 
-    def _update(self, name: str) -> float:
-        parameters = list(self._objectives[name].trained_parameters().values())
-        self._context.average_gradients(parameters)
-        norm = clip_gradients(parameters, self._config.max_gradient_norm)
-        self._optimizers[name].step()
-        return norm
+    def _agree(self, totals: Mapping[str, Tensor], started_s: float) -> dict[str, float]:
+        """Terms as means over all processes, which decide alike from here on."""
+        names = sorted(totals)
+        seconds = time.perf_counter() - started_s
+        *values, seconds = self._context.mean([*(float(totals[name]) for name in names), seconds])
+        self._elapsed_s += seconds
+        means = dict(zip(names, values, strict=True))
+        return {name: means[name] for name in totals}
 
     def _record(self, step: int, terms: Mapping[str, float]) -> None:
         self._inputs.on_step(step, terms)
-        self._history.add(terms)
+        if self._guard.in_doubt:
+            log.warning("phase %s: step %d is bad and changes nothing: %s", self._phase.name, step, dict(terms))
+        self._history.add(terms, is_good=not self._guard.in_doubt)
         if (step + 1) % self._config.log_every_n_steps == 0 or self._step == self._config.num_steps:
-            samples = self._config.batch_size * self._config.micro_batches_per_step * self._context.world_size
+            samples = self._config.batch_size * self._config.micro_batches_per_step * self._inputs.num_shares
             metrics = self._history.log(self._step, samples)
             active = [name for name in self._objectives if step in self._active_steps(name)]
             metrics |= {f"learning_rate/{name}": self._learning_rate(name, step) for name in active}
@@ -146,22 +202,39 @@ class TrainingLoop:
     def _validate(self) -> None:
         for objective in self._objectives.values():
             objective.eval()
-        self._seed(self._step, -1)
+        self._seed(self._step, -1, 0)
         totals: dict[str, float] = {}
-        for batch in self._inputs.held_out:
-            for name, value in self._phase.validate(batch.to(self._context.device)).items():
-                totals[name] = totals.get(name, 0.0) + value / len(self._inputs.held_out)
+        held_out = self._inputs.held_out
+        with self._parallel.assembled():
+            for batch in held_out:
+                for name, value in self._phase.validate(batch.to(self._context.device)).items():
+                    totals[name] = totals.get(name, 0.0) + value / len(held_out)
+            image = panel_image(self._phase, held_out, self._context.device, self._inputs.bands)
         self._history.add_validation(self._step, totals)
         self._context.report({f"validation/{name}": value for name, value in totals.items()}, self._step)
+        if self._context.rank == 0:
+            self._context.show(image, self._step)
+
+    def _save_before_the_end(self) -> None:
+        """Where the machine is to be taken away, keep what there is while there is time."""
+        if not self._told_of_end and self._context.is_due_to_end(self._elapsed_s):
+            self._told_of_end = True
+            log.warning("phase %s: this machine is to be taken away; step %d is kept", self._phase.name, self._step)
+            self._save()
+            self._writer.wait()
 
     def _save(self) -> None:
-        if self._context.rank != 0:
+        if self._guard.in_doubt and self._step < self._config.num_steps:
             return
-        tensors = {name: objective.trained_state() for name, objective in self._objectives.items()}
+        # Every process takes part in putting sharded tensors together; one writes.
+        tensors = {name: whole(objective.trained_state()) for name, objective in self._objectives.items()}
         for number, average in enumerate(self._averages):
-            tensors[f"average-{number}"] = dict(average.target.state_dict())
-        optimizers = {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
-        self._inputs.checkpoints.save(Checkpoint(self._step, tensors, optimizers, self._history.to_json()))
+            tensors[f"average-{number}"] = whole(dict(average.target.state_dict()))
+        optimizers = {name: whole(optimizer.state_dict()) for name, optimizer in self._optimizers.items()}
+        if self._context.rank == 0:
+            progress = {"history": self._history.to_json(), "guard": self._guard.to_json()}
+            metrics = self._history.validation_at(self._step)
+            self._writer.put(Checkpoint(self._step, tensors, optimizers, progress, metrics))
 
     def _resume(self) -> None:
         checkpoint = self._inputs.checkpoints.load_latest()
@@ -172,14 +245,20 @@ class TrainingLoop:
             return
         for name, objective in self._objectives.items():
             _load_exactly(objective, checkpoint.tensors[name])
-            self._optimizers[name].load_state_dict(checkpoint.optimizers[name])
+            load_optimizer(self._optimizers[name], checkpoint.optimizers[name])
         for number, average in enumerate(self._averages):
-            average.target.load_state_dict(checkpoint.tensors[f"average-{number}"])
-        self._history = History.from_json(checkpoint.progress)
+            with torch.no_grad():
+                for name, value in average.target.state_dict().items():
+                    fill(value, checkpoint.tensors[f"average-{number}"][name])
+        self._history = History.from_json(checkpoint.progress["history"])
+        self._guard.restore(checkpoint.progress["guard"])
         self._step = checkpoint.step
         for metrics, step in as_reported(self._history.losses, self._history.validations):
             self._context.report(metrics, step)  # a killed process may not have delivered it; sinks know what they hold
         log.info("phase %s goes on after step %d", self._phase.name, self._step)
+
+    def _trained(self, name: str) -> list[nn.Parameter]:
+        return list(self._objectives[name].trained_parameters().values())
 
     def _active_steps(self, name: str) -> range:
         return self._objectives[name].active_steps(self._config.num_steps)
@@ -191,21 +270,14 @@ class TrainingLoop:
     def _is_due(self, interval: int) -> bool:
         return self._step % interval == 0 or self._step == self._config.num_steps
 
-    def _seed(self, step: int, micro_batch: int) -> None:
-        # Random draws inside losses depend on what they are for, not on what was drawn before: no state to save.
-        torch.manual_seed(derive_seed(self._inputs.seed, self._phase.name, step, micro_batch, self._context.rank))
+    def _seed(self, step: int, micro_batch: int, share: int) -> None:
+        # Random draws inside losses depend on what they are for, not on what was drawn before: no state to save, and
+        # a share draws alike wherever it is computed.
+        torch.manual_seed(derive_seed(self._inputs.seed, self._phase.name, step, micro_batch, share))
 
     def _autocast(self) -> torch.autocast:
         enabled = self._config.precision == "bfloat16"
         return torch.autocast(self._context.device.type, dtype=torch.bfloat16, enabled=enabled)
-
-    def _refuse_non_finite(self, step: int, terms: Mapping[str, float]) -> None:
-        bad = [name for name, value in terms.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainingDiverged(
-                f"Phase {self._phase.name}, step {step}: {', '.join(bad)} is not finite.",
-                "Lower the learning rate; the last good checkpoint is kept and is where a rerun goes on.",
-            )
 
 
 def _timed(stream: Iterator[Mapping[str, Any]], history: History) -> Iterator[Mapping[str, Any]]:
@@ -224,10 +296,12 @@ def _update_average(average: Average, num_updates: int) -> None:
     decay = min(average.max_decay, (1 + num_updates) / (10 + num_updates))
     source = average.source.state_dict()
     for name, value in average.target.state_dict().items():
+        # An average that a loss uses is sharded like its source; one that is only kept is whole.
+        newest = source[name] if isinstance(value, DTensor) else whole(source[name])
         if value.dtype.is_floating_point:
-            value.lerp_(source[name].to(value), 1 - decay)
+            value.lerp_(newest.to(value.dtype), 1 - decay)
         else:
-            value.copy_(source[name])
+            value.copy_(newest)
 
 
 def _load_exactly(objective: Objective, tensors: Mapping[str, Tensor]) -> None:
@@ -236,4 +310,4 @@ def _load_exactly(objective: Objective, tensors: Mapping[str, Tensor]) -> None:
         raise RuntimeError(f"checkpoint and network differ: {sorted(own.keys() ^ tensors.keys())[:5]}")
     with torch.no_grad():
         for name, value in tensors.items():
-            own[name].copy_(value)
+            fill(own[name], value)

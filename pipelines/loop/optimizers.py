@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from pipelines.loop.parallel import whole
 from rssr.methods.phase import Objective
 from rssr.methods.training import TrainingConfig
 
@@ -31,4 +32,4 @@ def clip_gradients(parameters: Sequence[torch.nn.Parameter], max_norm: float) ->
     norm = torch.nn.utils.get_total_norm(gradients)
     if max_norm > 0:
         torch.nn.utils.clip_grads_with_norm_(list(parameters), max_norm, norm)
-    return float(norm)
+    return float(whole(norm))

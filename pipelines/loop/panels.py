@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
+from pipelines.loop.context import Image
 from pipelines.stages.stretch import display_order
-from rssr.images import encode_png, from_network
+from rssr.images import from_network
 from rssr.methods.phase import Batch, Phase
 from rssr.resampling import upsample_bicubic
 
@@ -15,10 +17,10 @@ _GAP = 4
 
 
 @torch.no_grad()
-def panel_row(
+def panel_image(
     phase: Phase, held_out: Sequence[Batch], device: torch.device, bands: Sequence[str] = ("red", "green", "blue")
-) -> bytes:
-    """A PNG with one row a patch: bicubic LR | the phase's image | HR, in red, green and blue of the bands.
+) -> Image:
+    """One row a patch: LR | bicubic | the phase's image | HR, in red, green and blue of the bands; uint8 [H, W, 3].
 
     Where the batches are of several scales, each scale has its share of the rows, in order.
     """
@@ -30,13 +32,15 @@ def panel_row(
     share = max(1, _MAX_PATCHES // len(first))
     order = display_order(bands)
     rows = [row for batch in first.values() for row in _rows(phase, batch.to(device), share, order)]
-    return encode_png(_join(rows, axis=0))
+    return _join(rows, axis=0)
 
 
 def _rows(phase: Phase, batch: Batch, num_rows: int, order: tuple[int, int, int]) -> list[np.ndarray]:
     batch = Batch(batch.lr[:num_rows], batch.hr[:num_rows], batch.scale)
+    size = (batch.hr.shape[-2], batch.hr.shape[-1])
     columns = (
-        upsample_bicubic(batch.lr, (batch.hr.shape[-2], batch.hr.shape[-1])),
+        F.interpolate(batch.lr, size, mode="nearest"),
+        upsample_bicubic(batch.lr, size),
         phase.preview(batch),
         batch.hr,
     )

@@ -27,6 +27,7 @@ class RemoteStore(Store):
 
     def __init__(self, location: Location, policy: RetryPolicy | None = None) -> None:
         self._location = location
+        self._has_answered = False
         self._policy = policy or RetryPolicy(num_attempts=4)
 
     @property
@@ -168,7 +169,7 @@ class RemoteStore(Store):
                 raise _web_error(error) or error from None
 
         try:
-            return call_with_retries(unwrapped, _classify, self._policy)
+            result = call_with_retries(unwrapped, _classify, self._policy, self._has_answered)
         except FileNotFoundError:
             raise ObjectMissing(f"There is no object {address}.", "Check the URI.") from None
         except PermissionError:
@@ -176,6 +177,8 @@ class RemoteStore(Store):
         except (OSError, TimeoutError, NotImplementedError) as error:
             what = str(error) if isinstance(error, _WebFailure) else type(error).__name__
             raise StorageError(f"{address} failed with {what}.", "Check the URI and network.") from None
+        self._has_answered = True
+        return result
 
 
 class _WebFailure(OSError):

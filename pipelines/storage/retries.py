@@ -1,5 +1,9 @@
-"""Bounded retries: a store that is busy is asked again, one that is not there is reported within seconds."""
+"""Bounded retries: a store that is busy is asked again, one that is not there is reported within seconds.
 
+One that was there and has gone is waited for: a server that is started anew costs a training run nothing.
+"""
+
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -28,6 +32,7 @@ class RetryPolicy:
         longest_delay_s: Upper bound of one pause.
         unreachable_s: No new attempt after this time where no connection could be made.
         busy_s: No new attempt after this time where the store answers badly or too late.
+        gone_s: The same where no connection can be made any more, however many attempts that takes.
     """
 
     num_attempts: int = 7
@@ -35,6 +40,14 @@ class RetryPolicy:
     longest_delay_s: float = 8.0
     unreachable_s: float = 10.0
     busy_s: float = 60.0
+    gone_s: float = 120.0
+
+    def allows(self, num_made: int, waited_s: float, failure: Failure, has_answered: bool) -> bool:
+        """Whether there is to be another attempt."""
+        if failure is Failure.UNREACHABLE and has_answered:
+            return waited_s <= self.gone_s
+        patience_s = self.unreachable_s if failure is Failure.UNREACHABLE else self.busy_s
+        return num_made < self.num_attempts and waited_s <= patience_s
 
     def delay_s(self, attempt: int) -> float:
         """Pause after the given attempt (0-based): exponential, between half and full length.
@@ -46,7 +59,10 @@ class RetryPolicy:
 
 
 def call_with_retries(
-    request: Callable[[int], Result], classify: Callable[[Exception], Failure], policy: RetryPolicy
+    request: Callable[[int], Result],
+    classify: Callable[[Exception], Failure],
+    policy: RetryPolicy,
+    has_answered: bool = False,
 ) -> Result:
     """Run a request until it succeeds, fails for good or the policy's bounds are met.
 
@@ -54,20 +70,19 @@ def call_with_retries(
         request: Called with the number of the attempt, from 0.
         classify: Sorts what it raises.
         policy: Bounds.
+        has_answered: Whether the store has been reached before.
 
     Raises:
         Exception: The last one the request raised.
     """
     started_s = time.monotonic()
-    for attempt in range(policy.num_attempts):
+    for attempt in itertools.count():
         try:
             return request(attempt)
         except Exception as error:
             failure = classify(error)
-            last = attempt == policy.num_attempts - 1
             waited_s = time.monotonic() - started_s
-            patience_s = policy.unreachable_s if failure is Failure.UNREACHABLE else policy.busy_s
-            if failure is Failure.PERMANENT or last or waited_s > patience_s:
+            if failure is Failure.PERMANENT or not policy.allows(attempt + 1, waited_s, failure, has_answered):
                 raise
         time.sleep(policy.delay_s(attempt))
-    raise AssertionError("a policy allows at least one attempt")
+    raise AssertionError("counting does not end")

@@ -39,6 +39,7 @@ class S3Store(Store):
     def __init__(self, location: Location, settings: StorageSettings, policy: RetryPolicy | None = None) -> None:
         self._location = location
         self._settings = settings
+        self._has_answered = False
         self._policy = policy or RetryPolicy()
 
     @property
@@ -166,11 +167,13 @@ class S3Store(Store):
 
     def _call(self, request: Callable[[int], Result], key: str) -> Result:
         try:
-            return call_with_retries(request, classify, self._policy)
+            result = call_with_retries(request, classify, self._policy, self._has_answered)
         except (ClientError, BotoCoreError, Boto3Error) as error:
             raise explain(error, self.describe(key), self._settings) from None
         except OSError as error:  # the local side of an upload or download
             raise StorageError(f"{error.filename or 'A file'}: {error.strerror or error}.", "Check the disk.") from None
+        self._has_answered = True
+        return result
 
 
 def _is_taken(error: ClientError) -> bool:

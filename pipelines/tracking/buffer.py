@@ -9,8 +9,12 @@ from itertools import islice
 from types import TracebackType
 from typing import Self, SupportsFloat
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.tracking.connection import MlflowClient, connect
 from pipelines.tracking.errors import first_line, is_permanent
+from pipelines.tracking.images import check_image, send_image
 from pipelines.tracking.metrics import (
     MAX_METRICS_PER_REQUEST,
     Point,
@@ -23,6 +27,7 @@ from pipelines.tracking.metrics import (
 from pipelines.tracking.secrecy import mask_secrets
 
 _log = logging.getLogger(__name__)
+_MAX_PENDING_IMAGES = 100
 _IMPATIENT_PAUSE_S = 0.1  # between attempts while someone waits in `flush` or `close`
 
 
@@ -50,7 +55,8 @@ class MetricBuffer:
         self._interval_s = interval_s
         self._pending: deque[Point] = deque()
         self._changed = threading.Condition()
-        self._num_taken = 0  # ever put
+        self._images: deque[tuple[str, NDArray[np.uint8], int]] = deque()
+        self._num_taken = 0  # points and pictures ever put
         self._num_settled = 0  # delivered, already stored, or dropped
         self._num_dropped = 0
         self._num_reported = 0
@@ -83,6 +89,25 @@ class MetricBuffer:
                 self._pending.popleft()
                 self._num_dropped += 1
                 self._num_settled += 1
+
+    def put_image(self, name: str, image: NDArray[np.uint8], step: int) -> None:
+        """Take a picture of a step, uint8 [H, W, 3]; the run shows a name's pictures with a slider.
+
+        A step that has one keeps it. While the store is away, the newest hundred wait.
+        """
+        try:
+            check_image(image)
+        except ValueError as error:
+            _log.warning("The picture %s of step %s cannot be recorded: %s.", name, step, error)
+            return
+        with self._changed:
+            if self._closed:
+                return
+            if len(self._images) == _MAX_PENDING_IMAGES:
+                self._images.popleft()
+                self._num_settled += 1
+            self._images.append((name, image.copy(), step))
+            self._num_taken += 1
 
     @property
     def num_dropped(self) -> int:
@@ -134,6 +159,8 @@ class MetricBuffer:
         while self._wait(backoff_s(num_failures - 1) if num_failures else self._interval_s):
             try:
                 while self._send_some():
+                    num_failures = 0
+                while self._send_image():
                     num_failures = 0
             except Exception as error:  # whatever it is, training must not notice
                 self._client = None  # a fresh connection next time
@@ -201,6 +228,25 @@ class MetricBuffer:
                 raise
             self._num_dropped += len(points)
             _log.warning("MLflow refuses metrics: %s.", mask_secrets(first_line(error)))
+
+    def _send_image(self) -> bool:
+        """Send one picture; True while there is more."""
+        with self._changed:
+            if not self._images:
+                return False
+            entry = self._images[0]
+        try:
+            send_image(self._client, self._run_id, *entry)
+        except Exception as error:
+            if not is_permanent(error):
+                raise
+            _log.warning("MLflow refuses a picture: %s.", mask_secrets(first_line(error)))
+        with self._changed:
+            if self._images and self._images[0] is entry:  # `put_image` may have dropped it meanwhile
+                self._images.popleft()
+                self._num_settled += 1
+            self._changed.notify_all()
+            return bool(self._images) and not self._closed
 
     def _report_drops(self) -> None:
         if self._num_dropped > self._num_reported:

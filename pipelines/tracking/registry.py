@@ -55,8 +55,8 @@ def register_model(
 ) -> ModelVersion:
     """Make a model folder a version of a registered model and its `candidate`.
 
-    Registering the same content again gives the version that holds it. The alias `champion` is set only where
-    the name has none: moving it is a decision of the evaluation.
+    Registering the same content again gives the version that holds it. The alias `champion` is left alone: who has it
+    is a decision of the evaluation.
 
     Args:
         folder: Model folder: config.json, model.safetensors, card.yaml.
@@ -79,8 +79,6 @@ def register_model(
             all_tags = {name: mask_secrets(value) for name, value in (tags or {}).items()} | {DIGEST_TAG: digest}
             version = _create(client, folder, registered_name, run.run_id, all_tags, mask_secrets(description))
         client.set_registered_model_alias(registered_name, CANDIDATE, str(version.version))
-        if _by_alias(client, registered_name, CHAMPION) is None:
-            client.set_registered_model_alias(registered_name, CHAMPION, str(version.version))
     except TrackingError:
         raise
     except Exception as error:
@@ -120,6 +118,24 @@ def find_model_version(tracking_uri: str, name: str, alias_or_version: str | int
 def set_alias(tracking_uri: str, version: ModelVersion, alias: str) -> None:
     """Point an alias at a version, e.g. `champion` when an evaluation has earned it."""
     connect(tracking_uri, create=False).set_registered_model_alias(version.name, alias, str(version.version))
+
+
+def find_alias(tracking_uri: str, name: str, alias: str) -> ModelVersion | None:
+    """The version that an alias points at; None where there is none."""
+    return _by_alias(connect(tracking_uri, create=False), name, alias)
+
+
+def tag_version(tracking_uri: str, version: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Set or replace tags of a version."""
+    client = connect(tracking_uri, create=False)
+    for name, value in tags.items():
+        client.set_model_version_tag(version.name, str(version.version), name, mask_secrets(value))
+
+
+def version_tags(tracking_uri: str, version: ModelVersion) -> dict[str, str]:
+    """All tags of a version."""
+    client = connect(tracking_uri, create=False)
+    return dict(client.get_model_version(version.name, str(version.version)).tags or {})
 
 
 def registered_names(client: MlflowClient) -> list[str]:

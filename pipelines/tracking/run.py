@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipelines.tracking.buffer import MetricBuffer
 from pipelines.tracking.connection import MlflowClient
 from pipelines.tracking.errors import first_line, is_permanent
+from pipelines.tracking.images import check_image, send_image
 from pipelines.tracking.metrics import (
     MAX_METRICS_PER_REQUEST,
     backoff_s,
@@ -68,7 +69,7 @@ class Run:
         self.run_id = run_id
         self.reopened = reopened
         self._patience_s = patience_s
-        self._system_metrics: SystemMetrics | None = None
+        self._system_metrics: tuple[SystemMetrics, MetricBuffer] | None = None
         self.num_lost_records = 0
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -132,14 +133,12 @@ class Run:
         self._deliver(f"dataset {name}", lambda: self._client.log_inputs(self.run_id, datasets=[entry]))
 
     def log_image(self, name: str, image: NDArray[np.uint8], step: int) -> None:
-        """Record a picture of a step, uint8 [H, W, 3]; MLflow's page shows a name's steps with a slider."""
-        if image.dtype != np.uint8 or image.ndim != 3:
-            raise ValueError(f"expected uint8 [H, W, 3], got {image.dtype} {image.shape}")
+        """Record a picture of a step, uint8 [H, W, 3]; MLflow's page shows a name's steps with a slider.
 
-        def send() -> None:
-            self._client.log_image(self.run_id, image, key=name, step=step, synchronous=True)
-
-        self._deliver(f"image {name}", send)
+        Nothing is recorded where the step has one already: a resumed run repeats some steps.
+        """
+        check_image(image)
+        self._deliver(f"image {name}", lambda: send_image(self._client, self.run_id, name, image, step))
 
     def log_figure(self, figure: "Figure", path: str) -> None:
         """Record a matplotlib figure as the artifact `path`, whose ending chooses the format."""
@@ -167,13 +166,20 @@ class Run:
         from pipelines.tracking.system_metrics import SystemMetrics
 
         if self._system_metrics is None:
-            self._system_metrics = SystemMetrics(self.tracking_uri, self.run_id, interval_s)
+            buffer = self.metric_buffer()
+            self._system_metrics = (SystemMetrics(buffer.put, interval_s, self.started_s()), buffer)
+
+    def started_s(self) -> float:
+        """When the run was begun, seconds of the epoch."""
+        return float(self._client.get_run(self.run_id).info.start_time) / 1000
 
     def finish(self, status: Status = "FINISHED") -> None:
         """End the run. A later `open_run` with the same key opens it again."""
         if self._system_metrics is not None:
-            self._system_metrics.close()
+            monitor, buffer = self._system_metrics
             self._system_metrics = None
+            monitor.close()
+            buffer.close()
         self._deliver("final status", lambda: self._client.set_terminated(self.run_id, status))
         if self.num_lost_records:
             _log.warning("MLflow run %s lacks %d records.", self.run_id, self.num_lost_records)

@@ -6,42 +6,46 @@ done here.
 
 import logging
 import threading
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.tracking.buffer import MetricBuffer
-from pipelines.tracking.connection import connect, prepare_mlflow
+from pipelines.tracking.connection import prepare_mlflow
 from pipelines.tracking.errors import first_line
-from pipelines.tracking.metrics import SYSTEM_PREFIX, stored_steps
+from pipelines.tracking.metrics import SYSTEM_PREFIX
 
 _log = logging.getLogger(__name__)
+
+
+Put = Callable[[Mapping[str, float], int], None]
 
 
 class SystemMetrics:
     """Samples this machine from a background thread until closed.
 
     Args:
-        tracking_uri: MLflow server or database.
-        run_id: Run to log to; its numbering of samples goes on where it stopped.
+        put: Takes the values of a sample and its number; see `MetricBuffer.put`.
         interval_s: Pause between samples.
+        started_s: When the run was begun, seconds of the epoch. Samples are numbered by the intervals since, so that
+            the numbers of a resumed run go on.
         node: Prefix that tells machines apart; empty for the driver's.
     """
 
-    def __init__(self, tracking_uri: str, run_id: str, interval_s: float, node: str = "") -> None:
+    def __init__(self, put: Put, interval_s: float, started_s: float, node: str = "") -> None:
         prepare_mlflow()
         self._probes = _probes()
         self._prefix = f"{SYSTEM_PREFIX}{node}/" if node else SYSTEM_PREFIX
+        self._put = put
         self._interval_s = interval_s
+        self._started_s = started_s
         self._stop = threading.Event()
-        self._step = _next_step(tracking_uri, run_id, self._prefix)
-        self._buffer = MetricBuffer(tracking_uri, run_id)
         self._thread = threading.Thread(target=self._sample, name="system-metrics", daemon=True)
         self._thread.start()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Take no more samples, and deliver those taken."""
+        """Take no more samples."""
         self._stop.set()
         self._thread.join(timeout_s)
-        self._buffer.close(timeout_s)
 
     def _sample(self) -> None:
         while not self._stop.wait(self._interval_s):
@@ -53,8 +57,7 @@ class SystemMetrics:
                     probe.clear_metrics()
                 except Exception as error:  # e.g. a disk that has gone; the job must not notice
                     _log.debug("A system probe failed: %s.", first_line(error))
-            self._buffer.put(values, self._step)
-            self._step += 1
+            self._put(values, max(0, int((time.time() - self._started_s) / self._interval_s)))
 
 
 def _probes() -> list[Any]:
@@ -70,8 +73,3 @@ def _probes() -> list[Any]:
         except Exception as error:  # no GPU, no bindings, or no right to look
             _log.debug("No %s: %s.", kind.__name__, first_line(error))
     return probes
-
-
-def _next_step(tracking_uri: str, run_id: str, prefix: str) -> int:
-    steps = stored_steps(connect(tracking_uri, create=False).get_run(run_id))
-    return max((step + 1 for name, step in steps.items() if name.startswith(prefix)), default=0)

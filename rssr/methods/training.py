@@ -21,7 +21,23 @@ _BESIDE_THE_RESULT = {
     "validate_every_n_steps",
     "checkpoint_every_n_steps",
     "keep_checkpoints",
+    "best_by",
+    "divergence_patience",
+    "max_loss_growth",
+    # Sums in another order, so equal to rounding.
+    "parallelism",
+    "compile",
+    "deterministic",
 }
+
+
+class BestBy(Config):
+    """A validation metric that tells which checkpoint is best."""
+
+    metric: str = Field(min_length=1)
+    """Its name, e.g. psnr."""
+    is_highest: bool = True
+    """Whether more is better."""
 
 
 class TrainingConfig(Config):
@@ -68,6 +84,19 @@ class TrainingConfig(Config):
     """Interval of checkpoints, steps."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Newest checkpoints that are kept."""
+    best_by: BestBy | None = None
+    """Metric whose best checkpoint is kept besides the newest; null keeps none for that."""
+    parallelism: Literal["replicas", "shards"] = "replicas"
+    """How parameters lie on several workers: whole on each (DDP), or in pieces (FSDP2) where they do not fit."""
+    compile: bool = False
+    """Whether networks are compiled by torch.compile; takes minutes at the start and pays in long runs on GPUs."""
+    deterministic: bool = True
+    """Whether only operations are used that give the same bits every time; some are slower on GPUs."""
+    divergence_patience: int = Field(default=3, ge=0)
+    """Steps in a row, whose loss or gradients are not finite or whose loss leaps, that are left out before training
+    stops."""
+    max_loss_growth: float = Field(default=1000, gt=1)
+    """A loss leaps where it is more than this many times the largest of the last hundred steps."""
 
     def learning_rate_at(self, step: int, num_steps: int | None = None) -> float:
         """Learning rate of a step (0 is the first) of a schedule over `num_steps`, by default the phase's."""

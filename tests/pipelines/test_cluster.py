@@ -11,6 +11,7 @@ from pipelines.cluster import (
     require_answer,
     require_durable_output,
     require_room,
+    require_room_on_cluster,
 )
 from rssr.errors import ConfigError, UserError
 from tests.conftest import free_port
@@ -115,3 +116,11 @@ def test_more_workers_than_a_local_instance_holds_are_refused(monkeypatch: pytes
         require_room(local, num_workers=1, num_cpus=1, num_gpus=1000)
     require_room(local, num_workers=0, num_cpus=8, num_gpus=0)
     require_room(RayConfig(address="elsewhere:6379"), num_workers=100, num_cpus=8, num_gpus=8)
+
+
+def test_more_workers_than_a_running_cluster_holds_are_refused_unless_it_grows(ray_cluster: str) -> None:
+    require_room_on_cluster(RayConfig(), num_workers=1, num_cpus=1, num_gpus=0)
+    with pytest.raises(ConfigError, match=r"needs 64 GPUs, but the Ray cluster has 0.*num_workers=\[1,8\]"):
+        require_room_on_cluster(RayConfig(), num_workers=8, num_cpus=0.1, num_gpus=8)
+    require_room_on_cluster(RayConfig(may_grow=True), num_workers=8, num_cpus=1, num_gpus=8)
+    require_room_on_cluster(RayConfig(), num_workers=0, num_cpus=1, num_gpus=8)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pipelines.datasets import DataConfig, build_manifest
-from pipelines.train import TrainTask, held_out_batches
+from pipelines.train import TrainTask
+from pipelines.train.streams import held_out_batches
 from rssr.images import encode_png
 from rssr.methods.phase import Batch, Objective, Phase
 from rssr.methods.training import TrainingConfig
@@ -56,7 +57,7 @@ def batches(folder: Path, scale: Any, num_held_out: int = 8) -> list[Batch]:
         manifest_key="",
         data_values={},
         seed=3,
-        num_workers=0,
+        workers=(0, 0),
         num_threads=1,
         num_held_out=num_held_out,
         tracking_uri=None,

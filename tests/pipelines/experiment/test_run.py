@@ -26,13 +26,17 @@ def key(folder: Path, *overrides: str) -> str:
         "ray.address=local",
         "mlflow.experiment=other",
         "report.pictures=false",
+        "num_workers=0",
+        "num_workers=[0,1]",
     ],
 )
 def test_a_run_is_the_same_wherever_it_goes_and_whatever_is_shown(tmp_path: Path, override: str) -> None:
     assert key(tmp_path, override) == key(tmp_path)
 
 
-@pytest.mark.parametrize("override", ["seed=3", "student.num_steps=7", "data.scale=8", "evaluation.border=2"])
+@pytest.mark.parametrize(
+    "override", ["seed=3", "num_workers=2", "student.num_steps=7", "data.scale=8", "evaluation.border=2"]
+)
 def test_other_results_are_another_run(tmp_path: Path, override: str) -> None:
     assert key(tmp_path, override) != key(tmp_path)
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pipelines.loop.checkpoints import Checkpoint, CheckpointStore
+from pipelines.loop.checkpoints import Checkpoint, CheckpointStore, CheckpointWriter
 from pipelines.storage import Store
 from pipelines.storage.local import LocalStore
+from rssr.errors import StorageError
+from rssr.methods.training import BestBy
 
 
 def make_checkpoint(step: int) -> Checkpoint:
@@ -209,3 +212,64 @@ def test_a_checkpoint_never_runs_code_that_was_put_into_it(folder: Path) -> None
     with pytest.raises(Exception, match=r"[Ww]eights.only"):
         keep(folder).load_latest()
     assert not (folder / "harm").exists()
+
+
+def with_metric(step: int, psnr: float) -> Checkpoint:
+    return dataclasses.replace(make_checkpoint(step), metrics={"psnr": psnr})
+
+
+@pytest.mark.parametrize(("is_highest", "best"), [(True, 20), (False, 40)])
+def test_the_best_by_a_metric_is_kept_besides_the_newest(folder: Path, is_highest: bool, best: int) -> None:
+    store = CheckpointStore(LocalStore(folder), 2, BestBy(metric="psnr", is_highest=is_highest))
+    for step, psnr in ((10, 24.0), (20, 31.0), (30, float("nan")), (40, 19.0), (50, 25.0), (60, 30.0)):
+        store.save(with_metric(step, psnr))
+    store.save(make_checkpoint(70))  # without a validation
+    assert [entry.step for entry in store.kept()] == [best, 60, 70]
+    found = store.best()
+    assert found is not None
+    assert (found.step, found.uri) == (best, f"{store.uri}/step-{best:08d}")
+
+
+def test_without_a_metric_none_is_best(folder: Path) -> None:
+    store = keep(folder)
+    store.save(with_metric(10, 24.0))
+    assert store.best() is None
+
+
+def test_kept_checkpoints_tell_a_digest_of_what_they_hold(folder: Path, tmp_path: Path) -> None:
+    one, other = keep(folder), keep(tmp_path / "other")
+    one.save(with_metric(10, 24.0))
+    other.save(with_metric(10, 24.0))
+    assert one.kept()[0].sha256 == other.kept()[0].sha256
+    other.save(with_metric(20, 24.0))
+    assert other.kept()[1].sha256 != other.kept()[0].sha256
+
+
+def test_a_checkpoint_is_written_as_it_was_when_it_was_put(folder: Path) -> None:
+    checkpoint = make_checkpoint(7)
+    with CheckpointWriter(keep(folder)) as writer:
+        writer.put(checkpoint)
+        for value in checkpoint.tensors["main"].values():
+            value.zero_()
+        checkpoint.progress["losses"].append(8)
+    loaded = keep(folder).load_latest()
+    assert loaded is not None
+    assert_same(loaded, make_checkpoint(7))
+
+
+class FullStore(LocalStore):
+    def write_bytes(self, key: str, data: bytes) -> None:
+        raise StorageError("the disk is full")
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run(folder: Path) -> None:
+    writer = CheckpointWriter(keep(folder, store=FullStore(folder)))
+    with pytest.raises(StorageError, match="full"), writer:
+        writer.put(make_checkpoint(7))
+
+
+def test_what_ended_the_run_counts_more_than_a_checkpoint_that_cannot_be_written(folder: Path) -> None:
+    writer = CheckpointWriter(keep(folder, store=FullStore(folder)))
+    with pytest.raises(KeyboardInterrupt), writer:
+        writer.put(make_checkpoint(7))
+        raise KeyboardInterrupt

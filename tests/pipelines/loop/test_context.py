@@ -4,10 +4,9 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch import nn
+import numpy as np
 
-from pipelines.loop.context import LocalContext
+from pipelines.loop.context import Image, LocalContext
 
 ROOT = Path(__file__).parents[3]
 
@@ -15,49 +14,64 @@ ROOT = Path(__file__).parents[3]
 class Sink:
     def __init__(self) -> None:
         self.taken: list[tuple[dict[str, float], int]] = []
+        self.images: list[tuple[str, Image, int]] = []
 
     def put(self, metrics: Mapping[str, float], step: int) -> None:
         self.taken.append((dict(metrics), step))
 
+    def put_image(self, name: str, image: Image, step: int) -> None:
+        self.images.append((name, image, step))
 
-def test_one_process_reports_to_its_sink_and_keeps_its_gradients() -> None:
+
+def test_one_process_reports_to_its_sink_and_agrees_with_itself() -> None:
     sink = Sink()
     context = LocalContext(sink)
-    parameter = nn.Parameter(torch.zeros(2))
-    parameter.grad = torch.tensor([1.0, 2.0])
-    context.average_gradients([parameter])
+    image = np.zeros((2, 3, 3), np.uint8)
     context.report({"loss": 0.5}, 3)
-    assert parameter.grad.tolist() == [1.0, 2.0]
+    context.show(image, 4)
     assert sink.taken == [({"loss": 0.5}, 3)]
+    assert sink.images == [("panels", image, 4)]
     assert context.agree(7) == 7
+    assert context.mean([1.0, 2.5]) == [1.0, 2.5]
+    assert not context.is_due_to_end(100.0)
 
 
 def test_without_a_sink_reports_go_nowhere() -> None:
     LocalContext().report({"loss": 0.5}, 3)
+    LocalContext().show(np.zeros((2, 3, 3), np.uint8), 3)
 
 
-def test_gradients_of_two_processes_become_their_mean(tmp_path: Path) -> None:
+def test_two_processes_meet(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import sys
         import torch
         from torch import distributed, nn
-        from pipelines.loop.context import average_gradients_over_workers
+        from pipelines.loop.batch_norm import synchronise_batch_norm
+        from pipelines.loop.context import mean_over_processes
 
         rank = int(sys.argv[1])
         distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
-        matrix, vector, idle, half = (nn.Parameter(torch.zeros(shape)) for shape in ((2, 3), (2,), (4,), (1,)))
-        half.data = half.data.bfloat16()
-        matrix.grad = torch.arange(6.0).reshape(2, 3) * (rank + 1)
-        if rank == 1:
-            vector.grad = torch.tensor([2.0, -4.0])
-        half.grad = torch.tensor([1.0 + rank], dtype=torch.bfloat16)
-        average_gradients_over_workers(iter([matrix, vector, idle, half]), 2)
-        assert torch.equal(matrix.grad, torch.arange(6.0).reshape(2, 3) * 1.5), matrix.grad
-        assert torch.equal(vector.grad, torch.tensor([1.0, -2.0])), vector.grad
-        assert torch.equal(idle.grad, torch.zeros(4))
-        assert half.grad.dtype == torch.bfloat16 and half.grad.item() == 1.5
-        average_gradients_over_workers([], 2)
+        assert mean_over_processes([1.0 + rank, 1e-30, float(rank)], torch.device("cpu"), 2) == [1.5, 1e-30, 0.5]
+
+        torch.manual_seed(5)
+        images = torch.randn(5, 3, 4, 6)
+        plain = nn.BatchNorm2d(3)
+        nn.init.normal_(plain.weight), nn.init.normal_(plain.bias)
+        both = nn.Sequential(nn.BatchNorm2d(3))
+        both[0].load_state_dict(plain.state_dict())
+        synchronise_batch_norm(both)
+        part = slice(0, 2) if rank == 0 else slice(2, 5)
+        whole, ours = images.clone().requires_grad_(), images[part].clone().requires_grad_()
+        for _ in range(2):
+            plain(whole).pow(3).sum().backward()
+            both(ours).pow(3).sum().backward()
+        assert torch.allclose(both(ours), plain(whole)[part], atol=1e-5)
+        assert torch.allclose(ours.grad, whole.grad[part], atol=1e-4), (ours.grad - whole.grad[part]).abs().max()
+        for name, value in plain.state_dict().items():
+            assert torch.allclose(both[0].state_dict()[name], value, atol=1e-5), name
+        both.eval(), plain.eval()
+        assert torch.allclose(both(ours), plain(images[part]), atol=1e-5)
         distributed.destroy_process_group()
         """
     )

@@ -1,3 +1,4 @@
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.loop.checkpoints import CheckpointStore
-from pipelines.loop.context import LocalContext, MetricSink
+from pipelines.loop.context import Image, LocalContext, MetricSink
 from pipelines.loop.loop import LoopInputs, LoopResult, TrainingLoop
 from pipelines.storage import open_store
-from rssr.errors import TrainingDiverged
+from rssr.errors import OutOfMemory, TrainingDiverged
 from rssr.methods.phase import Average, Batch, Loss, Objective, Phase
 from rssr.methods.training import TrainingConfig
 
@@ -103,9 +104,13 @@ class Sink:
 
     def __init__(self) -> None:
         self.reported: list[tuple[dict[str, float], int]] = []
+        self.shown: list[tuple[tuple[int, ...], int]] = []
 
     def put(self, metrics: Mapping[str, float], step: int) -> None:
         self.reported.append((dict(metrics), step))
+
+    def put_image(self, name: str, image: Image, step: int) -> None:
+        self.shown.append((image.shape, step))
 
     def steps(self, name: str) -> list[int]:
         return [step for metrics, step in self.reported if name in metrics]
@@ -119,6 +124,15 @@ def train(
     checkpoints = CheckpointStore(open_store(str(folder)), keep=2)
     inputs = LoopInputs(phase, stream or Stream(), held_out, checkpoints, seed=11)
     return phase, TrainingLoop(inputs, LocalContext(sink)).run()
+
+
+def short(num_steps: int) -> Stream:
+    """The first steps of the stream."""
+
+    def batches(start_step: int) -> Iterator[Mapping[str, Any]]:
+        return (batch for batch in Stream()(start_step) if batch["step"] < num_steps)
+
+    return batches  # type: ignore[return-value]  # any callable is a source
 
 
 def fingerprint(phase: ToyPhase) -> str:
@@ -185,31 +199,108 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
 def test_an_inactive_objective_is_not_trained(tmp_path: Path) -> None:
     phase = ToyPhase(CONFIG.model_copy(update={"num_steps": 5}))
     before = {name: value.clone() for name, value in phase.critic.state_dict().items()}
-    stream = Stream()
-    phase, _ = train(tmp_path, lambda start: (b for b in stream(start) if b["step"] < 5), phase)  # type: ignore[arg-type]  # any callable is a source
+    phase, _ = train(tmp_path, short(5), phase)
     assert all(torch.equal(value, before[name]) for name, value in phase.critic.state_dict().items())
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    class Exploding(ToyObjective):
-        def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
-            loss = super().forward(batch, step, carry)
-            return Loss(loss.total * float("nan"), loss.terms, loss.carry) if step == 6 else loss
+class NanAt(ToyObjective):
+    """Has no loss to speak of at some steps."""
 
+    def __init__(self, steps: range) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+        loss = super().forward(batch, step, carry)
+        return Loss(loss.total * float("nan"), loss.terms, loss.carry) if step in self.steps else loss
+
+
+def test_losses_that_are_no_numbers_stop_the_run_and_the_last_good_checkpoint_is_named(tmp_path: Path) -> None:
     phase = ToyPhase()
-    phase.main = Exploding()
-    with pytest.raises(TrainingDiverged, match=r"step 6: loss/main"):
+    phase.main = NanAt(range(6, 12))
+    with pytest.raises(TrainingDiverged, match=r"step 9: loss/main is not finite; 4 bad steps") as raised:
         train(tmp_path, phase=phase)
+    assert "step-00000004" in raised.value.remedy
     latest = CheckpointStore(open_store(str(tmp_path)), keep=2).load_latest()
     assert latest is not None
-    assert latest.step == 4
+    assert latest.step == 4, "step 8 was in doubt"
+
+
+def test_a_bad_step_changes_nothing_and_is_counted(tmp_path: Path) -> None:
+    phase = ToyPhase()
+    phase.main = NanAt(range(6, 8))
+    after: dict[int, list[Tensor]] = {}
+
+    def on_step(step: int, terms: Mapping[str, float]) -> None:
+        after[step] = [value.detach().clone() for module in (phase.main, phase.critic) for value in module.parameters()]
+
+    held_out = [Batch(torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8), 1.0)]
+    checkpoints = CheckpointStore(open_store(str(tmp_path)), keep=2)
+    inputs = LoopInputs(phase, Stream(), held_out, checkpoints, seed=11, on_step=on_step)
+    result = TrainingLoop(inputs, LocalContext()).run()
+    for step in range(6, 12):
+        same = all(torch.equal(one, other) for one, other in zip(after[step - 1], after[step], strict=True))
+        assert same == (step in (6, 7))
+    assert [row.get("bad_steps") for row in result.history.losses] == [None, 2.0, None]
+    assert result.num_steps == CONFIG.num_steps
+
+
+def test_each_validation_shows_a_picture(tmp_path: Path) -> None:
+    sink = Sink()
+    train(tmp_path, sink=sink)
+    assert sink.shown == [((8, 4 * 8 + 3 * 4, 3), 6), ((8, 4 * 8 + 3 * 4, 3), 12)]
+
+
+def test_a_notice_that_the_machine_goes_is_answered_by_one_checkpoint_at_once(tmp_path: Path) -> None:
+    class Leaving(LocalContext):
+        def is_due_to_end(self, elapsed_s: float) -> bool:
+            return True
+
+    held_out = [Batch(torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8), 1.0)]
+    checkpoints = CheckpointStore(open_store(str(tmp_path)), keep=20)
+    with pytest.raises(KeyboardInterrupt):
+        TrainingLoop(LoopInputs(ToyPhase(), Stream(dies_at=3), held_out, checkpoints, seed=11), Leaving()).run()
+    assert [entry.step for entry in checkpoints.kept()] == [1]
+
+
+def test_compiled_networks_learn_what_others_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced and differentiated, but not translated to C++, for which machines may lack a compiler.
+    lightly = functools.partialmethod(nn.Module.compile, backend="aot_eager")
+    monkeypatch.setattr(nn.Module, "compile", lightly)
+    plain, _ = train(tmp_path / "a", phase=ToyPhase(CONFIG.model_copy(update={"num_steps": 2})), stream=short(2))
+    phase = ToyPhase(CONFIG.model_copy(update={"num_steps": 2, "compile": True}))
+    compiled, _ = train(tmp_path / "b", phase=phase, stream=short(2))
+    for name, value in compiled.critic.state_dict().items():
+        assert torch.allclose(value, plain.critic.state_dict()[name], atol=1e-4)
+    assert phase.main._compiled_call_impl is not None
 
 
 def test_the_average_follows_the_network(tmp_path: Path) -> None:
     phase, _ = train(tmp_path)
-    weight, average = phase.main.net[0].weight, phase.average[0].weight  # type: ignore[union-attr]  # both are convolutions
+    weight, average = phase.main.net[0].weight.detach(), phase.average[0].weight.detach()  # type: ignore[union-attr]  # both are convolutions
     start = ToyPhase().main.net[0].weight
     assert isinstance(weight, Tensor)
     assert isinstance(average, Tensor)
     assert not torch.equal(average, weight)
     assert float((average - weight).norm()) < float((start - weight).norm())
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"batch_size": 8}, "toy.batch_size=4 toy.micro_batches_per_step=4: .* toy.precision=bfloat16"),
+        ({"batch_size": 9, "precision": "bfloat16"}, "toy.batch_size=3 toy.micro_batches_per_step=6: .* at once.$"),
+        ({"batch_size": 1, "precision": "bfloat16"}, "smaller toy.patch_size or toy.parallelism=shards"),
+    ],
+)
+def test_a_step_that_does_not_fit_tells_which_batch_size_to_try(
+    tmp_path: Path, settings: dict[str, Any], advice: str
+) -> None:
+    class Hungry(ToyObjective):
+        def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    phase = ToyPhase(CONFIG.model_copy(update=settings))
+    phase.main = Hungry()
+    with pytest.raises(OutOfMemory, match=advice):
+        train(tmp_path, phase=phase)

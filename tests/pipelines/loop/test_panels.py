@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.loop.panels import panel_row
-from rssr.images import decode_image
+from pipelines.loop.panels import panel_image
 from rssr.methods.phase import Batch, Loss, Objective, Phase
 
 CPU = torch.device("cpu")
@@ -45,15 +44,16 @@ class Inverting(Phase):
 
 
 @pytest.mark.parametrize("num_patches", [1, 3, 9])
-def test_a_row_shows_lr_the_image_and_hr_for_up_to_four_patches(num_patches: int) -> None:
+def test_a_row_shows_lr_bicubic_the_image_and_hr_for_up_to_four_patches(num_patches: int) -> None:
     generator = torch.Generator().manual_seed(1)
     hr = torch.rand(num_patches, 3, 32, 24, generator=generator) * 2 - 1
     lr = torch.full((num_patches, 3, 8, 6), 0.0)
-    pixels = decode_image(panel_row(Inverting(), [Batch(lr, hr, 4.0)], CPU), "panels").pixels
+    pixels = panel_image(Inverting(), [Batch(lr, hr, 4.0)], CPU)
     rows = min(num_patches, 4)
-    assert pixels.shape == (rows * 32 + (rows - 1) * 4, 3 * 24 + 2 * 4, 3)
-    bicubic, image, truth = (pixels[:32, start : start + 24].astype(int) for start in (0, 28, 56))
+    assert pixels.shape == (rows * 32 + (rows - 1) * 4, 4 * 24 + 3 * 4, 3)
+    low, bicubic, image, truth = (pixels[:32, start : start + 24].astype(int) for start in (0, 28, 56, 84))
     assert np.all(np.abs(bicubic - 127.5) <= 1)
+    assert np.all(np.abs(low - 127.5) <= 1)
     expected = (hr[0].permute(1, 2, 0).numpy() + 1) * 127.5
     assert np.abs(truth - expected).max() <= 0.5 + 1e-3
     assert np.abs(image - np.clip(255 * 1.25 - 1.5 * expected, 0, 255)).max() <= 1
@@ -62,7 +62,7 @@ def test_a_row_shows_lr_the_image_and_hr_for_up_to_four_patches(num_patches: int
 
 def test_panels_are_equal_for_equal_networks() -> None:
     batch = Batch(torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 16, 16) * 0.2, 4.0)
-    assert panel_row(Inverting(), [batch], CPU) == panel_row(Inverting(), [batch], CPU)
+    assert np.array_equal(panel_image(Inverting(), [batch], CPU), panel_image(Inverting(), [batch], CPU))
 
 
 def test_every_scale_has_its_share_of_the_rows() -> None:
@@ -72,9 +72,9 @@ def test_every_scale_has_its_share_of_the_rows() -> None:
         for scale, shade in shades.items()
         for _ in range(2)
     ]
-    pixels = decode_image(panel_row(Inverting(), batches, CPU), "panels").pixels
+    pixels = panel_image(Inverting(), batches, CPU)
     assert pixels.shape[0] == 3 * 32 + 2 * 4
     truth = [pixels[row, -1, 0] for row in (0, 36, 72)]
     assert truth == [round((shade + 1) * 127.5) for shade in shades.values()]
-    two = decode_image(panel_row(Inverting(), batches[:4], CPU), "panels").pixels
+    two = panel_image(Inverting(), batches[:4], CPU)
     assert two.shape[0] == 4 * 32 + 3 * 4, "two rows for each of two scales"

@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import pytest
@@ -12,7 +13,9 @@ class Trouble(Exception):
     pass
 
 
-def _count(num_failures: int, failure: Failure, policy: RetryPolicy, takes_s: float = 0.0) -> int:
+def _count(
+    num_failures: int, failure: Failure, policy: RetryPolicy, takes_s: float = 0.0, has_answered: bool = False
+) -> int:
     attempts: list[int] = []
 
     def request(attempt: int) -> int:
@@ -23,7 +26,7 @@ def _count(num_failures: int, failure: Failure, policy: RetryPolicy, takes_s: fl
         return len(attempts)
 
     try:
-        return call_with_retries(request, lambda error: failure, policy)
+        return call_with_retries(request, lambda error: failure, policy, has_answered)
     except Trouble:
         return -len(attempts)
 
@@ -40,6 +43,13 @@ def test_permanent_failures_are_final() -> None:
 def test_patience_with_unreachable_stores_is_shorter() -> None:
     assert _count(9, Failure.UNREACHABLE, FAST, takes_s=0.03) == -1
     assert _count(9, Failure.TRANSIENT, FAST, takes_s=0.03) == -4
+
+
+def test_a_store_that_has_gone_is_waited_for_however_many_attempts_that_takes() -> None:
+    assert _count(20, Failure.UNREACHABLE, FAST, takes_s=0.003, has_answered=True) == 21
+    impatient = dataclasses.replace(FAST, gone_s=0.02)
+    assert _count(20, Failure.UNREACHABLE, impatient, takes_s=0.03, has_answered=True) == -1
+    assert _count(9, Failure.TRANSIENT, FAST, has_answered=True) == -4
 
 
 def test_default_bounds_an_unreachable_store_below_half_a_minute() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.tracking import Run, Tracker, TrackingConfig, find_model_version, open_tracker, register_model, set_alias
-from pipelines.tracking.registry import folder_digest
+from pipelines.tracking.registry import find_alias, folder_digest, tag_version, version_tags
 from rssr.errors import ModelError
 
 
@@ -14,17 +14,26 @@ def version_of(run: Run, alias: str) -> int:
     return find_model_version(run.tracking_uri, "model-x4", alias).version
 
 
-def test_the_first_version_is_candidate_and_champion(run: Run, make_model: Callable[..., Path]) -> None:
+def test_a_version_is_candidate_and_nothing_more(run: Run, make_model: Callable[..., Path]) -> None:
     version = register_model(make_model(), "model-x4", run, {"scale": "4"}, "A model.")
     assert (version.version, version.run_id, version.uri) == (1, run.run_id, "models:/model-x4/1")
     assert version.digest == folder_digest(make_model())
-    assert version_of(run, "candidate") == version_of(run, "champion") == 1
+    assert version_of(run, "candidate") == 1
+    assert find_alias(run.tracking_uri, "model-x4", "champion") is None
 
 
-def test_later_versions_become_candidate_only(run: Run, make_model: Callable[..., Path]) -> None:
-    register_model(make_model("one"), "model-x4", run)
+def test_later_versions_become_candidate_and_the_champion_stays(run: Run, make_model: Callable[..., Path]) -> None:
+    first = register_model(make_model("one"), "model-x4", run)
+    set_alias(run.tracking_uri, first, "champion")
     assert register_model(make_model("two"), "model-x4", run).version == 2
     assert (version_of(run, "candidate"), version_of(run, "champion")) == (2, 1)
+
+
+def test_tags_of_a_version_can_be_set_and_read(run: Run, make_model: Callable[..., Path]) -> None:
+    version = register_model(make_model(), "model-x4", run, {"scale": "4"})
+    tag_version(run.tracking_uri, version, {"psnr": "24.1"})
+    tag_version(run.tracking_uri, version, {"psnr": "24.2"})
+    assert version_tags(run.tracking_uri, version).items() >= {"scale": "4", "psnr": "24.2"}.items()
 
 
 def test_the_same_content_stays_the_same_version(run: Run, make_model: Callable[..., Path]) -> None:

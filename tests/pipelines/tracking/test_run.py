@@ -187,7 +187,7 @@ def test_the_main_run_samples_the_machine_and_goes_on_numbering(output: Path) ->
             time.sleep(0.4)
         history = tracker.client.get_metric_history(run.run_id, "system/cpu_utilization_percentage")
         steps = [point.step for point in history]
-        assert steps == list(range(len(steps))) and steps[-1] > last
+        assert steps == sorted(set(steps)) and steps[-1] > last
         last = steps[-1]
         names = set(data_of(tracker, run).metrics)
         assert not data_of(tracker, child).metrics

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipelines.progress import Progress
-from rssr.errors import UserError
+from rssr.errors import RssrError
 
 _INTERVAL_S = 1.0
 
@@ -20,13 +20,13 @@ class _Board:
 
     def __init__(self) -> None:
         self._newest: tuple[int, str] = (0, "")
-        self._failure: UserError | None = None
+        self._failure: RssrError | None = None
 
-    def fail(self, error: UserError) -> None:
+    def fail(self, error: RssrError) -> None:
         """Take what ended a worker; the first one counts."""
         self._failure = self._failure or error
 
-    def failure(self) -> UserError | None:
+    def failure(self) -> RssrError | None:
         """What ended a worker, if anything did."""
         return self._failure
 
@@ -63,18 +63,25 @@ def board_listener(board: BoardHandle) -> Callable[[int, Mapping[str, float]], N
     return listen
 
 
-def report_failure(board: BoardHandle, error: UserError) -> None:
+def report_failure(board: BoardHandle, error: RssrError) -> None:
     """Tell the driver what ended this worker."""
     import ray
 
     ray.get(board.fail.remote(error))
 
 
+def has_failed(board: BoardHandle) -> bool:
+    """Whether something has ended a worker for good."""
+    import ray
+
+    return ray.get(board.failure.remote()) is not None
+
+
 def raise_failure(board: BoardHandle) -> None:
     """Raise in the driver what ended a worker, if anything did."""
     import ray
 
-    error: UserError | None = ray.get(board.failure.remote())
+    error: RssrError | None = ray.get(board.failure.remote())
     if error is not None:
         raise error
 

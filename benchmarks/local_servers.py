@@ -1,0 +1,207 @@
+"""Real servers on this machine that can be killed and started again: object storage, MLflow, two Ray nodes."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # ships no stubs
+
+_STARTUP_S = 120.0
+_KEYS = ("access-key-0", "secret-key-0")
+_OBJECT_STORE_BYTES = 200 * 2**20
+
+
+@dataclass
+class Server:
+    """A process, with all that it starts, that listens on a port.
+
+    Attributes:
+        command: How it is started.
+        folder: Where it runs and leaves its log.
+        port: Where it listens.
+        name: Of its log.
+        env: Its environment.
+    """
+
+    command: Sequence[str]
+    folder: Path
+    port: int
+    name: str
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        with (self.folder / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, cwd=self.folder, env=dict(self.env), start_new_session=True
+            )
+        deadline_s = time.monotonic() + _STARTUP_S
+        while not _listens(self.port):
+            if self.process.poll() is not None or time.monotonic() > deadline_s:
+                raise RuntimeError(f"{self.name} does not start; see {self.folder / f'{self.name}.log'}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """Kill -9 it and all that it has started, as when a machine is lost."""
+        if self.process is None:
+            return
+        with_children = [self.process.pid, *(child.pid for child in _children(self.process.pid))]
+        for pid in with_children:
+            _kill(pid)
+        self.process.wait()
+        self.process = None
+
+
+def object_store(folder: Path) -> tuple[Server, dict[str, str]]:
+    """`rclone serve s3` over a folder with one bucket `bucket`, and the environment that reaches it."""
+    port = free_port()
+    (folder / "objects" / "bucket").mkdir(parents=True)
+    command = [_beside_python("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", ",".join(_KEYS)]
+    command += ["--config", str(folder / "none.conf"), str(folder / "objects")]
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": _KEYS[0],
+        "AWS_SECRET_ACCESS_KEY": _KEYS[1],
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    return Server(command, folder, port, "rclone"), environment
+
+
+def tracking_server(folder: Path) -> Server:
+    """`mlflow server` over a SQLite file."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return Server(command, folder, port, "mlflow", environment)
+
+
+@dataclass
+class TwoNodes:
+    """A Ray cluster of a head node and another, each with its own raylet.
+
+    Args:
+        folder: For logs.
+        session: A folder of a short name for Ray's sockets.
+        num_cpus: Of each node.
+        env: Environment of both, tokens included.
+    """
+
+    folder: Path
+    session: Path
+    num_cpus: int
+    env: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        self.port, self.dashboard_port = free_port(), free_port()
+        ray = _beside_python("ray")
+        sizes = [f"--num-cpus={self.num_cpus}", f"--object-store-memory={_OBJECT_STORE_BYTES}", "--block"]
+        local = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", *sizes]
+        ports = [f"--port={self.port}", f"--dashboard-port={self.dashboard_port}", "--include-dashboard=true"]
+        ports += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
+        head = [ray, "start", "--head", f"--temp-dir={self.session}", *ports, *local]
+        other = [
+            ray,
+            "start",
+            f"--address=127.0.0.1:{self.port}",
+            f"--dashboard-agent-listen-port={free_port()}",
+            *local,
+        ]
+        self.head = Server(head, self.folder, self.port, "head", self.env)
+        self.other = Server(other, self.folder, self.port, "node", self.env)
+
+    @property
+    def address(self) -> str:
+        """Where jobs connect."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Both nodes."""
+        self.head.start()
+        self.other.start()
+
+    def kill(self) -> None:
+        """Both nodes."""
+        self.other.kill()
+        self.head.kill()
+
+    def raylet_of_other(self) -> int:
+        """Process number of the second node's raylet."""
+        assert self.other.process is not None
+        names = {child.pid: child.name() for child in _children(self.other.process.pid)}
+        return next(pid for pid, name in names.items() if name == "raylet")
+
+
+def processes_titled(part: str) -> list[int]:
+    """Processes of this user whose title holds some text, e.g. an actor's class."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        title = " ".join(process.info["cmdline"] or ())
+        if part in title:
+            found.append(int(process.pid))
+    return found
+
+
+def free_port() -> int:
+    """A port below those that outgoing connections take, free at this moment."""
+    for port in range(10_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
+    raise RuntimeError("no port is free")
+
+
+_GIVEN: set[int] = set()
+
+
+def answers(url: str, timeout_s: float = 1.0) -> bool:
+    """Whether a web server answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _beside_python(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is not installed; it comes with the development dependencies")
+    return found

@@ -1,0 +1,43 @@
+"""A method of one phase that no part of the project knows runs through all of it."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+
+import rssr.methods
+from pipelines.experiment.config import JobConfig
+from pipelines.experiment.run import run_experiment
+from rssr.errors import ExitCode
+from tests.jobs.running import settings_kept, with_store
+from tests.pipelines.toy_method import ToyMethod
+
+SETTINGS = {"num_steps": 60, "batch_size": 4, "patch_size": 32, "learning_rate": 3e-3, "validate_every_n_steps": 20}
+
+
+def test_a_new_method_is_trained_tracked_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rssr.methods._METHODS, "toy", "tests.pipelines.toy_method:ToyMethod")
+    config = JobConfig.model_validate(
+        {
+            "output": {"uri": str(with_store(tmp_path))},
+            "data": {
+                "uri": "sample",
+                "sample": {"num_images": 12, "size": 64},
+                "scale": 2,
+                "degradation": "bicubic",
+                "num_test": 4,
+            },
+            "num_workers": 0,
+            "registry": {"name": "toy"},
+        }
+    )
+    with settings_kept():
+        assert run_experiment(ToyMethod(SETTINGS), config) is ExitCode.DONE
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    [run] = [run for run in client.search_runs(["1"]) if run.info.run_name == "sharpen"]
+    history = {name: [m.value for m in client.get_metric_history(run.info.run_id, name)] for name in run.data.metrics}
+    assert len(history["validation/psnr"]) == 3
+    assert history["validation/psnr"][-1] > history["validation/psnr"][0]
+    assert history["loss/sharpen"][-1] < history["loss/sharpen"][0]
+    assert len(list(tmp_path.glob("phases/sharpen-*/output/sharpen.pt"))) == 1
+    assert len(list(tmp_path.glob("reports/toy-*.html"))) == 1
