@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("degradation", "data", "quickstart", "qgam", "student", "latent")
+BENCHMARKS = ("degradation", "data", "quickstart", "qgam", "student", "latent", "training")
 
 
 def main() -> int:

@@ -1,6 +1,9 @@
 """What the loop needs from wherever it runs: a rank, a device, means over processes and somewhere to report."""
 
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -34,6 +37,9 @@ class TrainContext(Protocol):
             elapsed_s: Seconds of training so far, equal in all processes.
         """
 
+    def end_if_told(self) -> None:
+        """After what there is has been kept for `is_due_to_end`: end, or go on for as long as the machine is there."""
+
     def agree(self, value: int) -> int:
         """Rank 0's value in every process."""
 
@@ -54,14 +60,21 @@ class LocalContext:
     Args:
         sink: Where metrics and pictures go, if anywhere.
         device: Where to compute; the CPU by default.
+        told_to_end: Set when this process has been asked to end.
     """
 
     rank = 0
     world_size = 1
 
-    def __init__(self, sink: MetricSink | None = None, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        sink: MetricSink | None = None,
+        device: torch.device | None = None,
+        told_to_end: threading.Event | None = None,
+    ) -> None:
         self.device = device or torch.device("cpu")
         self._sink = sink
+        self._told_to_end = told_to_end or threading.Event()
 
     def mean(self, values: Sequence[float]) -> list[float]:
         """Themselves."""
@@ -78,12 +91,31 @@ class LocalContext:
             self._sink.put_image("panels", image, step)
 
     def is_due_to_end(self, elapsed_s: float) -> bool:
-        """Never known here."""
-        return False
+        """Whether this process has been asked to end."""
+        return self._told_to_end.is_set()
+
+    def end_if_told(self) -> None:
+        """End as a process does that is terminated."""
+        if self._told_to_end.is_set():
+            raise SystemExit(128 + signal.SIGTERM)
 
     def agree(self, value: int) -> int:
         """Its own value."""
         return value
+
+
+@contextmanager
+def termination_noted() -> Iterator[threading.Event]:
+    """While this is open, a request to terminate this process (SIGTERM) sets the event and nothing else."""
+    told = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield told  # signals are the main thread's alone
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.set())
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def mean_over_processes(values: Sequence[float], device: torch.device, world_size: int) -> list[float]:

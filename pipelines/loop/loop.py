@@ -216,12 +216,15 @@ class TrainingLoop:
             self._context.show(image, self._step)
 
     def _save_before_the_end(self) -> None:
-        """Where the machine is to be taken away, keep what there is while there is time."""
+        """Where this process or its machine is to be taken away, keep what there is while there is time."""
         if not self._told_of_end and self._context.is_due_to_end(self._elapsed_s):
             self._told_of_end = True
-            log.warning("phase %s: this machine is to be taken away; step %d is kept", self._phase.name, self._step)
+            log.warning(
+                "phase %s is to end; step %d is kept, where the same command goes on", self._phase.name, self._step
+            )
             self._save()
             self._writer.wait()
+            self._context.end_if_told()
 
     def _save(self) -> None:
         if self._guard.in_doubt and self._step < self._config.num_steps:

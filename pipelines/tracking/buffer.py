@@ -35,8 +35,9 @@ class MetricBuffer:
     """Takes metrics at once and delivers them from a background thread, in order, each once.
 
     `put` never blocks on the network and never raises. While the store is away, points wait in memory and
-    delivery is tried again with growing pauses. Points of a metric up to the last step that the run already
-    holds when the buffer first reaches it are left out: a resumed run repeats the steps since its checkpoint.
+    delivery is tried again with growing pauses. Points of a metric up to the last step that the run already holds
+    are left out: a resumed run repeats the steps since its checkpoint, whether it comes with a buffer of its own or
+    fills this one again.
 
     A SQLite store is reachable on the driver's machine only. For workers elsewhere, start the buffer there (as a
     Ray actor: the constructor takes plain values only) and call its `put` from afar.
@@ -63,7 +64,8 @@ class MetricBuffer:
         self._num_waiting = 0  # threads in flush, close or last_logged_step
         self._closed = False
         self._client: MlflowClient = None
-        self._stored: dict[str, int] | None = None
+        self._stored: dict[str, int] | None = None  # last step by metric, once the run has been reached
+        self._last_at_first: int | None = None
         self._thread = threading.Thread(target=self._deliver, name="metric-buffer", daemon=True)
         self._thread.start()
 
@@ -118,7 +120,7 @@ class MetricBuffer:
         """The last step of the run when this buffer first reached it; None if there was none, or no answer."""
         with self._changed:
             self._wait_until(lambda: self._stored is not None, timeout_s)
-            return last_step(self._stored or {})
+            return self._last_at_first
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything put so far is settled.
@@ -203,16 +205,18 @@ class MetricBuffer:
                 stored = stored_steps(client.get_run(self._run_id))
                 with self._changed:
                     self._stored = stored
+                    self._last_at_first = last_step(stored)
                     self._changed.notify_all()
             self._client = client
         with self._changed:
             batch = list(islice(self._pending, MAX_METRICS_PER_REQUEST))
             settled_before = self._num_settled
-        stored = self._stored or {}
-        new = [point for point in batch if point.step > stored.get(point.name, -1)]
+        stored = dict(self._stored or {})
+        new = [point for point in batch if _is_new(point, stored)]
         if new:
             self._send(new)
         with self._changed:
+            self._stored = stored
             # `put` may meanwhile have dropped the oldest points, which are in this batch and settled already.
             for _ in range(len(batch) - (self._num_settled - settled_before)):
                 self._pending.popleft()
@@ -252,3 +256,11 @@ class MetricBuffer:
         if self._num_dropped > self._num_reported:
             _log.warning("%d metric values have been dropped so far.", self._num_dropped)
             self._num_reported = self._num_dropped
+
+
+def _is_new(point: Point, stored: dict[str, int]) -> bool:
+    """Whether a point is of a later step than any of its metric; the later step is noted."""
+    if point.step <= stored.get(point.name, -1):
+        return False
+    stored[point.name] = point.step
+    return True

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.tracking.connection import MlflowClient, connect
 from pipelines.tracking.errors import TrackingError, first_line, is_missing
 from pipelines.tracking.run import Run
 from pipelines.tracking.secrecy import mask_secrets
+from rssr.card import ModelCard
 from rssr.errors import ModelError
+from rssr.weights.folder import CARD_FILE
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +28,7 @@ DIGEST_TAG = "rssr.folder_sha256"
 REQUIRED_FILE = "config.json"
 _SCRIPT = Path(__file__).with_name("served_model.py")
 _CHUNK_BYTES = 1 << 20
+_EXAMPLE_SIDE = 16  # pixels
 # What the served script imports. Not `rssr` itself: MLflow would look for it in a public index, where the name
 # may be anyone's.
 _REQUIREMENTS = ("mlflow", "numpy", "safetensors", "torch")
@@ -195,7 +201,6 @@ def _ensure_name(client: MlflowClient, name: str) -> None:
 def _pack(folder: Path, target: Path, model_id: str, run_id: str) -> None:
     """Write MLflow's layout: the folder as it is, the serving script, and a description of both."""
     import mlflow.pyfunc
-    import numpy as np
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -208,9 +213,18 @@ def _pack(folder: Path, target: Path, model_id: str, run_id: str) -> None:
             python_model=str(_SCRIPT),
             artifacts={"model": str(folder)},
             signature=ModelSignature(inputs=pictures, outputs=pictures, params=scale),
+            input_example=_example(folder),
             pip_requirements=list(_REQUIREMENTS),
             mlflow_model=Model(model_id=model_id, run_id=run_id),
         )
+
+
+def _example(folder: Path) -> NDArray[np.uint8]:
+    """A small picture of shades, in as many bands as the model takes."""
+    card = folder / CARD_FILE
+    num_bands = len(ModelCard.load(card).bands) if card.exists() else 3
+    shades = np.add.outer(np.arange(_EXAMPLE_SIDE), np.arange(_EXAMPLE_SIDE)) * 255 // (2 * _EXAMPLE_SIDE - 2)
+    return np.repeat(shades.astype(np.uint8)[None, :, :, None], num_bands, axis=-1)
 
 
 def _by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:

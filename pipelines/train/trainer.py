@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import asdict
 
-from pipelines.loop.context import LocalContext
+from pipelines.loop.context import LocalContext, termination_noted
 from pipelines.phase_records import PhaseRecord
 from pipelines.progress import Progress
 from pipelines.storage import join_uri, open_store, pyarrow_filesystem
@@ -22,8 +22,8 @@ def train_phase(task: TrainTask, resources: WorkerResources, progress: Progress)
         progress: Where the steps are shown.
     """
     if task.is_in_process:
-        with local_buffer(task) as sink:
-            run_task(task, LocalContext(sink), step_listener(progress))
+        with local_buffer(task) as sink, termination_noted() as told_to_end:
+            run_task(task, LocalContext(sink, told_to_end=told_to_end), step_listener(progress))
     else:
         with shown_board(progress) as board, driver_buffer(task) as buffer:
             _train_under_ray(task, resources, board, buffer)

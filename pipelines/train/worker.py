@@ -105,6 +105,9 @@ class RayTrainContext:
         self._asked_s = elapsed_s
         return ray.train.get_preemption_info() is not None
 
+    def end_if_told(self) -> None:
+        """Go on: Ray ends the workers when the node goes, and starts others."""
+
     def agree(self, value: int) -> int:
         """Rank 0's value."""
         if self.world_size == 1:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rssr.processes import mean_over_processes
+
 _EPS = 1e-4
 _MAX_RATIO = 1e4
 _SLOPE = 0.2
@@ -69,7 +71,8 @@ def hinge_loss(discriminator: PatchDiscriminator, hr: Tensor, sr: Tensor) -> Ten
 def adaptive_weight(image_loss: Tensor, adversarial: Tensor, weight: Tensor) -> Tensor:
     """How strongly the adversarial loss shall count for both losses to pull one layer alike.
 
-    The ratio of the norms of their gradients, clamped to [0, 1e4]; without gradient itself. Both graphs are kept.
+    The ratio of the norms of their gradients, clamped to [0, 1e4]; without gradient itself. Both graphs are kept. Where
+    several processes train, the norms are means over them, so that all weigh alike; every process must ask at once.
 
     Args:
         image_loss: Scalar that depends on `weight`.
@@ -78,8 +81,9 @@ def adaptive_weight(image_loss: Tensor, adversarial: Tensor, weight: Tensor) -> 
     """
     (image_gradient,) = torch.autograd.grad(image_loss, weight, retain_graph=True)
     (adversarial_gradient,) = torch.autograd.grad(adversarial, weight, retain_graph=True)
-    ratio: Tensor = image_gradient.norm() / (adversarial_gradient.norm() + _EPS)
-    return ratio.clamp(0.0, _MAX_RATIO).detach()
+    norms = mean_over_processes(torch.stack([image_gradient.norm(), adversarial_gradient.norm()]).detach())
+    ratio: Tensor = norms[0] / (norms[1] + _EPS)
+    return ratio.clamp(0.0, _MAX_RATIO)
 
 
 def _initialise(module: nn.Module) -> None:

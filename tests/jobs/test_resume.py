@@ -1,6 +1,7 @@
 """Killed at any moment, the same command goes on and ends with the weights of an undisturbed run."""
 
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -37,6 +38,23 @@ def test_killed_at_a_random_moment_it_ends_with_the_same_weights(
     assert phase_digests(tmp_path) == expected
     assert mlflow_runs(tmp_path / "mlflow.db") == sorted((name, "FINISHED") for name in [*phases, "slimdiffsr"])
     assert logged_losses(tmp_path, phases) == logged_losses(undisturbed.folder, phases)
+
+
+def test_asked_to_end_it_keeps_the_newest_step_and_says_so(tmp_path: Path) -> None:
+    arguments = ("num_workers=0", "phases=[base]", "base.num_steps=100000", f"output.uri={with_store(tmp_path)}")
+    with subprocess.Popen(
+        job_command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment(), text=True
+    ) as job:
+        try:
+            _await_checkpoint(tmp_path, job)
+            job.send_signal(signal.SIGTERM)
+            _, told = job.communicate(timeout=60)
+        finally:
+            job.kill()
+    assert job.returncode == 128 + signal.SIGTERM
+    [step] = re.findall(r"phase base is to end; step (\d+) is kept", told)
+    assert list(tmp_path.glob(f"phases/base-*/checkpoints/step-{int(step):08d}/index.json"))
+    assert mlflow_runs(tmp_path / "mlflow.db") == [("base", "KILLED"), ("slimdiffsr", "KILLED")]
 
 
 def logged_losses(folder: Path, phases: tuple[str, ...]) -> list[tuple[str, str, int, float]]:

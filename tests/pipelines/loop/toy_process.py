@@ -47,6 +47,9 @@ class ProcessContext:
     def is_due_to_end(self, elapsed_s: float) -> bool:
         return False
 
+    def end_if_told(self) -> None:
+        return
+
     def agree(self, value: int) -> int:
         shared = torch.tensor([value])
         distributed.broadcast(shared, src=0)

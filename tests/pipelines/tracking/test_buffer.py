@@ -1,4 +1,5 @@
 import pickle
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -6,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.tracking import MetricBuffer, Run, Tracker, TrackingConfig, open_tracker
@@ -81,6 +83,55 @@ def test_values_that_are_not_finite_arrive(tracker: Tracker, run: Run) -> None:
     metrics = tracker.client.get_run(run.run_id).data.metrics
     assert metrics["nan"] != metrics["nan"]
     assert metrics["inf"] > 1e300
+
+
+def test_a_run_that_goes_on_with_the_same_buffer_does_not_log_steps_again(tracker: Tracker, run: Run) -> None:
+    with MetricBuffer(run.tracking_uri, run.run_id, interval_s=0.01) as buffer:
+        put_all(buffer, range(50))
+        put_all(buffer, range(40, 60))  # before anything was sent
+        assert buffer.flush()
+        put_all(buffer, range(55, 70))  # and after
+    assert history(tracker, run) == expected(range(70))
+    assert buffer.num_dropped == 0
+
+
+def pictures(tracker: Tracker, run: Run) -> list[int]:
+    """Steps of the pictures named panels, as their files tell."""
+    names = [Path(entry.path).name for entry in tracker.client.list_artifacts(run.run_id, "images")]
+    steps = [re.match(r"panels[%+]step[%+](\d+)[%+].*\.png", name) for name in names]
+    return sorted(int(match[1]) for match in steps if match)
+
+
+def test_pictures_arrive_once_a_step(tracker: Tracker, run: Run) -> None:
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    for steps in ((10, 20), (20, 30)):  # the second goes on from an earlier step
+        with MetricBuffer(run.tracking_uri, run.run_id) as buffer:
+            for step in steps:
+                buffer.put_image("panels", image, step)
+    assert pictures(tracker, run) == [10, 20, 30]
+
+
+def test_what_is_no_picture_is_told_and_skipped(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    with MetricBuffer(run.tracking_uri, run.run_id) as buffer:
+        buffer.put_image("panels", np.zeros((4, 4), np.uint8), 3)
+    assert "step 3 cannot be recorded" in caplog.text
+
+
+def test_pictures_wait_for_a_killed_server(server: Any, server_tracker: Tracker) -> None:
+    run = server_tracker.open_run("pictures", "name")
+    buffer = MetricBuffer(run.tracking_uri, run.run_id, interval_s=0.01)
+    image = np.zeros((4, 4, 3), np.uint8)
+    buffer.put_image("panels", image, 1)
+    assert buffer.flush()
+    server.kill()
+    start = time.monotonic()
+    for step in range(2, 5):
+        buffer.put_image("panels", image, step)
+    assert time.monotonic() - start < 1
+    assert not buffer.flush(timeout_s=0.5)
+    server.start()
+    assert buffer.close(timeout_s=60)
+    assert pictures(server_tracker, run) == [1, 2, 3, 4]
 
 
 def test_a_killed_server_is_not_waited_for_and_costs_nothing_once_it_is_back(

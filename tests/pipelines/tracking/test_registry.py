@@ -3,6 +3,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import numpy as np
 import pytest
 
 from pipelines.tracking import Run, Tracker, TrackingConfig, find_model_version, open_tracker, register_model, set_alias
@@ -69,6 +71,18 @@ def test_requirements_name_no_package_that_a_stranger_may_own(
     register_model(make_model(), "model-x4", run)
     (path,) = (output / "mlflow-artifacts").rglob("requirements.txt")
     assert "rssr" not in path.read_text()
+
+
+def test_an_example_of_what_the_model_takes_comes_with_it(
+    run: Run, output: Path, make_model: Callable[..., Path]
+) -> None:
+    version = register_model(make_model(), "model-x4", run)
+    (folder,) = (path.parent for path in (output / "mlflow-artifacts").rglob("MLmodel"))
+    example = mlflow.models.Model.load(str(folder)).load_input_example(str(folder))
+    assert (example.shape, example.dtype) == ((1, 16, 16, 3), np.uint8)
+    served = mlflow.pyfunc.load_model(str(folder))
+    assert served.predict(example, params={"scale": 2.0}).shape == (1, 32, 32, 3)
+    assert version.version == 1
 
 
 def test_a_folder_without_a_model_is_refused(run: Run, tmp_path: Path) -> None:
