@@ -56,7 +56,8 @@ def test_two_processes_meet(tmp_path: Path) -> None:
         assert mean_over_processes([1.0 + rank, 1e-30, float(rank)], torch.device("cpu"), 2) == [1.5, 1e-30, 0.5]
 
         layer = nn.Parameter(torch.ones(2))
-        weight = adaptive_weight((layer * torch.tensor([3.0, 4.0])).sum() * (1 + rank), layer.sum() * 0.0 + layer[0], layer)
+        image_loss = (layer * torch.tensor([3.0, 4.0])).sum() * (1 + rank)
+        weight = adaptive_weight(image_loss, layer.sum() * 0.0 + layer[0], layer)
         assert abs(float(weight) - 7.5 / (1 + 1e-4)) < 1e-5, weight
 
         torch.manual_seed(5)
