@@ -26,11 +26,13 @@ class Share:
         batch: The samples.
         counts: Whether they count. A process that has fewer shares than another computes one again, so that all meet
             equally often.
+        is_last: Whether it is the process's last of the micro-batch.
     """
 
     number: int
     batch: Batch
     counts: bool
+    is_last: bool
 
 
 def shares_of_process(num_shares: int, rank: int, world_size: int) -> range:
@@ -44,11 +46,13 @@ def split_into_shares(
     """A process's part of a micro-batch, share by share."""
     numbers = shares_of_process(num_shares, rank, world_size)
     size = len(arrays["lr"]) // len(numbers)
-    for position in range(-(-num_shares // world_size)):
+    most = -(-num_shares // world_size)
+    for position in range(most):
         counts = position < len(numbers)
-        first = position * size if counts else 0
-        part = {name: arrays[name][first : first + size] for name in ("lr", "hr")}
-        yield Share(numbers[position if counts else 0], to_batch({**part, "scale": arrays["scale"]}, device), counts)
+        chosen = position if counts else 0
+        part = {name: arrays[name][chosen * size : (chosen + 1) * size] for name in ("lr", "hr")}
+        batch = to_batch({**part, "scale": arrays["scale"]}, device)
+        yield Share(numbers[chosen], batch, counts, is_last=position == most - 1)
 
 
 def to_batch(arrays: Mapping[str, Any], device: torch.device) -> Batch:

@@ -89,7 +89,8 @@ class TrainingLoop:
         )
         self._history = History()
         self._step = 0
-        self._elapsed_s = 0.0  # in steps of this process's life, equal on all processes
+        self._started_s = time.perf_counter()
+        self._elapsed_s = 0.0  # since then, equal on all processes
         self._told_of_end = False
 
     def run(self) -> LoopResult:
@@ -130,14 +131,13 @@ class TrainingLoop:
         return group_by_step(_timed(stream, self._history), self._config.micro_batches_per_step)
 
     def _train_step(self, step: int, micro_batches: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        started_s = time.perf_counter()
         for objective in self._objectives.values():
             objective.train()
         active = [name for name in self._objectives if step in self._active_steps(name)]
         for name in active:
             set_learning_rate(self._optimizers[name], self._learning_rate(name, step))
             self._optimizers[name].zero_grad(set_to_none=True)
-        terms = self._agree(self._accumulate(step, micro_batches, active), started_s)
+        terms = self._agree(self._accumulate(step, micro_batches, active))
         for name in active:
             terms[f"gradient_norm/{name}"] = clip_gradients(self._trained(name), self._config.max_gradient_norm)
         if self._guard.is_good(step, terms):
@@ -155,11 +155,10 @@ class TrainingLoop:
         context, num_shares = self._context, self._inputs.num_shares
         totals: dict[str, Tensor] = {}
         for number, arrays in enumerate(micro_batches):
-            shares = list(split_into_shares(arrays, context.device, num_shares, context.rank, context.world_size))
-            for share in shares:
+            for share in split_into_shares(arrays, context.device, num_shares, context.rank, context.world_size):
                 self._seed(step, number, share.number)
                 weight = share.counts * context.world_size / (num_shares * len(micro_batches))
-                last = number == len(micro_batches) - 1 and share is shares[-1]
+                last = number == len(micro_batches) - 1 and share.is_last
                 for name, value in self._backward(share, step, active, weight, last).items():
                     totals[name] = totals.get(name, torch.zeros((), dtype=torch.float64)) + value
         return totals
@@ -177,12 +176,11 @@ class TrainingLoop:
             terms.update({f"term/{term}": value.cpu() * weight for term, value in loss.terms.items()})
         return terms
 
-    def _agree(self, totals: Mapping[str, Tensor], started_s: float) -> dict[str, float]:
+    def _agree(self, totals: Mapping[str, Tensor]) -> dict[str, float]:
         """Terms as means over all processes, which decide alike from here on."""
         names = sorted(totals)
-        seconds = time.perf_counter() - started_s
-        *values, seconds = self._context.mean([*(float(totals[name]) for name in names), seconds])
-        self._elapsed_s += seconds
+        values = [float(totals[name]) for name in names]
+        *values, self._elapsed_s = self._context.mean([*values, time.perf_counter() - self._started_s])
         means = dict(zip(names, values, strict=True))
         return {name: means[name] for name in totals}
 

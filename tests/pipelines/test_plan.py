@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.plan import Plan, StreamSpec, iterate_rows, plan_rows, shard
+from pipelines.plan import Plan, StreamSpec, iterate_rows, part_of_batch, plan_rows, shard
 from rssr.errors import ConfigError
 
 COLUMNS = {
@@ -107,6 +107,35 @@ def test_workers_must_divide_the_batch() -> None:
         shard(rows(SPEC), 0, 3)
     with pytest.raises(ConfigError, match="8 workers"):
         Plan(IMAGES, SPEC).micro_batch(0, 0, 8)
+
+
+@given(st.integers(1, 24), st.integers(1, 5), st.data())
+def test_any_number_of_workers_takes_whole_shares(num_shares: int, size: int, data: st.DataObject) -> None:
+    world_size = data.draw(st.integers(1, num_shares))
+    spec = replace(SPEC, global_batch_size=num_shares * size, samples_per_share=size)
+    parts = [part_of_batch(spec, rank, world_size) for rank in range(world_size)]
+    assert [position for part in parts for position in part] == list(range(num_shares * size))
+    counts = [len(part) // size for part in parts]
+    assert all(len(part) % size == 0 for part in parts)
+    assert max(counts) - min(counts) <= 1 <= min(counts)
+    assert max(counts) == counts[-1], "memory is reckoned by the last"
+
+
+def test_more_workers_than_shares_are_refused() -> None:
+    spec = replace(SPEC, global_batch_size=8, samples_per_share=4)
+    with pytest.raises(ConfigError, match="3 workers cannot share micro-batches of 2 shares"):
+        part_of_batch(spec, 0, 3)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_shares_of_unequal_workers_are_the_plan_in_order(world_size: int) -> None:
+    spec = replace(SPEC, global_batch_size=15, samples_per_share=5)
+    plan = Plan(IMAGES, spec)
+    whole = plan.micro_batch(4)
+    parts = [plan.micro_batch(4, rank, world_size) for rank in range(world_size)]
+    for name in ("index", "image", "top", "left", "flip", "seed"):
+        assert np.array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
+    assert {part.scale for part in parts} == {whole.scale}
 
 
 @pytest.mark.parametrize(("patches_per_image", "per_epoch"), [(1, 11), (3, 33)])

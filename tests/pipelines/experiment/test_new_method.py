@@ -34,7 +34,8 @@ def test_a_new_method_is_trained_tracked_and_reported(tmp_path: Path, monkeypatc
     with settings_kept():
         assert run_experiment(ToyMethod(SETTINGS), config) is ExitCode.DONE
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    [run] = [run for run in client.search_runs(["1"]) if run.info.run_name == "sharpen"]
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    [run] = [run for run in client.search_runs(experiments) if run.info.run_name == "sharpen"]
     history = {name: [m.value for m in client.get_metric_history(run.info.run_id, name)] for name in run.data.metrics}
     assert len(history["validation/psnr"]) == 3
     assert history["validation/psnr"][-1] > history["validation/psnr"][0]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.loop.batches import group_by_step, to_batch
+from pipelines.loop.batches import group_by_step, shares_of_process, split_into_shares, to_batch
 from rssr.images import from_network, to_network
 
 CPU = torch.device("cpu")
@@ -79,3 +79,29 @@ def test_a_stream_that_mixes_steps_is_an_error() -> None:
     shifted = list(stream(3, 2))[1:-1]
     with pytest.raises(RuntimeError, match="step 0"):
         list(group_by_step(shifted, 2))
+
+
+@given(st.integers(1, 12), st.integers(1, 3), st.data())
+def test_every_share_is_computed_once_and_all_processes_meet_equally_often(
+    num_shares: int, size: int, data: st.DataObject
+) -> None:
+    world_size = data.draw(st.integers(1, num_shares))
+    values = np.arange(num_shares * size, dtype=np.uint8)
+    images = np.broadcast_to(values[:, None, None, None], (num_shares * size, 2, 2, 3))
+    passes: list[int] = []
+    seen: dict[int, list[int]] = {}
+    for rank in range(world_size):
+        numbers = shares_of_process(num_shares, rank, world_size)
+        part = images[numbers.start * size : numbers.stop * size]
+        arrays = {"lr": part, "hr": part, "scale": 1.0}
+        shares = list(split_into_shares(arrays, torch.device("cpu"), num_shares, rank, world_size))
+        passes.append(len(shares))
+        assert [share.is_last for share in shares] == [False] * (len(shares) - 1) + [True]
+        for share in shares:
+            pixels = from_network(share.batch.hr)[:, 0, 0, 0].tolist()
+            assert pixels == list(range(share.number * size, (share.number + 1) * size))
+            if share.counts:
+                seen[share.number] = [*seen.get(share.number, []), rank]
+    assert len(set(passes)) == 1
+    assert sorted(seen) == list(range(num_shares))
+    assert all(len(ranks) == 1 for ranks in seen.values())

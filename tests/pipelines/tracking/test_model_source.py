@@ -14,6 +14,7 @@ from pipelines.tracking import (
     fetch_registered_model,
     open_tracker,
     register_model,
+    set_alias,
     use_tracking,
 )
 from pipelines.tracking.registry import folder_digest
@@ -23,7 +24,9 @@ from rssr.errors import ModelError
 @pytest.fixture
 def registered(run: Run, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> list[ModelVersion]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", run.tracking_uri)
-    return [register_model(make_model(note), "model-x4", run) for note in ("one", "two")]
+    versions = [register_model(make_model(note), "model-x4", run) for note in ("one", "two")]
+    set_alias(run.tracking_uri, versions[0], "champion")
+    return versions
 
 
 @pytest.mark.parametrize(("uri", "index"), [("@champion", 0), ("@candidate", 1), ("/1", 0), ("/2", 1)])
@@ -85,7 +88,7 @@ def test_models_come_from_object_storage(
     version = register_model(make_model(), "model-x4", tracker.open_run("key", "name"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "replaced below")
     use_tracking(tracker.tracking_uri)
-    assert folder_digest(fetch_registered_model("models:/model-x4@champion")) == version.digest
+    assert folder_digest(fetch_registered_model("models:/model-x4@candidate")) == version.digest
 
 
 def test_models_come_from_a_server(
@@ -94,4 +97,4 @@ def test_models_come_from_a_server(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     run = open_tracker(TrackingConfig(system_metrics=False), str(tmp_path)).open_run("source", "name")
     version = register_model(make_model("from a server"), "source-x4", run)
-    assert folder_digest(fetch_registered_model("models:/source-x4@champion")) == version.digest
+    assert folder_digest(fetch_registered_model("models:/source-x4@candidate")) == version.digest

@@ -133,4 +133,4 @@ def test_registration_works_through_a_server(server: Any, tmp_path: Path, make_m
     run = tracker.open_run("registering", "name")
     version = register_model(make_model(), "served-x4", run)
     assert register_model(make_model(), "served-x4", run) == version
-    assert find_model_version(server.uri, "served-x4", "champion") == version
+    assert find_model_version(server.uri, "served-x4", "candidate") == version
