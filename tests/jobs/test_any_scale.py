@@ -95,7 +95,7 @@ def test_validation_covers_the_range(ranged: Run) -> None:
     assert record["validation"]["bicubic_psnr_db"] > 15
     [panels] = ranged.folder.glob("phases/student-*/panels.png")
     with Image.open(panels) as image:
-        assert image.size == (3 * 64 + 2 * 4, 3 * 64 + 2 * 4), "a row for each of three scales"
+        assert image.size == (4 * 64 + 3 * 4, 3 * 64 + 2 * 4), "a row for each of three scales"
 
 
 def test_the_product_is_made_at_the_chosen_scale(ranged: Run) -> None:
