@@ -1,9 +1,9 @@
 """What the training loop costs: under Ray Train with one worker beside a bare PyTorch loop, and two workers beside one.
 
-All train LDCSR's autoencoder, narrowed, on the same batches, which lie decoded in memory: eight crops of 68 x 68 pixels
-a step and a share, one thread a worker. The bare loop is forward, backward, clipping, AdamW and a moving average of
-nothing: what any loop must do. Two workers have two shares a step, as one worker of two has; what is compared are
-samples a second. Every run has a process of its own; the first steps of each are left out. Runs alternate; medians.
+All train LDCSR's autoencoder as the photographs' quickstart has it, on the same batches, which lie decoded in memory:
+eight crops of 68 x 68 pixels a worker and step, one thread a worker. The bare loop is forward, backward, clipping and
+the optimizer: what any loop must do. Compared are samples a second. Every run has processes of its own; the first steps
+of each are left out. Runs alternate; medians.
 
 Run: python benchmarks/training.py [--rounds 5] [--steps 60]
 """
@@ -27,6 +27,7 @@ if not __package__:  # started as a file, perhaps where rssr is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import describe_machine, markdown_table
+from pipelines.entry import find_preset
 from pipelines.loop.batches import shares_of_process, to_batch
 from pipelines.loop.checkpoints import CheckpointStore
 from pipelines.loop.loop import LoopInputs, TrainingLoop
@@ -35,7 +36,9 @@ from pipelines.storage import open_store
 from pipelines.train.worker import RayTrainContext
 from rssr.allocator import keep_freed_memory
 from rssr.methods import build_method
+from rssr.methods.ldcsr.config import LDCSRConfig
 from rssr.methods.phase import Phase, PhaseInputs
+from rssr.plain_yaml import read_yaml
 
 _SIDE, _SCALE, _BATCH = 68, 4, 8
 _NUM_BATCHES = 8  # that lie in memory, taken in turn
@@ -102,27 +105,11 @@ def _phase(num_steps: int) -> Phase:
     keep_freed_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    autoencoder = {
-        "num_steps": num_steps,
-        "batch_size": _BATCH,
-        "lr_patch_size": None,
-        "patch_size": _SIDE,
-        "learning_rate": 1e-3,
-        "channels": 16,
-        "channel_multipliers": [1, 2],
-        "num_res_blocks": 1,
-        "num_distillation_blocks": 1,
-        "decoder_channels": 24,
-        "upsampler_channels": 48,
-        "norm_num_groups": 4,
-        "latent_channels": 4,
-        "lpips_weight": 0,
-        "gan_weight": 0,
-        "log_every_n_steps": 10,
-        "validate_every_n_steps": num_steps,
-        "checkpoint_every_n_steps": num_steps,
-    }
-    method = build_method("ldcsr", {"in_bands": 3, "base_weights": {}, "autoencoder": autoencoder})
+    values = read_yaml(find_preset("quickstart/ldcsr_photographs").read_text())
+    often = {"validate_every_n_steps": num_steps, "checkpoint_every_n_steps": num_steps, "log_every_n_steps": 10}
+    autoencoder = {**values["autoencoder"], **often, "num_steps": num_steps, "batch_size": _BATCH}
+    own = {name: value for name, value in values.items() if name in LDCSRConfig.model_fields}
+    method = build_method("ldcsr", {**own, "autoencoder": autoencoder})
     return method.build_phase("autoencoder", PhaseInputs({}, torch.device("cpu")))
 
 
@@ -149,7 +136,8 @@ def _train_bare(folder: str, num_steps: int) -> None:
     for step in range(num_steps):
         optimizer.zero_grad(set_to_none=True)
         batch = to_batch(batches[step % _NUM_BATCHES], torch.device("cpu"))
-        loss = objective(batch, step, {}).total
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=phase.config.precision == "bfloat16"):
+            loss = objective(batch, step, {}).total
         loss.backward()
         clip_gradients(parameters, phase.config.max_gradient_norm)
         optimizer.step()
