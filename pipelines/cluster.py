@@ -93,18 +93,25 @@ def require_room(config: RayConfig, num_workers: int, num_cpus: float, num_gpus:
 
     Args:
         config: How Ray is reached.
-        num_workers: Training workers, at least.
+        num_workers: Training workers, at least; 0 is this process, which needs no cores set aside.
         num_cpus: CPU cores that each reserves.
         num_gpus: GPUs that each reserves.
 
     Raises:
         ConfigError: With what is asked for and what is there.
     """
-    if num_workers == 0 or cluster_address(config) != _LOCAL:
+    if num_workers > 0 and cluster_address(config) != _LOCAL:
         return
     import torch
 
     num_present_gpus = torch.cuda.device_count() if num_gpus > 0 else 0
+    if num_workers == 0:
+        if num_gpus > num_present_gpus:
+            raise ConfigError(
+                f"worker.num_gpus is {num_gpus:g}, but this machine has {num_present_gpus} GPUs.",
+                "Set worker.num_gpus=0 to train on the CPU, or num_workers and the ray.address of a cluster with GPUs.",
+            )
+        return
     present = {"CPU": float(_num_local_cpus(config)), "GPU": float(num_present_gpus)}
     _require(num_workers, {"CPU": num_cpus, "GPU": num_gpus}, present, "a local Ray instance")
 

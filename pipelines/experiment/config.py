@@ -99,7 +99,7 @@ class WorkerConfig(Config):
     num_cpus: float = Field(default=1, gt=0)
     """CPU cores a worker reserves."""
     num_gpus: float = Field(default=0, ge=0)
-    """GPUs a worker reserves."""
+    """GPUs a worker reserves; with any, training in this process computes on the first."""
     num_threads: int = Field(default=1, ge=1)
     """Threads of CPU arithmetic; part of what makes results bit-identical."""
     max_failures: int = Field(default=2, ge=0)

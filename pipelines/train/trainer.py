@@ -3,6 +3,8 @@
 import uuid
 from dataclasses import asdict
 
+import torch
+
 from pipelines.loop.context import LocalContext, termination_noted
 from pipelines.phase_records import PhaseRecord
 from pipelines.progress import Progress
@@ -18,12 +20,13 @@ def train_phase(task: TrainTask, resources: WorkerResources, progress: Progress)
 
     Args:
         task: What to train.
-        resources: What each worker reserves; unused in this process.
+        resources: What each worker reserves; this process takes a GPU where a worker would.
         progress: Where the steps are shown.
     """
     if task.is_in_process:
         with local_buffer(task) as sink, termination_noted() as told_to_end:
-            run_task(task, LocalContext(sink, told_to_end=told_to_end), step_listener(progress))
+            device = torch.device("cuda" if resources.num_gpus > 0 else "cpu")
+            run_task(task, LocalContext(sink, device, told_to_end), step_listener(progress))
     else:
         with shown_board(progress) as board, driver_buffer(task) as buffer:
             _train_under_ray(task, resources, board, buffer)

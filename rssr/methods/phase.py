@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from rssr.methods.training import TrainingConfig
+from rssr.methods.validation import psnr
+from rssr.resampling import upsample_bicubic
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,13 @@ class Phase(ABC):
         """All networks that a training step runs, trained and frozen, by name; they may share parts."""
         return dict(self.objectives())
 
-    @abstractmethod
     def validate(self, batch: Batch) -> dict[str, float]:
-        """Metrics of a held-out batch, e.g. PSNR in dB; larger or smaller is better as the name says."""
+        """Metrics of a held-out batch: PSNR of the preview and of bicubic, dB, unless the method says otherwise."""
+        lr_upsampled = upsample_bicubic(batch.lr, (batch.hr.shape[-2], batch.hr.shape[-1]))
+        return {
+            "psnr_db": psnr(self.preview(batch), batch.hr),
+            "bicubic_psnr_db": psnr(lr_upsampled, batch.hr),
+        }
 
     @abstractmethod
     def preview(self, batch: Batch) -> Tensor:

@@ -115,6 +115,8 @@ def test_more_workers_than_a_local_instance_holds_are_refused(monkeypatch: pytes
     with pytest.raises(ConfigError, match="needs 1000 GPUs"):
         require_room(local, num_workers=1, num_cpus=1, num_gpus=1000)
     require_room(local, num_workers=0, num_cpus=8, num_gpus=0)
+    with pytest.raises(ConfigError, match=r"worker.num_gpus is 1000, but this machine has \d+ GPUs"):
+        require_room(local, num_workers=0, num_cpus=1, num_gpus=1000)
     require_room(RayConfig(address="elsewhere:6379"), num_workers=100, num_cpus=8, num_gpus=8)
 
 

@@ -1,16 +1,20 @@
-"""A whole method: one convolution that sharpens bicubic images. All that a new method must bring is here."""
+"""A whole method, a convolution that sharpens bicubic images: all that a new method must bring is in this file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rssr.configuration import Config
+from rssr.methods.method import Method
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.training import TrainingConfig
-from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
+
+
+class ToyConfig(Config):
+    sharpen: TrainingConfig
 
 
 class Sharpen(Objective):
@@ -28,57 +32,21 @@ class Sharpen(Objective):
 
 
 class SharpenPhase(Phase):
-    name = "sharpen"
-
-    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
-        self.config = config
-        self.objective = Sharpen().to(device)
+    def __init__(self, config: TrainingConfig, inputs: PhaseInputs) -> None:
+        self.name, self.config, self.sharpen = "sharpen", config, Sharpen().to(inputs.device)
 
     def objectives(self) -> Mapping[str, Objective]:
-        return {"sharpen": self.objective}
-
-    def validate(self, batch: Batch) -> dict[str, float]:
-        return {"psnr": psnr(self.objective.image(batch), batch.hr)}
+        return {"sharpen": self.sharpen}
 
     def preview(self, batch: Batch) -> Tensor:
-        return self.objective.image(batch)
+        return self.sharpen.image(batch)
 
     def export(self, folder: Path) -> None:
-        torch.save(self.objective.state_dict(), folder / "sharpen.pt")
+        torch.save(self.sharpen.state_dict(), folder / "sharpen.pt")
 
 
-class ToyMethod:
-    name = "toy"
-    phases = ("sharpen",)
-    product_phases = ()
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.config = TrainingConfig.model_validate(values)
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> "ToyMethod":
-        return cls(values)
-
-    def is_needed(self, phase: str) -> bool:
-        return True
-
-    def needed_phases(self, phase: str) -> tuple[str, ...]:
-        return ()
-
-    def training_config(self, phase: str) -> TrainingConfig:
-        return self.config
-
-    def digest_config(self, phase: str) -> dict[str, object]:
-        return self.config.digest_values()
+class ToyMethod(Method):
+    name, phases, config_class = "toy", ("sharpen",), ToyConfig
 
     def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
-        return SharpenPhase(self.config, inputs.device)
-
-    def require_files(self, phases: Sequence[str]) -> None:
-        return
-
-    def check(self, phase: str, metrics: Mapping[str, float]) -> None:
-        return
-
-    def dump(self) -> dict[str, Any]:
-        return self.config.model_dump(mode="json")
+        return SharpenPhase(self.training_config(phase), inputs)

@@ -1,20 +1,19 @@
 """LDCSR and LCMSR as the training job sees them: what each phase needs and how it is built."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
-from rssr.errors import ConfigError
 from rssr.methods.latent.config import LatentDeviationConfig, LatentMethodConfig, RefinementConfig
 from rssr.methods.latent.image_paths import latent_paths
 from rssr.methods.latent.objectives.autoencoder import AutoencoderPhase, load_autoencoder
 from rssr.methods.latent.objectives.deviation import LatentDeviationPhase
 from rssr.methods.latent.objectives.refinement import RefinementPhase, load_network
+from rssr.methods.method import Method
 from rssr.methods.paths import ImagePath
 from rssr.methods.phase import Batch, Phase, PhaseInputs
-from rssr.methods.training import TrainingConfig
 from rssr.models.latent.architecture import LatentArchitecture
 from rssr.models.latent.autoencoder import ResidualAutoencoder
 from rssr.models.latent.network import LatentSR
@@ -23,7 +22,7 @@ from rssr.weights.auxiliary import LPIPS_FILE, VGG_FILE, auxiliary_digests, find
 from rssr.weights.missing import weights_error
 
 
-class LatentMethod(ABC):
+class LatentMethod(Method):
     """Autoencoder first, then U-Net and condition encoder; then, where asked for, the decoder again, and deviations.
 
     Args:
@@ -31,14 +30,14 @@ class LatentMethod(ABC):
         architecture: The networks that it describes.
     """
 
-    name: ClassVar[str]
     code_phase: ClassVar[str]
     """The phase that trains U-Net and condition encoder."""
     resolver: ClassVar[type[LatentResolver]]
     """How the trained model runs."""
 
     def __init__(self, config: LatentMethodConfig, architecture: LatentArchitecture) -> None:
-        self.config = config
+        super().__init__(config)
+        self.config: LatentMethodConfig = config
         self.architecture = architecture
 
     @property
@@ -64,34 +63,15 @@ class LatentMethod(ABC):
     def sample_code(self, network: LatentSR, condition: Tensor, batch: Batch) -> Tensor:
         """How the method samples; see `rssr.methods.latent.paths.SampleCode`."""
 
-    def dump(self) -> dict[str, Any]:
-        """The configuration as plain values."""
-        return self.config.model_dump(mode="json")
-
-    def is_needed(self, phase: str) -> bool:
-        """Whether a phase runs at all: `refinement` and `deviation` only where they are asked for."""
-        return phase not in ("refinement", "deviation") or getattr(self.config, phase) is not None
-
     def needed_phases(self, phase: str) -> tuple[str, ...]:
         """Earlier phases whose outputs a phase loads."""
         if phase == "deviation":
             return (self._network_phase,)
-        return self.phases[: self.phases.index(phase)]
-
-    def training_config(self, phase: str) -> TrainingConfig:
-        """Optimisation settings of a phase."""
-        config: TrainingConfig | None = getattr(self.config, phase)
-        if config is None:
-            raise ConfigError(
-                f"Phase '{phase}' has no settings.", f"Fill in the section '{phase}', as the quickstart's preset does."
-            )
-        return config
+        return super().needed_phases(phase)
 
     def digest_config(self, phase: str) -> dict[str, object]:
         """The part of the configuration that decides what a phase yields; LPIPS counts by its files' content."""
-        values: dict[str, object] = {"phase": self.training_config(phase).digest_values()}
-        if self.config.in_bands != 3:
-            values["in_bands"] = self.config.in_bands
+        values = super().digest_config(phase)
         if phase == "autoencoder" and self.config.autoencoder.lpips_weight > 0:
             digests = auxiliary_digests(self.config.base_weights.auxiliary)
             values["auxiliary"] = {name: digests[name] for name in (VGG_FILE, LPIPS_FILE) if name in digests}
@@ -105,9 +85,6 @@ class LatentMethod(ABC):
         missing = find_missing_auxiliary(weights.auxiliary, lpips_weight, gan_weight=0.0)  # our discriminator is fresh
         if missing:
             raise weights_error(missing)
-
-    def check(self, phase: str, metrics: Mapping[str, float]) -> None:  # noqa: B027  # nothing to check here
-        """Nothing that a phase finds keeps the next from starting."""
 
     def build_phase(self, phase: str, inputs: PhaseInputs) -> Phase:
         """Build a phase inside the training process."""

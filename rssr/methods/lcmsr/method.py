@@ -1,8 +1,5 @@
 """LCMSR as the training job sees it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
 from rssr.methods.latent.phases import LatentMethod
@@ -20,17 +17,13 @@ class LCMSRMethod(LatentMethod):
     """Phases `autoencoder`, `consistency`, and where asked for `refinement` and `deviation`."""
 
     name = "lcmsr"
+    config_class = LCMSRConfig
     code_phase = "consistency"
     resolver = LCMSRResolver
 
     def __init__(self, config: LCMSRConfig) -> None:
         super().__init__(config, config.architecture)
         self.config: LCMSRConfig = config
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> "LCMSRMethod":
-        """The method of a `dump`."""
-        return cls(LCMSRConfig.model_validate(values))
 
     @property
     def model_name(self) -> str:

@@ -1,8 +1,5 @@
 """LDCSR as the training job sees it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
 from rssr.methods.latent.phases import LatentMethod
@@ -18,6 +15,7 @@ class LDCSRMethod(LatentMethod):
     """Phases `autoencoder`, `denoiser`, and where asked for `refinement` and `deviation`."""
 
     name = "ldcsr"
+    config_class = LDCSRConfig
     code_phase = "denoiser"
     resolver = LDCSRResolver
     model_name = "ldcsr"
@@ -25,11 +23,6 @@ class LDCSRMethod(LatentMethod):
     def __init__(self, config: LDCSRConfig) -> None:
         super().__init__(config, config.architecture)
         self.config: LDCSRConfig = config
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> "LDCSRMethod":
-        """The method of a `dump`."""
-        return cls(LDCSRConfig.model_validate(values))
 
     def build_code_phase(self, network: LatentSR, autoencoder: ResidualAutoencoder, inputs: PhaseInputs) -> Phase:
         """See `LatentMethod.build_code_phase`."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from rssr.errors import ConfigError
 from rssr.methods.figures import Figure, HeldOutImage
+from rssr.methods.method import Method
 from rssr.methods.phase import Phase, PhaseInputs
 from rssr.methods.slimdiffsr.config import BaseConfig, DeviationConfig, ReconstructionConfig, SlimDiffSRConfig
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
@@ -32,24 +32,17 @@ _BUILDERS: Mapping[str, Callable[[SlimDiffSRConfig, BaseSource, PhaseInputs], Ph
 )
 
 
-class SlimDiffSRMethod:
+class SlimDiffSRMethod(Method):
     """The phases in order, and how each is built."""
 
     name = "slimdiffsr"
+    config_class = SlimDiffSRConfig
     phases = ("base", "uncertainty", "teacher", "student", "deviation")
     product_phases = ("student", "deviation")
 
     def __init__(self, config: SlimDiffSRConfig) -> None:
-        self.config = config
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> "SlimDiffSRMethod":
-        """The method of a `dump`."""
-        return cls(SlimDiffSRConfig.model_validate(values))
-
-    def dump(self) -> dict[str, Any]:
-        """The configuration as plain values."""
-        return self.config.model_dump(mode="json")
+        super().__init__(config)
+        self.config: SlimDiffSRConfig = config
 
     def needed_phases(self, phase: str) -> tuple[str, ...]:
         """Earlier phases whose outputs a phase loads."""
@@ -73,14 +66,12 @@ class SlimDiffSRMethod:
 
     def training_config(self, phase: str) -> TrainingConfig:
         """Optimisation settings of a phase."""
-        config: TrainingConfig | None = getattr(self.config, phase)
-        if config is None:
-            pretrained = "Give base_weights.stable_diffusion a diffusers directory, or fill in the section 'base'."
-            remedy = (
-                pretrained if phase == "base" else f"Fill in the section '{phase}', as the quickstart's preset does."
+        if phase == "base" and self.config.base is None:
+            raise ConfigError(
+                "Phase 'base' has no settings.",
+                "Give base_weights.stable_diffusion a diffusers directory, or fill in the section 'base'.",
             )
-            raise ConfigError(f"Phase '{phase}' has no settings.", remedy)
-        return config
+        return super().training_config(phase)
 
     def digest_config(self, phase: str) -> dict[str, object]:
         """The part of the configuration that decides what a phase yields, besides its input phases.
@@ -88,9 +79,7 @@ class SlimDiffSRMethod:
         The networks of the losses count by their content and only where a loss uses them; the base weights, which
         may be a hub id, count by name.
         """
-        values: dict[str, object] = {"phase": self.training_config(phase).digest_values()}
-        if self.config.in_bands != 3:
-            values["in_bands"] = self.config.in_bands
+        values = super().digest_config(phase)
         if phase not in ("base", "deviation"):
             values["base_weights"] = self.config.base_weights.model_dump(mode="json", exclude={"auxiliary"})
         if phase in ("teacher", "student"):

@@ -25,7 +25,6 @@ from rssr.methods.slimdiffsr.student_design import student_architecture
 from rssr.methods.slimdiffsr.teacher import Teacher, merge_adapters
 from rssr.methods.slimdiffsr.teacher_unet import feature_widths, taught_levels
 from rssr.methods.slimdiffsr.weights import student_from_diffusers
-from rssr.methods.validation import psnr
 from rssr.resampling import upsample_bicubic
 from rssr.weights.base import BaseOutline, BaseSource, load_autoencoder, load_tiny_autoencoder, load_unet
 from rssr.weights.folder import save_model_folder
@@ -116,14 +115,6 @@ class StudentPhase(Phase):
     def networks(self) -> Mapping[str, nn.Module]:
         """See `Phase.networks`."""
         return {**self._objectives, **({} if self._teacher is None else {"teacher": self._teacher})}
-
-    def validate(self, batch: Batch) -> dict[str, float]:
-        """Held-out PSNR of the student and of bicubic."""
-        lr_upsampled = upsample_bicubic(batch.lr, tuple(batch.hr.shape[-2:]))
-        return {
-            "psnr_db": psnr(self.preview(batch), batch.hr),
-            "bicubic_psnr_db": psnr(lr_upsampled, batch.hr),
-        }
 
     def preview(self, batch: Batch) -> Tensor:
         """The student's SR image."""
