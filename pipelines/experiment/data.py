@@ -11,7 +11,7 @@ from pipelines.experiment.config import JobConfig
 from pipelines.progress import Progress, printable
 from pipelines.storage import Store, is_local, local_path
 from rssr.configuration import config_digest
-from rssr.methods import Method
+from rssr.methods.method import Method
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pipelines.experiment.config import JobConfig
 from pipelines.experiment.training import selected_phases
 from rssr.configuration import config_digest
 from rssr.errors import ExitCode
-from rssr.methods import Method
+from rssr.methods.method import Method
 from rssr.methods.phase import Batch, Loss, Objective, Phase, PhaseInputs
 from rssr.methods.training import TrainingConfig
 from rssr.models.macs import count_macs

@@ -46,7 +46,7 @@ from pipelines.tracking.secrecy import mask_secrets
 from pipelines.tracking.tracker import Tracker, open_tracker
 from rssr.configuration import config_digest
 from rssr.errors import ExitCode
-from rssr.methods import Method
+from rssr.methods.method import Method
 from rssr.models.loaded import load_model
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from pipelines.tracking.secrecy import mask_secrets
 from pipelines.tracking.tracker import Tracker, open_tracker
 from rssr.errors import ConfigError, RssrError
 from rssr.inference.cost import ImageCost, measure_cost
-from rssr.methods import Method
+from rssr.methods.method import Method
 from rssr.methods.phase import PhaseInputs
 from rssr.models.loaded import LoadedModel, load_model
 

@@ -21,7 +21,7 @@ from pipelines.train import TrainTask, WorkerResources, train_phase
 from rssr.configuration import config_digest
 from rssr.errors import ConfigError
 from rssr.images import decode_image
-from rssr.methods import Method
+from rssr.methods.method import Method
 
 log = logging.getLogger(__name__)
 

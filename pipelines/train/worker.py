@@ -25,7 +25,8 @@ from pipelines.train.task import TrainTask
 from rssr.allocator import keep_freed_memory
 from rssr.errors import TrainingDiverged, UserError
 from rssr.images import encode_png
-from rssr.methods import Method, build_method
+from rssr.methods import build_method
+from rssr.methods.method import Method
 from rssr.methods.phase import Phase, PhaseInputs
 from rssr.seeds import derive_seed
 

@@ -16,8 +16,8 @@ from pipelines.experiment.training import Plan
 from pipelines.storage import open_store
 from rssr.configuration import load_config
 from rssr.images import decode_image, encode_png, from_network
-from rssr.methods import Method
 from rssr.methods.figures import Figure, HeldOutImage
+from rssr.methods.method import Method
 from rssr.methods.phase import PhaseInputs
 from rssr.seeds import numpy_generator
 
