@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.progress import Progress
 from rssr.errors import RssrError
+
+if TYPE_CHECKING:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 _INTERVAL_S = 1.0
 
@@ -86,12 +89,20 @@ def raise_failure(board: BoardHandle) -> None:
         raise error
 
 
+def on_this_node() -> "NodeAffinitySchedulingStrategy":
+    """Where an actor goes that must live as long as the driver: what lies on other nodes dies with them."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
 @contextmanager
 def shown_board(progress: Progress) -> Iterator[BoardHandle]:
     """A board whose state is shown while the block runs."""
     import ray
 
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board = ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=on_this_node()).remote()
     stop = threading.Event()
 
     def show() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.loop.context import Image
 from pipelines.tracking.buffer import MetricBuffer
+from pipelines.train.progress import on_this_node
 from pipelines.train.task import TrainTask
 
 _log = logging.getLogger(__name__)
@@ -56,12 +57,9 @@ def driver_buffer(task: TrainTask) -> Iterator[BufferHandle | None]:
         yield None
         return
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    buffer = (
-        ray.remote(num_cpus=0)(MetricBuffer).options(scheduling_strategy=here).remote(task.tracking_uri, task.run_id)
-    )
+    actor = ray.remote(num_cpus=0)(MetricBuffer).options(scheduling_strategy=on_this_node())
+    buffer = actor.remote(task.tracking_uri, task.run_id)
     try:
         yield buffer
     finally:
