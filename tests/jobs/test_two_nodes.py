@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from benchmarks.local_servers import TwoNodes
 from tests.jobs.running import ROOT, TIMEOUT_S, TINY, environment, run_job
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 
 RAY = str(Path(sys.executable).parent / "ray")
 PHASES = "phases=[base,uncertainty]"

@@ -58,7 +58,8 @@ def _claim(folder: str, number: int) -> bool:
 
 
 def test_one_of_many_processes_wins(tmp_path: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(4) as pool:
+    # Not by forking: the threads of whatever ran before in this process may hold locks that nobody would release.
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
         won = pool.starmap(_claim, [(str(tmp_path), number) for number in range(8)])
     assert won.count(True) == 1
     assert (tmp_path / "claim").read_bytes() == str(won.index(True)).encode() * 1000
