@@ -93,7 +93,8 @@ class TwoNodes:
 
     Args:
         folder: For logs.
-        session: A folder of a short name for Ray's sockets.
+        session: A folder of a short name for Ray's sockets and files, of which each node has its own, as on two
+            machines: one would delete what the other unpacked there.
         num_cpus: Of each node.
         env: Environment of both, tokens included.
     """
@@ -107,14 +108,17 @@ class TwoNodes:
         self.port, self.dashboard_port = free_port(), free_port()
         ray = _beside_python("ray")
         sizes = [f"--num-cpus={self.num_cpus}", f"--object-store-memory={_OBJECT_STORE_BYTES}", "--block"]
-        local = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", *sizes]
+        # Workers take whatever ports are free; by default both nodes would want the same range, and ours in it.
+        local = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", "--min-worker-port=0", "--max-worker-port=0"]
+        local += sizes
         ports = [f"--port={self.port}", f"--dashboard-port={self.dashboard_port}", "--include-dashboard=true"]
         ports += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
-        head = [ray, "start", "--head", f"--temp-dir={self.session}", *ports, *local]
+        head = [ray, "start", "--head", f"--temp-dir={self.session / 'a'}", *ports, *local]
         other = [
             ray,
             "start",
             f"--address=127.0.0.1:{self.port}",
+            f"--temp-dir={self.session / 'b'}",
             f"--dashboard-agent-listen-port={free_port()}",
             *local,
         ]

@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 
 RAY = str(Path(sys.executable).parent / "ray")
 PHASES = "phases=[base,uncertainty]"
-STEPS = ("base.num_steps=40", "base.autoencoder_steps=20", "base.checkpoint_every_n_steps=20")
+INTERVAL = 60
+STEPS = ("base.num_steps=180", "base.autoencoder_steps=90", f"base.checkpoint_every_n_steps={INTERVAL}")
 
 
 @pytest.fixture
@@ -55,10 +56,13 @@ def test_a_node_is_announced_to_go_and_goes(
         stderr=subprocess.STDOUT,
         text=True,
     ) as job:
-        await_true(lambda: bool(list(output.glob("ray-train/*"))))
-        await_true(lambda: workers_on_both(nodes))
-        drain_other(nodes)
-        await_true(lambda: saved_beside_the_interval(output, 20))
+        for happens in (
+            lambda: bool(checkpoints(output)),
+            lambda: workers_on_both(nodes),
+            lambda: drain_other(nodes),
+            lambda: any(step % INTERVAL for step in checkpoints(output)),  # kept at once
+        ):
+            await_true(happens, job)
         nodes.other.kill()
         if comes_back:
             time.sleep(3)
@@ -80,15 +84,17 @@ def weights_of(output: Path) -> dict[str, torch.Tensor]:
     return {f"{file}/{name}": value for file, path in files.items() for name, value in load_file(path).items()}
 
 
-def saved_beside_the_interval(output: Path, interval: int) -> bool:
-    """Whether a checkpoint was written at another step than those configured: at once."""
+def checkpoints(output: Path) -> list[int]:
+    """Steps of the first phase at which a whole checkpoint was written."""
     found = output.glob("phases/base-*/checkpoints/*/index.json")
-    return any(int(path.parent.name.split("-")[1]) % interval for path in found)
+    return sorted(int(path.parent.name.split("-")[1]) for path in found)
 
 
-def await_true(condition: Callable[[], bool]) -> None:
+def await_true(condition: Callable[[], bool], job: subprocess.Popen[str] | None = None) -> None:
+    """Wait for something, no longer than a job that shall bring it about runs."""
     deadline_s = time.monotonic() + TIMEOUT_S
     while not condition():
+        assert job is None or job.poll() is None, job.communicate()[0]
         assert time.monotonic() < deadline_s, "it did not happen in time"
         time.sleep(0.2)
 
@@ -119,8 +125,8 @@ def workers_on_both(nodes: TwoNodes) -> bool:
     return len({worker["node_id"] for worker in workers}) == 2
 
 
-def drain_other(nodes: TwoNodes) -> None:
-    """Announce that the second node will be taken away, as a cloud does with spot machines."""
+def drain_other(nodes: TwoNodes) -> bool:
+    """Announce that the second node will be taken away, as a cloud does with spot machines; true once that is done."""
     [other] = [node for node in state_of(nodes, "nodes") if node["state"] == "ALIVE" and not node["is_head_node"]]
     reason = [
         "--reason",
@@ -132,3 +138,4 @@ def drain_other(nodes: TwoNodes) -> None:
     ]
     command = [RAY, "drain-node", "--address", nodes.address, "--node-id", other["node_id"], *reason]
     subprocess.run(command, env=dict(nodes.env), check=True, capture_output=True)
+    return True
