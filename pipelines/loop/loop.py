@@ -1,6 +1,7 @@
 """The training loop, the same for every phase of every method."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -141,8 +142,10 @@ class TrainingLoop:
         for name in active:
             terms[f"gradient_norm/{name}"] = clip_gradients(self._trained(name), self._config.max_gradient_norm)
         if self._guard.is_good(step, terms):
+            of_losses = {name.removeprefix("term/"): terms[name] for name in terms if name.startswith("term/")}
             for name in active:
                 self._optimizers[name].step()
+                self._objectives[name].finish_step(of_losses)
             for average in self._averages:
                 _update_average(average, step + 1)
         self._step = step + 1
@@ -232,10 +235,19 @@ class TrainingLoop:
         for number, average in enumerate(self._averages):
             tensors[f"average-{number}"] = whole(dict(average.target.state_dict()))
         optimizers = {name: whole(optimizer.state_dict()) for name, optimizer in self._optimizers.items()}
+        self._require_agreement(tensors)
         if self._context.rank == 0:
             progress = {"history": self._history.to_json(), "guard": self._guard.to_json()}
             metrics = self._history.validation_at(self._step)
             self._writer.put(Checkpoint(self._step, tensors, optimizers, progress, metrics))
+
+    def _require_agreement(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """A checkpoint is one process's: what differs between processes could not be resumed."""
+        own = [float(value.double().sum()) for group in tensors.values() for value in group.values()]
+        names = [f"{group}/{name}" for group, values in tensors.items() for name in values]
+        for name, value, mean in zip(names, own, self._context.mean(own), strict=True):
+            if math.isfinite(mean) and abs(value - mean) > 1e-9 * max(1.0, abs(mean)):
+                raise RuntimeError(f"{name} of phase {self._phase.name} differs between processes at step {self._step}")
 
     def _resume(self) -> None:
         checkpoint = self._inputs.checkpoints.load_latest()

@@ -68,6 +68,17 @@ class Objective(nn.Module, ABC):
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         """The loss of one micro-batch; `carry` holds what earlier objectives of the step left."""
 
+    def finish_step(self, terms: Mapping[str, float]) -> None:
+        """Take note of a step that was taken, e.g. in running statistics, which buffers hold.
+
+        What a loss finds out about the samples of one process must not go into a buffer by another way: buffers would
+        differ between processes, and a checkpoint holds those of one.
+
+        Args:
+            terms: What the losses of the step logged, as means over all samples of all processes.
+        """
+        return
+
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """Parameters that this objective's optimizer updates, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}

@@ -35,8 +35,8 @@ SETTINGS = {
 WIDE = 1024  # blocks of a million parameters, which are put together on their own
 
 
-def spawn(world_size: int, meeting: Path, runs: list[dict[str, Any]]) -> list[int]:
-    """Run processes to their end; returns their exit statuses."""
+def spawn(world_size: int, meeting: Path, runs: list[dict[str, Any]], expect: str = "") -> list[int]:
+    """Run processes to their end; returns their exit statuses. Those that fail must say what is expected."""
     arguments = [str(world_size), str(meeting), json.dumps(runs)]
     module = [sys.executable, "-m", "tests.pipelines.loop.toy_process"]
     processes = [
@@ -49,6 +49,7 @@ def spawn(world_size: int, meeting: Path, runs: list[dict[str, Any]]) -> list[in
         statuses.append(process.returncode)
         if process.returncode > 0:
             print(errors, file=sys.stderr)
+            assert expect in errors
     return statuses
 
 
@@ -132,14 +133,25 @@ def test_a_checkpoint_of_shards_goes_on_in_one_process(pair: Path) -> None:
     assert difference(train_alone(pair / "half", 2, WIDE), weights_in(pair / "shards")) < 1e-3
 
 
-@pytest.mark.parametrize("dies_at", [11, 14])
-def test_two_processes_killed_go_on_to_the_same_bits(pair: Path, tmp_path: Path, dies_at: int) -> None:
+@pytest.mark.parametrize(("dies_at", "with_critic"), [(11, False), (14, False), (14, True)])
+def test_two_processes_killed_go_on_to_the_same_bits(
+    pair: Path, tmp_path: Path, dies_at: int, with_critic: bool
+) -> None:
     values: dict[str, Any] = {"folder": str(tmp_path), "settings": SETTINGS, "num_shares": 2}
+    values |= {"with_critic": with_critic}
     statuses = spawn(2, tmp_path / "first", [{**values, "dies_at": dies_at}])
     assert all(statuses), "both died"
     assert spawn(2, tmp_path / "second", [values]) == [0, 0]
-    ours, theirs = weights_in(tmp_path), weights_in(pair / "replicas")
+    ours, theirs = weights_in(tmp_path), weights_in(pair / ("critic" if with_critic else "replicas"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_statistic_that_differs_between_processes_is_found_before_it_is_kept(tmp_path: Path) -> None:
+    values = {"folder": str(tmp_path), "settings": SETTINGS, "num_shares": 2, "keeps_own_statistic": True}
+    assert spawn(2, tmp_path / "meeting", [values], expect="main/level of phase toy differs between processes") != [
+        0,
+        0,
+    ]
 
 
 def test_sharding_two_optimizers_is_refused_with_advice() -> None:

@@ -17,11 +17,13 @@ from rssr.methods.training import TrainingConfig
 class Denoiser(Objective):
     """Learns HR from LR with dropout and noise, so that any lost random state would show."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, keeps_own_statistic: bool = False) -> None:
         super().__init__()
+        self.keeps_own_statistic = keeps_own_statistic  # as no objective should
         inner = nn.ModuleList(nn.Sequential(nn.Conv2d(width, width, 1), nn.Dropout(0.2)) for _ in range(2))
         self.first, self.inner, self.last = nn.Conv2d(3, width, 3, padding=1), inner, nn.Conv2d(width, 3, 1)
         self.unheard = nn.Linear(2, 2)  # a parameter that no loss reaches
+        self.register_buffer("level", torch.ones(()))  # a running statistic that the loss uses
 
     def image(self, lr: Tensor) -> Tensor:
         """The denoised image."""
@@ -34,7 +36,16 @@ class Denoiser(Objective):
     def forward(self, batch: Batch, step: int, carry: Mapping[str, Tensor]) -> Loss:
         sr = self.image(batch.lr + 0.1 * torch.randn_like(batch.lr))
         loss = (sr - batch.hr).abs().mean()
-        return Loss(loss, {"l1": loss.detach()}, {"sr": sr.detach()})
+        terms = {"l1": loss.detach(), "spread": batch.hr.std()}
+        if self.keeps_own_statistic:
+            self.get_buffer("level").copy_(terms["spread"])
+        return Loss(loss * self.get_buffer("level"), terms, {"sr": sr.detach()})
+
+    def finish_step(self, terms: Mapping[str, float]) -> None:
+        if self.keeps_own_statistic:
+            return
+        level = self.get_buffer("level")
+        level.lerp_(level.new_tensor(terms["spread"]), 0.2)
 
 
 class Critic(Objective):
@@ -57,10 +68,12 @@ class ToyPhase(Phase):
 
     name = "toy"
 
-    def __init__(self, config: TrainingConfig, width: int = 8, with_critic: bool = False) -> None:
+    def __init__(
+        self, config: TrainingConfig, width: int = 8, with_critic: bool = False, keeps_own_statistic: bool = False
+    ) -> None:
         torch.manual_seed(3)
         self.config = config
-        self.main = Denoiser(width)
+        self.main = Denoiser(width, keeps_own_statistic)
         self.critic = Critic() if with_critic else None
         self.average = Denoiser(width).requires_grad_(False)
 

@@ -29,6 +29,7 @@ from rssr.weights.stand_ins import (
 )
 
 _STD_MOMENTUM = 0.99
+_DEVIATION = "latent_deviation"
 
 
 class AutoencoderObjective(Objective):
@@ -67,13 +68,21 @@ class TinyAutoencoderObjective(Objective):
         own = self.tiny.encoder(batch.hr)
         image = self.tiny.decoder(own)
         pixel = l1_loss(image, batch.hr) + F.mse_loss(image, batch.hr)
+        terms = {"tiny_pixel": pixel.detach()}
+        if step < self.config.autoencoder_steps - 1:
+            return Loss(pixel, terms)
+        latent, terms[_DEVIATION] = self._latents[0].encode(batch.hr)
         if step < self.config.autoencoder_steps:
-            return Loss(pixel, {"tiny_pixel": pixel.detach()})
-        latent = self._latents[0].encode(batch.hr)
+            return Loss(pixel, terms)  # the latents' deviation is known where they are first needed
         match = F.mse_loss(own, latent)
         crossed = l1_loss(self.tiny.decoder(latent), batch.hr)
-        terms = {"tiny_pixel": pixel.detach(), "tiny_latent": match.detach()}
+        terms["tiny_latent"] = match.detach()
         return Loss(pixel + crossed + self.config.tiny_latent_weight * match, terms, {"latent": latent})
+
+    def finish_step(self, terms: Mapping[str, float]) -> None:
+        """See `Objective.finish_step`."""
+        if _DEVIATION in terms:
+            self._latents[0].take(terms[_DEVIATION])
 
 
 class DenoiserObjective(Objective):
@@ -114,15 +123,19 @@ class Latents(nn.Module):
         self.register_buffer("deviation", torch.ones(()))
         self.register_buffer("count", torch.zeros(()))
 
-    def encode(self, image: Tensor) -> Tensor:
-        """Scaled latent mean of [B, C, H, W] in [-1, 1]; updates the estimate."""
-        with torch.no_grad():
-            latent: Tensor = self._autoencoder[0].encode(image).latent_dist.mode()
-            count: Tensor = self.get_buffer("count")
-            momentum = torch.minimum(count / (count + 1), count.new_tensor(_STD_MOMENTUM))
-            self.deviation.lerp_(latent.float().std(), 1 - momentum)  # autocast yields half precision
-            count.add_(1)
-            return latent / self.deviation
+    @torch.no_grad()
+    def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled latent mean of [B, C, H, W] in [-1, 1], and the deviation of the unscaled one."""
+        latent: Tensor = self._autoencoder[0].encode(image).latent_dist.mode()
+        return latent / self.deviation, latent.float().std()  # autocast yields half precision
+
+    @torch.no_grad()
+    def take(self, deviation: float) -> None:
+        """Update the estimate by that of a step's latents."""
+        count: Tensor = self.get_buffer("count")
+        momentum = torch.minimum(count / (count + 1), count.new_tensor(_STD_MOMENTUM))
+        self.deviation.lerp_(self.deviation.new_tensor(deviation), 1 - momentum)
+        count.add_(1)
 
 
 class BasePhase(Phase):

@@ -83,6 +83,7 @@ def train() -> Callable[..., TrainingRecord]:
         for step in range(first_step, first_step + num_steps):
             torch.manual_seed(0)  # equal draws at every step: what falls is the loss, not its noise
             carry: dict[str, torch.Tensor] = {}
+            terms: dict[str, float] = {}
             end = first_step + num_steps
             active = [
                 name
@@ -95,6 +96,7 @@ def train() -> Callable[..., TrainingRecord]:
                 loss = objectives[name](batch, step, carry)
                 loss.total.backward()
                 carry.update(loss.carry)
+                terms |= {term: float(value) for term, value in loss.terms.items()}
                 record.losses[name].append(loss.total.item())
             record.gradients = {
                 f"{name}/{parameter}"
@@ -104,6 +106,7 @@ def train() -> Callable[..., TrainingRecord]:
             }
             for name in active:
                 optimizers[name].step()
+                objectives[name].finish_step(terms)
         return record
 
     return train

@@ -59,19 +59,26 @@ def test_no_network_belongs_to_two_objectives(build: Build) -> None:
 
 def test_deviation_estimate_brings_latents_to_unit_deviation(batch: Batch) -> None:
     torch.manual_seed(0)
-    autoencoder = build_autoencoder((4, 4, 8, 8), 2)
-    latents = Latents(autoencoder)
-    first = latents.encode(batch.hr)
-    assert first.std().item() == pytest.approx(1, abs=1e-5)
-    for brightness in (0.2, 0.6, 1.0, 1.4):
-        latents.encode(brightness * batch.hr)
-    with torch.no_grad():
-        stds = [
-            autoencoder.encode(brightness * batch.hr).latent_dist.mode().std().item()
-            for brightness in (1.0, 0.2, 0.6, 1.0, 1.4)
-        ]
+    latents = Latents(build_autoencoder((4, 4, 8, 8), 2))
+    stds = []
+    for brightness in (1.0, 0.2, 0.6, 1.0, 1.4):
+        _, deviation = latents.encode(brightness * batch.hr)
+        latents.take(float(deviation))
+        stds.append(float(deviation))
     assert latents.deviation.item() == pytest.approx(sum(stds) / 5, rel=1e-4)
-    assert not latents.encode(batch.hr).requires_grad
+    latent, deviation = latents.encode(batch.hr)
+    assert latent.std().item() == pytest.approx(float(deviation) / latents.deviation.item(), rel=1e-5)
+    assert not latent.requires_grad
+
+
+def test_the_deviation_is_known_when_latents_are_first_needed(
+    build: Build, train: Callable[..., Any], batch: Batch
+) -> None:
+    phase = build("base")
+    train(phase, batch, SECOND_PART)
+    latents = phase.objectives()["denoiser"].get_submodule("latents")
+    assert latents.get_buffer("count").item() == 1
+    assert latents.get_buffer("deviation").item() != 1
 
 
 def test_export_is_a_directory_that_later_phases_load(
