@@ -1,5 +1,6 @@
 """Real servers on this machine that can be killed and started again: object storage, MLflow, two Ray nodes."""
 
+import json
 import os
 import shutil
 import signal
@@ -131,14 +132,30 @@ class TwoNodes:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Both nodes."""
+        """Both nodes; returns once both have joined."""
         self.head.start()
         self.other.start()
+        deadline_s = time.monotonic() + _STARTUP_S
+        while self._num_nodes() < 2:
+            if time.monotonic() > deadline_s:
+                raise RuntimeError(f"the second node does not join; see {self.folder / 'node.log'}")
+            time.sleep(0.5)
 
     def kill(self) -> None:
         """Both nodes."""
         self.other.kill()
         self.head.kill()
+
+    def _num_nodes(self) -> int:
+        """Nodes that are alive, as the head knows."""
+        headers = {"Authorization": f"Bearer {self.env['RAY_AUTH_TOKEN']}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.dashboard_port}/api/v0/nodes", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                nodes = json.load(answer)["data"]["result"]["result"]
+        except (OSError, KeyError, TypeError, ValueError):  # not up yet
+            return 0
+        return sum(1 for node in nodes if node["state"] == "ALIVE")
 
     def raylet_of_other(self) -> int:
         """Process number of the second node's raylet."""

@@ -4,7 +4,7 @@ Nothing else in the project imports fsspec, s3fs or boto3 for storage. Endpoint 
 place (`StorageSettings.from_environment`) and translated for every library that wants them its own way.
 """
 
-from pipelines.storage.door import open_store, pyarrow_filesystem
+from pipelines.storage.door import open_store, pyarrow_filesystem, ray_filesystem
 from pipelines.storage.settings import StorageSettings
 from pipelines.storage.store import Entry, ObjectDamaged, ObjectMissing, Store
 from pipelines.storage.uris import is_local, join_uri, local_path, redact
@@ -20,5 +20,6 @@ __all__ = [
     "local_path",
     "open_store",
     "pyarrow_filesystem",
+    "ray_filesystem",
     "redact",
 ]

@@ -89,3 +89,23 @@ def pyarrow_filesystem(uri: str, settings: StorageSettings | None = None) -> tup
     import fsspec
 
     return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem(location.scheme))), path
+
+
+def ray_filesystem(uri: str, settings: StorageSettings | None = None) -> tuple[Any, str]:
+    """A PyArrow file system and the path in it, for Ray Train's `storage_filesystem`.
+
+    PyArrow's own file system makes an object for every folder, which servers that keep objects as files refuse.
+
+    Raises:
+        StorageError: The URI is malformed or carries credentials.
+    """
+    location = parse_uri(uri)
+    if location.scheme not in _S3_SCHEMES:
+        return pyarrow_filesystem(uri, settings)
+    import fsspec
+    from pyarrow import fs
+
+    chosen = settings or StorageSettings.from_environment()
+    chosen.relax_checksums()
+    s3 = fsspec.filesystem("s3", use_listings_cache=False, **chosen.s3fs_options())
+    return fs.PyFileSystem(fs.FSSpecHandler(s3)), f"{location.bucket}/{location.path}".rstrip("/")

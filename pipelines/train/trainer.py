@@ -8,7 +8,7 @@ import torch
 from pipelines.loop.context import LocalContext, termination_noted
 from pipelines.phase_records import PhaseRecord
 from pipelines.progress import Progress
-from pipelines.storage import join_uri, open_store, pyarrow_filesystem
+from pipelines.storage import join_uri, open_store, ray_filesystem
 from pipelines.train.progress import BoardHandle, raise_failure, shown_board, step_listener
 from pipelines.train.sinks import BufferHandle, driver_buffer, local_buffer
 from pipelines.train.task import TrainTask, WorkerResources
@@ -53,7 +53,7 @@ def _train_under_ray(
     # Ray's own bookkeeping, on storage that all nodes reach; our checkpoints are what a run goes on from.
     home = open_store(task.home_uri)
     name = f"ray-train/{task.phase}-{uuid.uuid4().hex[:12]}"
-    filesystem, path = pyarrow_filesystem(join_uri(home.uri, name))
+    filesystem, path = ray_filesystem(join_uri(home.uri, name))
     parent, _, leaf = path.rpartition("/")
     run_config = RunConfig(
         name=leaf,

@@ -1,6 +1,7 @@
 """What happens when S3 is slow, busy, locked or not there."""
 
 import logging
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage import ObjectMissing, StorageSettings, open_store, pyarrow_filesystem, s3
+from pipelines.storage import ObjectMissing, StorageSettings, open_store, pyarrow_filesystem, ray_filesystem, s3
 from pipelines.storage.retries import RetryPolicy
 from pipelines.storage.uris import parse_uri
 from rssr.errors import ExitCode, StorageError
+from tests.conftest import S3Server
 
 
 class FlakyHandler(BaseHTTPRequestHandler):
@@ -195,3 +197,13 @@ def test_missing_object_is_its_own_error(s3_server: "object", request: pytest.Fi
     server = request.getfixturevalue("s3_server")
     with pytest.raises(ObjectMissing, match="absent"):
         open_store(server.make_bucket(), server.settings).read_bytes("absent")
+
+
+def test_ray_makes_folders_where_objects_lie_already(s3_server: S3Server) -> None:
+    uri = f"{s3_server.make_bucket()}/runs"
+    open_store(uri, s3_server.settings).write_bytes("manifests/a", b"1")
+    filesystem, path = pickle.loads(pickle.dumps(ray_filesystem(f"{uri}/ray-train/x", s3_server.settings)))
+    filesystem.create_dir(path)
+    with filesystem.open_output_stream(f"{path}/marker") as stream:
+        stream.write(b"here")
+    assert open_store(uri, s3_server.settings).read_bytes("ray-train/x/marker") == b"here"
