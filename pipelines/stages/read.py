@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.stages import StageResources
-from pipelines.storage import StorageSettings, Store
+from pipelines.storage import StorageSettings, Store, open_store
 from pipelines.storage.shards import open_images
 from rssr.errors import DataError
 from rssr.images import decode_image
@@ -127,7 +127,9 @@ class ReadPatches:
 
     def _store(self, source: int) -> Store:
         if source not in self._stores:
-            self._stores[source] = open_images(self._sources[source], self._settings)
+            uri = self._sources[source]
+            open_store(uri, self._settings).expect_answers()  # whoever planned these images has reached it
+            self._stores[source] = open_images(uri, self._settings)
         return self._stores[source]
 
 

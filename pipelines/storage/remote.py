@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import fsspec
 
-from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries
+from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries, has_answered, note_answer
 from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key, probe_key
 from pipelines.storage.uris import Location
 from rssr.errors import StorageError
@@ -27,7 +27,6 @@ class RemoteStore(Store):
 
     def __init__(self, location: Location, policy: RetryPolicy | None = None) -> None:
         self._location = location
-        self._has_answered = False
         self._policy = policy or RetryPolicy(num_attempts=4)
 
     @property
@@ -39,6 +38,10 @@ class RemoteStore(Store):
         """The store below a key."""
         path = f"{self._location.path}/{clean_key(key)}".lstrip("/")
         return RemoteStore(Location(self._location.scheme, self._location.bucket, path), self._policy)
+
+    def expect_answers(self) -> None:
+        """See `Store.expect_answers`."""
+        note_answer(self._server)
 
     def read_bytes(self, key: str) -> bytes:
         """The whole object."""
@@ -169,7 +172,7 @@ class RemoteStore(Store):
                 raise _web_error(error) or error from None
 
         try:
-            result = call_with_retries(unwrapped, _classify, self._policy, self._has_answered)
+            result = call_with_retries(unwrapped, _classify, self._policy, has_answered(self._server))
         except FileNotFoundError:
             raise ObjectMissing(f"There is no object {address}.", "Check the URI.") from None
         except PermissionError:
@@ -177,8 +180,12 @@ class RemoteStore(Store):
         except (OSError, TimeoutError, NotImplementedError) as error:
             what = str(error) if isinstance(error, _WebFailure) else type(error).__name__
             raise StorageError(f"{address} failed with {what}.", "Check the URI and network.") from None
-        self._has_answered = True
+        note_answer(self._server)
         return result
+
+    @property
+    def _server(self) -> str:
+        return f"{self._location.scheme}://{self._location.bucket}"
 
 
 class _WebFailure(OSError):

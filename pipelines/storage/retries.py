@@ -13,6 +13,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+_answered: set[str] = set()  # servers that this process has reached, or knows to have been reached
+
 
 class Failure(Enum):
     """Why a request failed, as far as it decides what to do next."""
@@ -42,9 +44,9 @@ class RetryPolicy:
     busy_s: float = 60.0
     gone_s: float = 120.0
 
-    def allows(self, num_made: int, waited_s: float, failure: Failure, has_answered: bool) -> bool:
-        """Whether there is to be another attempt."""
-        if failure is Failure.UNREACHABLE and has_answered:
+    def allows(self, num_made: int, waited_s: float, failure: Failure, is_known: bool) -> bool:
+        """Whether there is to be another attempt; `is_known` tells whether the server has been reached before."""
+        if failure is Failure.UNREACHABLE and is_known:
             return waited_s <= self.gone_s
         patience_s = self.unreachable_s if failure is Failure.UNREACHABLE else self.busy_s
         return num_made < self.num_attempts and waited_s <= patience_s
@@ -58,11 +60,21 @@ class RetryPolicy:
         return longest * random.uniform(0.5, 1.0)
 
 
+def has_answered(server: str) -> bool:
+    """Whether a server has been reached by this job before."""
+    return server in _answered
+
+
+def note_answer(server: str) -> None:
+    """Take note that a server has been reached."""
+    _answered.add(server)
+
+
 def call_with_retries(
     request: Callable[[int], Result],
     classify: Callable[[Exception], Failure],
     policy: RetryPolicy,
-    has_answered: bool = False,
+    is_known: bool = False,
 ) -> Result:
     """Run a request until it succeeds, fails for good or the policy's bounds are met.
 
@@ -70,7 +82,7 @@ def call_with_retries(
         request: Called with the number of the attempt, from 0.
         classify: Sorts what it raises.
         policy: Bounds.
-        has_answered: Whether the store has been reached before.
+        is_known: Whether the server has been reached before.
 
     Raises:
         Exception: The last one the request raised.
@@ -82,7 +94,7 @@ def call_with_retries(
         except Exception as error:
             failure = classify(error)
             waited_s = time.monotonic() - started_s
-            if failure is Failure.PERMANENT or not policy.allows(attempt + 1, waited_s, failure, has_answered):
+            if failure is Failure.PERMANENT or not policy.allows(attempt + 1, waited_s, failure, is_known):
                 raise
         time.sleep(policy.delay_s(attempt))
     raise AssertionError("counting does not end")

@@ -12,7 +12,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipelines.storage.retries import RetryPolicy, call_with_retries
+from pipelines.storage.retries import RetryPolicy, call_with_retries, has_answered, note_answer
 from pipelines.storage.s3_errors import classify, error_code, explain, status_code
 from pipelines.storage.settings import StorageSettings
 from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key, probe_key
@@ -39,7 +39,6 @@ class S3Store(Store):
     def __init__(self, location: Location, settings: StorageSettings, policy: RetryPolicy | None = None) -> None:
         self._location = location
         self._settings = settings
-        self._has_answered = False
         self._policy = policy or RetryPolicy()
 
     @property
@@ -51,6 +50,10 @@ class S3Store(Store):
         """The store below a key."""
         location = Location(self._location.scheme, self._location.bucket, self._key(key))
         return S3Store(location, self._settings, self._policy)
+
+    def expect_answers(self) -> None:
+        """See `Store.expect_answers`."""
+        note_answer(self._server)
 
     def read_bytes(self, key: str) -> bytes:
         """One GET; a body that breaks off is asked for again."""
@@ -167,13 +170,17 @@ class S3Store(Store):
 
     def _call(self, request: Callable[[int], Result], key: str) -> Result:
         try:
-            result = call_with_retries(request, classify, self._policy, self._has_answered)
+            result = call_with_retries(request, classify, self._policy, has_answered(self._server))
         except (ClientError, BotoCoreError, Boto3Error) as error:
             raise explain(error, self.describe(key), self._settings) from None
         except OSError as error:  # the local side of an upload or download
             raise StorageError(f"{error.filename or 'A file'}: {error.strerror or error}.", "Check the disk.") from None
-        self._has_answered = True
+        note_answer(self._server)
         return result
+
+    @property
+    def _server(self) -> str:
+        return self._settings.endpoint_url or "s3"
 
 
 def _is_taken(error: ClientError) -> bool:

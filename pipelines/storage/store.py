@@ -55,6 +55,10 @@ class Store(ABC):
     def child(self, key: str) -> "Store":
         """The store below a key."""
 
+    def expect_answers(self) -> None:
+        """Wait for the store where it cannot be reached, as for one that has answered: another process reached it."""
+        return
+
     @abstractmethod
     def read_bytes(self, key: str) -> bytes:
         """The object's content.

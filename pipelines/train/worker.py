@@ -50,6 +50,7 @@ def train_worker(values: dict[str, Any]) -> None:
     context = RayTrainContext(sink)
     listener = board_listener(board) if context.rank == 0 else None
     monitor = _node_monitor(task, sink, values["driver_node"])
+    open_store(task.home_uri).expect_answers()  # the driver has reached it
     try:
         run_task(task, context, listener)
     except (UserError, TrainingDiverged) as error:

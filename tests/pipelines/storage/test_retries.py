@@ -4,7 +4,11 @@ import time
 import pytest
 
 from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries
-from pipelines.storage.settings import CONNECT_TIMEOUT_S
+from pipelines.storage.s3 import S3Store
+from pipelines.storage.settings import CONNECT_TIMEOUT_S, StorageSettings
+from pipelines.storage.uris import parse_uri
+from rssr.errors import StorageError
+from tests.conftest import free_port
 
 FAST = RetryPolicy(num_attempts=4, first_delay_s=0.001, unreachable_s=0.02, busy_s=10.0)
 
@@ -14,7 +18,7 @@ class Trouble(Exception):
 
 
 def _count(
-    num_failures: int, failure: Failure, policy: RetryPolicy, takes_s: float = 0.0, has_answered: bool = False
+    num_failures: int, failure: Failure, policy: RetryPolicy, takes_s: float = 0.0, is_known: bool = False
 ) -> int:
     attempts: list[int] = []
 
@@ -26,7 +30,7 @@ def _count(
         return len(attempts)
 
     try:
-        return call_with_retries(request, lambda error: failure, policy, has_answered)
+        return call_with_retries(request, lambda error: failure, policy, is_known)
     except Trouble:
         return -len(attempts)
 
@@ -46,10 +50,10 @@ def test_patience_with_unreachable_stores_is_shorter() -> None:
 
 
 def test_a_store_that_has_gone_is_waited_for_however_many_attempts_that_takes() -> None:
-    assert _count(20, Failure.UNREACHABLE, FAST, takes_s=0.003, has_answered=True) == 21
+    assert _count(20, Failure.UNREACHABLE, FAST, takes_s=0.003, is_known=True) == 21
     impatient = dataclasses.replace(FAST, gone_s=0.02)
-    assert _count(20, Failure.UNREACHABLE, impatient, takes_s=0.03, has_answered=True) == -1
-    assert _count(9, Failure.TRANSIENT, FAST, has_answered=True) == -4
+    assert _count(20, Failure.UNREACHABLE, impatient, takes_s=0.03, is_known=True) == -1
+    assert _count(9, Failure.TRANSIENT, FAST, is_known=True) == -4
 
 
 def test_default_bounds_an_unreachable_store_below_half_a_minute() -> None:
@@ -75,3 +79,20 @@ def test_all_pauses_together_are_bounded() -> None:
     policy = RetryPolicy()
     longest = [min(policy.first_delay_s * 2**attempt, policy.longest_delay_s) for attempt in range(policy.num_attempts)]
     assert sum(longest[:-1]) < 30, "a busy store is given up within half a minute beyond its own answers"
+
+
+def test_a_server_that_was_reached_by_other_means_is_waited_for() -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    settings = StorageSettings(endpoint_url=address, access_key_id="a" * 8, secret_access_key="b" * 8)
+    policy = RetryPolicy(num_attempts=1, first_delay_s=0.1, longest_delay_s=0.2, gone_s=2.0)
+
+    def seconds(store: S3Store) -> float:
+        started_s = time.monotonic()
+        with pytest.raises(StorageError, match="no connection"):
+            store.read_bytes("key")
+        return time.monotonic() - started_s
+
+    first, second = (S3Store(parse_uri(f"s3://{name}"), settings, policy) for name in ("first", "second"))
+    assert seconds(second) < 1.5
+    first.expect_answers()
+    assert seconds(second) > 1.5
