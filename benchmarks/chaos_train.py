@@ -28,7 +28,7 @@ import torch
 if not __package__:  # started as a file, perhaps where rssr is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.local_servers import Server, TwoNodes, object_store, processes_titled, tracking_server
+from benchmarks.local_servers import Server, TwoNodes, object_store, tracking_server
 from benchmarks.measuring import describe_machine, markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,7 +166,7 @@ def _nothing(place: Place, name: str, job: subprocess.Popen[bytes]) -> subproces
 
 
 def _kill_worker(place: Place, name: str, job: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    workers = processes_titled("RayTrainWorker")
+    workers = place.cluster.processes_titled("RayTrainWorker")
     if workers:
         os.kill(random.choice(workers), signal.SIGKILL)
     return job

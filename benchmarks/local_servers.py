@@ -157,21 +157,17 @@ class TwoNodes:
             return 0
         return sum(1 for node in nodes if node["state"] == "ALIVE")
 
+    def processes_titled(self, part: str) -> list[int]:
+        """Processes of both nodes whose title holds some text, e.g. an actor's class."""
+        started = [server.process.pid for server in (self.head, self.other) if server.process is not None]
+        below = [process for pid in started for process in _children(pid)]
+        return [int(process.pid) for process in below if part in _title(process)]
+
     def raylet_of_other(self) -> int:
         """Process number of the second node's raylet."""
         assert self.other.process is not None
         names = {child.pid: child.name() for child in _children(self.other.process.pid)}
         return next(pid for pid, name in names.items() if name == "raylet")
-
-
-def processes_titled(part: str) -> list[int]:
-    """Processes of this user whose title holds some text, e.g. an actor's class."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        title = " ".join(process.info["cmdline"] or ())
-        if part in title:
-            found.append(int(process.pid))
-    return found
 
 
 def free_port() -> int:
@@ -205,6 +201,13 @@ def _children(pid: int) -> list[psutil.Process]:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return ""
 
 
 def _kill(pid: int) -> None:
