@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed
+
+from rssr.processes import mean_over_processes
 
 Image = npt.NDArray[np.uint8]
 
@@ -118,10 +119,7 @@ def termination_noted() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def mean_over_processes(values: Sequence[float], device: torch.device, world_size: int) -> list[float]:
-    """One all-reduce of some numbers, in float64."""
-    if world_size == 1:
-        return list(values)
-    shared = torch.tensor(values, dtype=torch.float64, device=device)
-    distributed.all_reduce(shared)
-    return [float(value) for value in shared / world_size]
+def means_of_values(values: Sequence[float], device: torch.device) -> list[float]:
+    """The mean of each value over all processes, in float64."""
+    means: list[float] = mean_over_processes(torch.tensor(values, dtype=torch.float64, device=device)).tolist()
+    return means

@@ -13,7 +13,7 @@ from pipelines.calibration import calibration_pairs
 from pipelines.datasets.config import DataConfig
 from pipelines.datasets.manifest import read_manifest
 from pipelines.loop.checkpoints import CheckpointStore
-from pipelines.loop.context import Image, LocalContext, MetricSink, TrainContext, mean_over_processes
+from pipelines.loop.context import Image, LocalContext, MetricSink, TrainContext, means_of_values
 from pipelines.loop.loop import LoopInputs, StepListener, TrainingLoop
 from pipelines.loop.panels import panel_image
 from pipelines.storage import open_store
@@ -82,7 +82,7 @@ class RayTrainContext:
 
     def mean(self, values: Sequence[float]) -> list[float]:
         """See `TrainContext.mean`."""
-        return mean_over_processes(values, self.device, self.world_size)
+        return means_of_values(values, self.device)
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
         """To the sink from rank 0; validations also to Ray Train, whose report is a barrier for all workers."""

@@ -47,8 +47,9 @@ def spawn(world_size: int, meeting: Path, runs: list[dict[str, Any]], expect: st
     for process in processes:
         _, errors = process.communicate(timeout=300)
         statuses.append(process.returncode)
-        if process.returncode > 0:
+        if process.returncode != 0:
             print(errors, file=sys.stderr)
+        if process.returncode > 0:
             assert expect in errors
     return statuses
 

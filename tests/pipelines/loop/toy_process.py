@@ -17,7 +17,7 @@ import torch
 from torch import distributed
 
 from pipelines.loop.checkpoints import CheckpointStore
-from pipelines.loop.context import Image, mean_over_processes
+from pipelines.loop.context import Image, means_of_values
 from pipelines.loop.loop import LoopInputs, TrainingLoop
 from pipelines.loop.parallel import whole
 from pipelines.storage import open_store
@@ -36,7 +36,7 @@ class ProcessContext:
         self.world_size = world_size
 
     def mean(self, values: Sequence[float]) -> list[float]:
-        return mean_over_processes(values, self.device, self.world_size)
+        return means_of_values(values, self.device)
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
         return
@@ -89,6 +89,7 @@ def main() -> None:
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world_size)
     for values in runs:
         run(ProcessContext(rank, world_size), **values)
+    distributed.barrier()  # none leaves while another still writes: what is left of the group could be aborted
     distributed.destroy_process_group()
 
 
