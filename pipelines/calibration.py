@@ -7,7 +7,7 @@ import torch
 
 from pipelines.datasets.manifest import Manifest
 from pipelines.datasets.scenes_config import ScenesConfig
-from pipelines.evaluate import EvaluationSpec, is_measurable, prepare_pair
+from pipelines.evaluation.comparison import EvaluationSpec, is_measurable, prepare_pair
 from pipelines.loop.batches import to_batch
 from pipelines.stages.reader import patch_reader
 from rssr.degradation import DegradationConfig

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipelines.evaluate import EvaluatedImage, Evaluation
+from pipelines.evaluation.comparison import EvaluatedImage, Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.report import Column, KeyFigure, Part, key_figures, notice, panels, prose, table
 from pipelines.report.table import Cell

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pipelines.datasets.manifest import ImageRecord, Manifest
-from pipelines.evaluate import Pixels
+from pipelines.evaluation.comparison import Pixels
 from pipelines.experiment.training import Plan
 from pipelines.loop.batches import to_batch
 from pipelines.progress import Progress

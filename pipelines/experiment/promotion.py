@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from pipelines.evaluate import Evaluation
+from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.tracking.registry import CHAMPION, ModelVersion, find_alias, set_alias, tag_version, version_tags
 from rssr.configuration import config_digest

@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluate import Evaluation
+from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.comparison_parts import comparison, example_panels, headline, in_words
 from pipelines.experiment.figures import make_figures
 from pipelines.experiment.provenance import images, provenance

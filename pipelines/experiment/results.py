@@ -13,7 +13,7 @@ import torch
 
 from pipelines.datasets.manifest import ImageRecord
 from pipelines.datasets.scenes_config import ScenesConfig
-from pipelines.evaluate import (
+from pipelines.evaluation.comparison import (
     Evaluation,
     EvaluationSpec,
     Upscaler,

@@ -12,7 +12,7 @@ from pipelines.cluster import (
     require_room,
     require_room_on_cluster,
 )
-from pipelines.evaluate import Evaluation
+from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
 from pipelines.experiment.dry_run import run_dry

@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 
 from pipelines.cluster import ray_session, require_durable_output
-from pipelines.evaluate import Evaluation
+from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.data import check_patches, find_images
 from pipelines.experiment.results import measure, open_trained, with_card

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.evaluate import EvaluatedImage
+from pipelines.evaluation.comparison import EvaluatedImage
 from pipelines.experiment.provenance import images, provenance
 from pipelines.experiment.sweep import BASELINE, Sweep, SweepResults
 from pipelines.experiment.sweep_rows import SweepRow, sweep_rows, to_csv, to_parquet

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.evaluate import Evaluation
+from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.sweep import TEACHER, SweepResults
 from rssr.inference.cost import ImageCost
 from rssr.metrics.paired import PairedDifference

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.datasets.manifest import ImageRecord
-from pipelines.evaluate import EvaluationSpec, Pixels, is_measurable, prepare_pair
+from pipelines.evaluation.comparison import EvaluationSpec, Pixels, is_measurable, prepare_pair
 from pipelines.experiment.training import Plan
 from pipelines.progress import Progress
 from pipelines.report import Column, Part, curve, notice, panels, prose, table

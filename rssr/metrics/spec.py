@@ -1,4 +1,4 @@
-"""What a number means: which way is better, within which range, on which colours."""
+"""What a number means: which way is better, within which range, on which colours, and what it needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from rssr.errors import ConfigError
 from rssr.metrics.fidelity import psnr_rgb, psnr_y, ssim_rgb, ssim_y
 
 Direction = Literal["higher", "lower"]
+Need = Literal["hr", "lr", "nothing", "set"]
 
 
 class PairMetric(Protocol):
@@ -31,18 +32,26 @@ class MetricSpec:
         title: As in reports.
         direction: Which way is better.
         value_range: Smallest and largest possible value.
-        colour_space: `y` or `rgb`.
+        colour_space: `y`, `rgb`, or `bands` where each band counts alike.
         unit: E.g. `dB`; empty for a pure number.
         measure: Computes it from two pictures; None where more than the pictures is needed (a network, a data set).
+        needs: Beside SR: the HR image, the LR image, nothing (no-reference), or a whole set of images.
+        is_cropped: Whether the border that papers leave out is cut from both pictures first.
+        weights: Files that it needs, by name; none where it needs no network.
+        source: Where those come from, with their licence; or the paper that defines the measure.
     """
 
     name: str
     title: str
     direction: Direction
     value_range: tuple[float, float]
-    colour_space: Literal["y", "rgb"]
+    colour_space: Literal["y", "rgb", "bands"]
     unit: str = ""
     measure: PairMetric | None = None
+    needs: Need = "hr"
+    is_cropped: bool = True
+    weights: tuple[str, ...] = ()
+    source: str = ""
 
     def is_better(self, value: float, than: float) -> bool:
         """Whether a value is strictly better than another."""

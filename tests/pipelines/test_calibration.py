@@ -6,7 +6,7 @@ import torch
 
 from pipelines.calibration import CalibrationSpec, calibration_pairs
 from pipelines.datasets.manifest import ImageRecord, Manifest
-from pipelines.evaluate import EvaluationSpec, prepare_pair
+from pipelines.evaluation.comparison import EvaluationSpec, prepare_pair
 from pipelines.loop.batches import to_batch
 from rssr.degradation import degradation_preset
 from rssr.images import encode_png

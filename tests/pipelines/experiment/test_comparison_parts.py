@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.evaluate import EvaluatedImage, Evaluation
+from pipelines.evaluation.comparison import EvaluatedImage, Evaluation
 from pipelines.experiment.comparison_parts import comparison, example_panels, headline, in_words, verdict
 from pipelines.experiment.slimdiffsr import SlimDiffSRJobConfig
 from pipelines.report import KeyFigure

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluate import Evaluation
+from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.promotion import promote
 from pipelines.tracking import ModelVersion, TrackingConfig, open_tracker, register_model

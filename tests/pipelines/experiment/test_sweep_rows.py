@@ -5,7 +5,7 @@ import math
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.evaluate import Evaluation
+from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.sweep import SweepResults
 from pipelines.experiment.sweep_rows import SweepRow, sweep_rows, to_csv, to_parquet
 from rssr.inference.cost import ImageCost

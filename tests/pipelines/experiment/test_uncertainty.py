@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.datasets.manifest import ImageRecord, Manifest
-from pipelines.evaluate import EvaluationSpec
+from pipelines.evaluation.comparison import EvaluationSpec
 from pipelines.experiment.slimdiffsr import SlimDiffSRJobConfig
 from pipelines.experiment.training import Plan
 from pipelines.experiment.uncertainty import (

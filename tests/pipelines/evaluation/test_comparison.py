@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets.manifest import ImageRecord
-from pipelines.evaluate import (
+from pipelines.evaluation.comparison import (
     Evaluation,
     EvaluationSpec,
     Pixels,
