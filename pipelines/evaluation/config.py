@@ -44,7 +44,8 @@ class MethodConfig(Config):
     def _one_source(self) -> Self:
         given = [name for name in ("model", "checkpoint", "images") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"method '{self.name}' needs exactly one of model, checkpoint and images; {given} are given")
+            told = ", ".join(given) or "none"
+            raise ValueError(f"method '{self.name}' needs exactly one of model, checkpoint and images, not {told}")
         return self
 
 
@@ -128,7 +129,7 @@ class EvaluateConfig(Config):
     """Images to compare on. A string is a URI, known by the name of its folder."""
     scales: tuple[Annotated[float, Field(ge=1)], ...] = Field(default=(4.0,), min_length=1)
     """HR/LR size ratios."""
-    degradation: DegradationConfig = DegradationConfig()
+    degradation: DegradationConfig
     """How LR images are made of HR images."""
     metrics: MetricsConfig = MetricsConfig()
     """What is measured."""
