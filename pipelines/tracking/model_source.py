@@ -33,17 +33,28 @@ def fetch_registered_model(uri: str) -> Path:
         ModelError: The URI is malformed, or there is no such model.
         TrackingError: No store is set, or it does not answer.
     """
-    match = _URI.fullmatch(uri)
-    if match is None:
-        raise ModelError(f"'{uri}' is not a model URI.", "Write models:/NAME@ALIAS or models:/NAME/VERSION.")
+    name, alias = _parsed(uri)
     tracking_uri = os.environ.get(ENVIRONMENT_VARIABLE)
     if not tracking_uri:
         raise TrackingError(
             f"'{uri}' is looked up in MLflow, but no store is set.",
             f"Set {ENVIRONMENT_VARIABLE}, e.g. to sqlite:////FOLDER/mlflow.db of the run that made the model.",
         )
-    name, alias, number = match.groups()
-    return fetch_model_version(tracking_uri, find_model_version(tracking_uri, name, alias or number))
+    return fetch_model_version(tracking_uri, find_model_version(tracking_uri, name, alias))
+
+
+def find_registered_model(uri: str, tracking_uri: str) -> ModelVersion:
+    """The version that a model URI names in a store.
+
+    Args:
+        uri: `models:/slimdiffsr-x4@champion` or `models:/slimdiffsr-x4/3`.
+        tracking_uri: The store.
+
+    Raises:
+        ModelError: The URI is malformed, or there is no such model.
+        TrackingError: The store does not answer.
+    """
+    return find_model_version(tracking_uri, *_parsed(uri))
 
 
 def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
@@ -70,6 +81,15 @@ def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
             if not target.is_dir():  # another process was faster with the same content
                 raise
     return target
+
+
+def _parsed(uri: str) -> tuple[str, str]:
+    """Name, and alias or version."""
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise ModelError(f"'{uri}' is not a model URI.", "Write models:/NAME@ALIAS or models:/NAME/VERSION.")
+    name, alias, number = match.groups()
+    return name, alias or number
 
 
 def _download(tracking_uri: str, version: ModelVersion, temporary: Path) -> Path:
