@@ -2,15 +2,19 @@
 
 import csv
 import io
+import math
 import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.evaluation.comparison import LOSSLESS_DB
 from pipelines.evaluation.opening import OpenEvaluation
 from pipelines.evaluation.report import write_report
 from pipelines.evaluation.result import EvaluationResult, Failure, to_records
@@ -69,8 +73,9 @@ def store_outputs(evaluation: OpenEvaluation, result: EvaluationResult, run: Run
         work = Path(name)
         pq.write_table(pa.Table.from_pylist(to_records(result.rows)), work / "rows.parquet")
         (work / "failures.csv").write_text(_table_of(result.failures), encoding="utf-8")
-        write_report(result, work / "report.html")
-        for path in sorted(work.iterdir()):
+        for path in (work / "rows.parquet", work / "failures.csv", work / "report.html"):
+            if not path.exists():
+                write_report(result, path)  # last: figures are there whatever the page comes to
             home.upload_file(path, f"{folder}/{path.name}")
             run.log_artifact(path)
     rows, failures, report = (
@@ -80,7 +85,11 @@ def store_outputs(evaluation: OpenEvaluation, result: EvaluationResult, run: Run
 
 
 def _means(result: EvaluationResult) -> list[tuple[str, float]]:
-    raise NotImplementedError
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in result.rows:
+        for name, value in row.metrics.items():
+            values[f"{row.dataset}/x{row.scale:g}/{row.method}/{name}"].append(LOSSLESS_DB if value == math.inf else value)
+    return [(name, fmean(found)) for name, found in values.items()]
 
 
 def _set_values(result: EvaluationResult) -> list[tuple[str, float]]:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 
 from pipelines.attempts import attempt_number
 from pipelines.cluster import inside_ray_job, ray_session, require_room_on_cluster
@@ -125,15 +124,14 @@ def _make_parts(evaluation: OpenEvaluation, parts: Sequence[Part]) -> None:
     done = total - sum(len(part.jobs) for part in todo)
     jobs = [job for part in todo for job in part.jobs]
     config, task = evaluation.config, evaluation.task
-    with Progress("evaluation", total=total) as progress, ExitStack() as stack:
-        if not jobs:
-            return
+    if not jobs:
+        return
+    with Progress("evaluation", total=total) as progress:
         found = (
             run_here(task, jobs)
             if config.num_workers == 0
             else run_on_ray(task, jobs, config.num_workers, config.worker)
         )
-        stack.callback(found.close)
         for part in todo:
             findings: list[Finding] = []
             for _ in part.jobs:

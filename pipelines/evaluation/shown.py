@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from rssr.metrics.consistency import consistency
 from rssr.value_map import ValueMap
 
 log = logging.getLogger(__name__)
+
+ValueT = TypeVar("ValueT", np.uint8, np.float32)
 
 _MOST_SHOWN = 512  # HR pixels a side; of larger images the middle is shown
 _UNIT = "grey levels"
@@ -135,10 +138,10 @@ class _Crop:
         (lr_rows, hr_rows), (lr_columns, hr_columns) = spans
         return cls(lr_rows, lr_columns, hr_rows, hr_columns)
 
-    def lr(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def lr(self, values: NDArray[ValueT]) -> NDArray[ValueT]:
         return np.ascontiguousarray(values[self.lr_rows, self.lr_columns])
 
-    def hr(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def hr(self, values: NDArray[ValueT]) -> NDArray[ValueT]:
         return np.ascontiguousarray(values[self.hr_rows, self.hr_columns])
 
 
