@@ -8,30 +8,8 @@ import pytest
 
 from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.promotion import promote
-from pipelines.tracking import ModelVersion, TrackingConfig, open_tracker, register_model
-from pipelines.tracking.registry import find_alias, version_tags
-from rssr.models.registry import create_model
-from rssr.weights.folder import save_model_folder
-from tests.jobs.running import with_store
-
-
-class Registry:
-    """A store in which models of one name are registered and evaluated."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._tracker = open_tracker(TrackingConfig(system_metrics=False), str(with_store(folder)))
-        self.uri = self._tracker.tracking_uri
-
-    def register(self, note: str) -> ModelVersion:
-        folder = self.folder / note
-        save_model_folder(folder, "bicubic", {}, create_model("bicubic"), None, {"notes.txt": note.encode()})
-        with self._tracker.open_run(note, note) as run:
-            return register_model(folder, "model-x4", run)
-
-    def champion(self) -> int | None:
-        found = find_alias(self.uri, "model-x4", "champion")
-        return None if found is None else found.version
+from pipelines.tracking.registry import version_tags
+from tests.pipelines.registries import Registry
 
 
 @pytest.fixture
