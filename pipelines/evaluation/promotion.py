@@ -14,7 +14,7 @@ from pipelines.evaluation.config import MethodConfig
 from pipelines.evaluation.pairing import Comparison, Pairing
 from pipelines.evaluation.result import EvaluationResult
 from pipelines.tracking.champion import REASON_TAG, Contenders, replace_champion
-from pipelines.tracking.registry import ModelVersion, tag_version
+from pipelines.tracking.registry import CANDIDATE, CHAMPION, tag_version
 from pipelines.tracking.run import Run
 from rssr.errors import ConfigError, Refused
 from rssr.metrics.spec import MetricSpec
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 Outcome = Literal["first", "moved", "kept", "refused"]
 
 _TAG = "rssr.promotion."
-_LONGEST_NAME = 60  # of a method in tables
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,15 @@ class Decision:
 
 
 def contending_methods(contenders: Contenders) -> tuple[MethodConfig, ...]:
-    """What has to be measured to decide: the candidate and, where there is another one, the champion."""
-    candidate, champion = contenders.candidate, contenders.champion
-    versions = [candidate] if champion is None or contenders.is_settled else [candidate, champion]
-    return tuple(MethodConfig(name=_name(version), model=version.uri) for version in versions)
+    """What has to be measured to decide: the candidate and, where there is another one, the champion.
+
+    Their models are told by version, so that an alias which moves meanwhile changes nothing.
+    """
+    candidate, champion = _names(contenders)
+    methods = [MethodConfig(name=candidate, model=contenders.candidate.uri)]
+    if contenders.champion is not None and champion not in (None, candidate):
+        methods.append(MethodConfig(name=champion, model=contenders.champion.uri))
+    return tuple(methods)
 
 
 def check_metric(metrics: Sequence[MetricSpec], name: str) -> MetricSpec:
@@ -107,8 +111,8 @@ def decide_promotion(result: EvaluationResult, metric: str, candidate: str, cham
     parts = tuple(pairing.compare(metric, methods, *place) for place in places)
     objection = _objection(result, overall, parts)
     if objection:
-        return Decision("refused", f"{champion} stays champion: {objection}", overall, parts)
-    reason = f"{candidate} is champion in place of {champion}: it is better, {told(overall)}."
+        return Decision("refused", f"The champion stays: {objection}", overall, parts)
+    reason = f"{candidate} takes over from {champion}: it is better, {told(overall)}."
     return Decision("moved", reason, overall, parts)
 
 
@@ -138,9 +142,7 @@ def promote(result: EvaluationResult, metric: str, contenders: Contenders, track
     Raises:
         ConfigError: The metric is not measured, or one of a whole set of images.
     """
-    champion = contenders.champion
-    names = _name(contenders.candidate), None if champion is None else _name(champion)
-    decision = decide_promotion(result, metric, *names)
+    decision = decide_promotion(result, metric, *_names(contenders))
     tags = {f"{_TAG}run": run.run_id, **_figures(decision, contenders)}
     try:
         _move(decision, contenders, tracking_uri, tags)
@@ -170,9 +172,10 @@ def _record(decision: Decision, run: Run, words: str) -> None:
         run.log_metrics({f"promotion/{name}": value for name, value in found.items()})
 
 
-def _name(version: ModelVersion) -> str:
-    """What a version is called in tables."""
-    return f"{version.name} v{version.version}"[-_LONGEST_NAME:].lstrip(" ._+-")
+def _names(contenders: Contenders) -> tuple[str, str | None]:
+    """What candidate and champion are called in tables: alike where they are one, None where there is no champion."""
+    candidate, champion = (f"{contenders.candidate.name} {alias}" for alias in (CANDIDATE, CHAMPION))
+    return candidate, (None if contenders.champion is None else candidate if contenders.is_settled else champion)
 
 
 def _objection(result: EvaluationResult, overall: Comparison, parts: Sequence[Comparison]) -> str:

@@ -17,7 +17,7 @@ from rssr.weights.missing import MissingWeights
 from tests.pipelines.evaluation.made_results import made_result
 from tests.pipelines.registries import Registry
 
-NEW, OLD = "model-x4 v2", "model-x4 v1"
+NEW, OLD = "model-x4 candidate", "model-x4 champion"
 CLEAR = [1.0, 1.2, 0.8, 1.1, 0.9, 1.0]
 UNCLEAR = [3.0, -2.0, 2.0, -1.5, 1.0, -1.0]
 NONE = math.nan
@@ -55,14 +55,14 @@ def test_a_candidate_that_is_clearly_better_becomes_champion() -> None:
         ([-gain for gain in CLEAR], "psnr_y", "is worse"),
         (CLEAR, "lpips", "is worse"),
         ([1.0], "psnr_y", "too few images to tell (1)"),
-        ([1.0, 1.1, NONE, 1.0], "psnr_y", "no PSNR (Y) for 1 images for which model-x4 v1 has one"),
+        ([1.0, 1.1, NONE, 1.0], "psnr_y", "no PSNR (Y) for 1 images for which model-x4 champion has one"),
     ],
     ids=["unclear", "equal", "worse", "lower is better", "one image", "fails on one"],
 )
 def test_any_other_is_refused_and_told_why(gains: list[float], metric: str, why: str) -> None:
     outcome, reason = decided(measured(gains, metric), metric)
     assert outcome == "refused"
-    assert reason.startswith("model-x4 v1 stays champion: ")
+    assert reason.startswith("The champion stays: ")
     assert why in reason
 
 
@@ -122,6 +122,7 @@ def test_the_champion_moves_and_version_run_and_result_tell_why(registry: Regist
     assert outcome == "moved"
     assert registry.champion() == 2
     assert [method.name for method in contending_methods(contenders)] == [NEW, OLD]
+    assert [method.model for method in contending_methods(contenders)] == ["models:/model-x4/2", "models:/model-x4/1"]
     assert tags["rssr.champion.reason"] == result.promotion.splitlines()[0] == run.tags["rssr.promotion.reason"]
     assert tags["rssr.promotion.against"] == "models:/model-x4/1"
     assert tags["rssr.promotion.metric"] == "psnr_y"
@@ -148,7 +149,7 @@ def test_where_there_is_no_champion_the_candidate_becomes_it(registry: Registry)
     outcome, contenders, tags, _ = settle(registry, measured(UNCLEAR))
     assert outcome == "first"
     assert registry.champion() == 1
-    assert [method.name for method in contending_methods(contenders)] == [OLD]
+    assert [method.name for method in contending_methods(contenders)] == [NEW]
     assert "there was none" in tags["rssr.champion.reason"]
 
 
