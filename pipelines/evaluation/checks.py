@@ -69,12 +69,8 @@ def _named(dataset: str | EvaluatedDataset) -> EvaluatedDataset:
 
 def _check_names(config: EvaluateConfig, methods: tuple[MethodConfig, ...]) -> None:
     names = [method.name for method in methods]
-    told = ", ".join(names)
     if config.reference is not None and config.reference not in names:
-        raise ConfigError(f"reference is {config.reference}, which is no method.", f"Choose from: {told}.")
-    unknown = [name for name in config.allow_trained_on if name not in names]
-    if unknown:
-        raise ConfigError(f"allow_trained_on names {', '.join(unknown)}: no such method.", f"Choose from: {told}.")
+        raise ConfigError(f"reference is {config.reference}, which is no method.", f"Choose from: {', '.join(names)}.")
 
 
 def _check_degradation(config: EvaluateConfig, datasets: tuple[EvaluatedDataset, ...]) -> None:

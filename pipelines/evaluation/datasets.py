@@ -41,7 +41,7 @@ class OpenDataset:
         lr_images: LR images of pairs, in the order of the manifest, None where there is none; empty where LR is made.
         lr_sources: Their data locations.
         failures: Images that cannot be used, and why.
-        extra: Files beside the images that belong to none of them.
+        notices: What else a reader must know, in words.
     """
 
     config: EvaluatedDataset
@@ -51,7 +51,7 @@ class OpenDataset:
     lr_images: tuple[ImageRecord | None, ...] = ()
     lr_sources: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
-    extra: tuple[Failure, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -223,22 +223,21 @@ def _with_pairs(dataset: OpenDataset, lr_uri: str, home: Store) -> OpenDataset:
         lr_images=tuple(None if found is None else by_key.get(found) for found in match.found),
         lr_sources=lr.sources,
         failures=(*dataset.failures, *failures),
-        extra=extra_files(dataset.config.name, lr.sources[0], match.extra),
+        notices=told_of_extra(lr.sources[0], match.extra, dataset.config.name),
     )
 
 
-def extra_files(dataset: str, folder: str, keys: Sequence[str], method: str | None = None) -> tuple[Failure, ...]:
-    """Warn of images that belong to none of a dataset, and name each.
+def told_of_extra(folder: str, keys: Sequence[str], dataset: str) -> tuple[str, ...]:
+    """A sentence about images that belong to none of a dataset's; none where there are none.
 
     Args:
-        dataset: Name of the dataset.
         folder: Where they lie.
         keys: Of the images.
-        method: Whose images they are, if any.
+        dataset: Name of the dataset.
     """
-    if keys:
-        more = f" and {len(keys) - _NUM_NAMED} more" if len(keys) > _NUM_NAMED else ""
-        named = ", ".join(map(printable, keys[:_NUM_NAMED]))
-        log.warning("%d files of %s belong to no image of %s: %s%s", len(keys), folder, dataset, named, more)
-    reason = f"It lies in {folder}, and belongs to no image of the dataset."
-    return tuple(Failure(dataset, printable(key), reason, method=method) for key in keys)
+    if not keys:
+        return ()
+    more = f" and {len(keys) - _NUM_NAMED} more" if len(keys) > _NUM_NAMED else ""
+    named = ", ".join(map(printable, keys[:_NUM_NAMED]))
+    count = "1 image belongs" if len(keys) == 1 else f"{len(keys)} images belong"
+    return (f"In {folder}, {count} to none of {dataset}, and count for nothing: {named}{more}.",)

@@ -78,6 +78,8 @@ class _Gathering:
             metrics=evaluation.metrics.specs,
             set_values=set_values,
             gaps=evaluation.metrics.gaps,
+            shared=evaluation.shared,
+            notices=evaluation.notices,
             reliability=self._reliability(),
             reference=evaluation.reference,
             rank_by=evaluation.metrics.rank_by,

@@ -13,7 +13,7 @@ from pipelines.evaluation.config import EvaluateConfig, MethodConfig
 from pipelines.evaluation.result import MethodFacts
 from pipelines.evaluation.task import MethodKind, RunnableMethod
 from pipelines.tracking.model_source import fetch_model_version, find_registered_model
-from pipelines.tracking.registry import CANDIDATE, CHAMPION, ModelVersion, folder_digest
+from pipelines.tracking.registry import ModelVersion, folder_digest
 from rssr.card import ModelCard
 from rssr.configuration import config_digest
 from rssr.errors import ConfigError, ModelError
@@ -76,14 +76,6 @@ def named_methods(config: EvaluateConfig) -> tuple[MethodConfig, ...]:
             f"Several methods are called {', '.join(twice)}.", "Give each a name of its own: {name: ..., model: ...}."
         )
     return methods
-
-
-def contenders(model: str) -> tuple[MethodConfig, MethodConfig]:
-    """Candidate and champion of a registered model, as methods."""
-    candidate, champion = (
-        MethodConfig(name=f"{model} {alias}", model=f"models:/{model}@{alias}") for alias in (CANDIDATE, CHAMPION)
-    )
-    return candidate, champion
 
 
 def open_method(config: MethodConfig, scales: Sequence[float], tracking_uri: str) -> OpenMethod:

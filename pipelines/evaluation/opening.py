@@ -8,13 +8,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pipelines.catalogue import is_image_key
 from pipelines.cluster import cluster_address
 from pipelines.evaluation.config import EvaluateConfig
-from pipelines.evaluation.datasets import OpenDataset, extra_files
+from pipelines.evaluation.datasets import OpenDataset, told_of_extra
+from pipelines.evaluation.learnt import TrainedMethod
+from pipelines.evaluation.lookalikes import SplitFindings
 from pipelines.evaluation.methods import OpenMethod
 from pipelines.evaluation.metrics import ChosenMetrics
 from pipelines.evaluation.names import match_names
-from pipelines.evaluation.result import Failure
+from pipelines.evaluation.result import Failure, SharedImage
+from pipelines.evaluation.safety import check_splits
 from pipelines.evaluation.task import EvaluationTask, Place, RunnableDataset, RunnableMethod
-from pipelines.storage import Store, StorageSettings
+from pipelines.storage import StorageSettings, Store
 from pipelines.storage.shards import open_images
 from rssr.errors import DataError
 from rssr.tiling import output_size
@@ -36,8 +39,9 @@ class OpenEvaluation:
         metrics: What is measured.
         task: What workers are told.
         reference: Name of the method that others are compared with.
-        failures: Images that cannot be used, by any method or by one.
-        extra: Files that belong to no image; told, but no failures of the evaluation.
+        failures: Images that cannot be used.
+        shared: Images that methods have learnt from or may have, and those that datasets share.
+        notices: What else a reader must know, in words.
     """
 
     config: EvaluateConfig
@@ -48,7 +52,8 @@ class OpenEvaluation:
     task: EvaluationTask
     reference: str
     failures: tuple[Failure, ...]
-    extra: tuple[Failure, ...]
+    shared: tuple[SharedImage, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -91,11 +96,12 @@ def assemble(
         metrics: Likewise.
 
     Raises:
-        DataError: A method of images made elsewhere has none of a dataset's, or pairs fit none of the scales.
+        DataError: A method of images made elsewhere has none of a dataset's; a method has learnt from the images; or
+            pairs fit none of the scales.
         StorageError: Something cannot be reached.
     """
     scales = scales_of(config)
-    runnable, extra = [], [item for dataset in datasets for item in dataset.extra]
+    runnable, notices = [], [notice for dataset in datasets for notice in dataset.notices]
     apart = len(datasets) > 1 or len(scales) > 1
     for dataset in datasets:
         ready = _runnable(dataset, scales)
@@ -103,7 +109,7 @@ def assemble(
         for method in methods:
             for scale in ready.scales if method.config.images is not None else ():
                 made[method.config.name, scale], more = _find_made(method, dataset, scale, apart)
-                extra += more
+                notices += more
         runnable.append(replace(ready, made=made))
     task = EvaluationTask(
         datasets=tuple(runnable),
@@ -115,11 +121,33 @@ def assemble(
         num_threads=config.worker.num_threads,
         settings=StorageSettings.from_environment(),
     )
-    failures = tuple(item for dataset in datasets for item in dataset.failures)
-    reference = config.reference or methods[0].config.name
+    for notice in notices:
+        log.warning("%s", notice)
+    splits = _check_splits(config, home, methods, datasets)
     return OpenEvaluation(
-        config, home, tuple(methods), tuple(datasets), metrics, task, reference, failures, tuple(extra)
+        config=config,
+        home=home,
+        methods=tuple(methods),
+        datasets=tuple(datasets),
+        metrics=metrics,
+        task=task,
+        reference=config.reference or methods[0].config.name,
+        failures=tuple(failure for dataset in datasets for failure in dataset.failures),
+        shared=splits.shared,
+        notices=(*splits.notices, *notices),
     )
+
+
+def _check_splits(
+    config: EvaluateConfig, home: Store, methods: Sequence[OpenMethod], datasets: Sequence[OpenDataset]
+) -> SplitFindings:
+    """Refuse methods that have learnt from the images, and find images that resemble training images."""
+    trained = [
+        TrainedMethod(method.config.name, method.card, method.folder) for method in methods if method.folder is not None
+    ]
+    manifests = {dataset.config.name: dataset.manifest for dataset in datasets}
+    compared = home if config.find_near_duplicates else None
+    return check_splits(trained, manifests, config.allow_trained_on, compared)
 
 
 def _runnable(dataset: OpenDataset, scales: tuple[float, ...]) -> RunnableDataset:
@@ -162,7 +190,7 @@ def _fitting(dataset: OpenDataset, scales: tuple[float, ...]) -> tuple[float, ..
 
 def _find_made(
     method: OpenMethod, dataset: OpenDataset, scale: float, apart: bool
-) -> tuple[list[Place | str], tuple[Failure, ...]]:
+) -> tuple[list[Place | str], tuple[str, ...]]:
     """The SR images of a dataset in a folder, and what else lies there.
 
     Raises:
@@ -188,7 +216,7 @@ def _find_made(
             "They are named as the HR images are; with several datasets or scales they lie in DATASET/xSCALE below "
             "the folder.",
         )
-    return places, extra_files(dataset.config.name, store.uri, match.extra, name)
+    return places, told_of_extra(store.uri, match.extra, dataset.config.name)
 
 
 def _for_all_machines(method: OpenMethod, config: EvaluateConfig, home: Store) -> RunnableMethod:

@@ -88,7 +88,8 @@ def _means(result: EvaluationResult) -> list[tuple[str, float]]:
     values: dict[str, list[float]] = defaultdict(list)
     for row in result.rows:
         for name, value in row.metrics.items():
-            values[f"{row.dataset}/x{row.scale:g}/{row.method}/{name}"].append(LOSSLESS_DB if value == math.inf else value)
+            finite = LOSSLESS_DB if value == math.inf else value
+            values[f"{row.dataset}/x{row.scale:g}/{row.method}/{name}"].append(finite)
     return [(name, fmean(found)) for name, found in values.items()]
 
 

@@ -75,10 +75,10 @@ def _evaluate(config: EvaluateConfig, home: Store, tracker: Tracker) -> ExitCode
         decision = _decide(evaluation, result, contenders, tracker, run)
         log_figures(run, result)
         outputs = store_outputs(evaluation, result, run)
-    _tell(evaluation, result, outputs, mask_secrets(tracker.tracking_uri))
+    _tell(result, outputs, mask_secrets(tracker.tracking_uri))
     if decision is not None and decision.is_refused:
         return ExitCode.REFUSED
-    return ExitCode.COMPLETED_WITH_FAILURES if _has_failed(evaluation, result) else ExitCode.DONE
+    return ExitCode.COMPLETED_WITH_FAILURES if result.failures else ExitCode.DONE
 
 
 def _open(config: EvaluateConfig, home: Store, tracker: Tracker, contenders: Contenders | None) -> OpenEvaluation:
@@ -94,11 +94,11 @@ def _open(config: EvaluateConfig, home: Store, tracker: Tracker, contenders: Con
 
 def _all_methods(config: EvaluateConfig, contenders: Contenders | None) -> list[MethodConfig]:
     """Those configured, and those that have to be compared for a promotion."""
-    methods = list(named_methods(config))
+    methods = {method.name: method for method in named_methods(config)}
     if contenders is not None:
-        names = {method.name for method in methods}
-        methods += [method for method in contending_methods(contenders) if method.name not in names]
-    return methods
+        # One of the same name, by its alias, gives way to the version that the alias points at now.
+        methods |= {method.name: method for method in contending_methods(contenders)}
+    return list(methods.values())
 
 
 def _measure(evaluation: OpenEvaluation) -> EvaluationResult:
@@ -110,7 +110,6 @@ def _measure(evaluation: OpenEvaluation) -> EvaluationResult:
     result = gather(evaluation, _read_all(parts, evaluation.home))
     if evaluation.config.published is not None:
         result.published = load_published(evaluation.config.published)
-    result.failures += evaluation.extra
     result.shown = shown_images(evaluation, result)
     return result
 
@@ -158,11 +157,7 @@ def _decide(
     return promote(result, config.promotion.metric or result.rank_by, contenders, tracker.tracking_uri, run)
 
 
-def _has_failed(evaluation: OpenEvaluation, result: EvaluationResult) -> bool:
-    return len(result.failures) > len(evaluation.extra)
-
-
-def _tell(evaluation: OpenEvaluation, result: EvaluationResult, outputs: Outputs, tracking_uri: str) -> None:
+def _tell(result: EvaluationResult, outputs: Outputs, tracking_uri: str) -> None:
     num_failures = len(result.failures)
     for failure in result.failures[:_MAX_NAMED]:
         at = "" if failure.scale is None else f" at scale {failure.scale:g}"

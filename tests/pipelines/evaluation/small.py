@@ -104,6 +104,6 @@ def save_sampler(folder: Path, **card: Any) -> Path:
     """An untrained LDCSR, which draws noise and so has error bars; returns the folder."""
     torch.manual_seed(0)
     network = create_model("ldcsr", **TINY_ARCHITECTURE)
-    usual = {"scale_range": (1.0, 8.0)}
-    save_model_folder(folder, "ldcsr", network.architecture, network, card_of("tiny-ldcsr", "ldcsr", **{**usual, **card}))
+    facts = card_of("tiny-ldcsr", "ldcsr", **{"scale_range": (1.0, 8.0), **card})
+    save_model_folder(folder, "ldcsr", network.architecture, network, facts)
     return folder
