@@ -10,7 +10,7 @@ import yaml
 
 from pipelines.storage import redact
 from pipelines.storage.cache import cache_folder
-from pipelines.tracking.connection import connect, prepare_mlflow
+from pipelines.tracking.connection import MlflowClient, connect, prepare_mlflow
 from pipelines.tracking.errors import TrackingError, first_line
 from pipelines.tracking.location import ENVIRONMENT_VARIABLE
 from pipelines.tracking.registry import REQUIRED_FILE, ModelVersion, find_model_version, folder_digest
@@ -69,10 +69,10 @@ def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
     target = cache_folder("models") / version.digest
     if target.is_dir():
         return target
-    connect(tracking_uri, create=False)  # fails fast, and says why
+    client = connect(tracking_uri, create=False)  # fails fast, and says why
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as temporary:
-        folder = _download(tracking_uri, version, Path(temporary))
+        folder = _download(client, tracking_uri, version, Path(temporary))
         if not (folder / REQUIRED_FILE).is_file() or folder_digest(folder) != version.digest:
             raise _damaged(version)
         try:
@@ -92,20 +92,29 @@ def _parsed(uri: str) -> tuple[str, str]:
     return name, alias or number
 
 
-def _download(tracking_uri: str, version: ModelVersion, temporary: Path) -> Path:
+def _download(client: MlflowClient, tracking_uri: str, version: ModelVersion, temporary: Path) -> Path:
     prepare_mlflow()
     import mlflow.artifacts
 
     registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri
     try:
         packed = mlflow.artifacts.download_artifacts(
-            version.uri, dst_path=str(temporary), tracking_uri=tracking_uri, registry_uri=registry_uri
+            _address(client, version), dst_path=str(temporary), tracking_uri=tracking_uri, registry_uri=registry_uri
         )
     except Exception as error:
         reason = mask_secrets(first_line(error))
         store = redact(tracking_uri)
         raise TrackingError(f"{version.uri} cannot be fetched from {store} ({reason}).", "Check the store.") from error
     return Path(packed) / _path_of_folder(Path(packed), version)
+
+
+def _address(client: MlflowClient, version: ModelVersion) -> str:
+    """Where the files lie. MLflow looks `models:/` addresses up in the process's default store, not in this one."""
+    address = str(client.get_model_version_download_uri(version.name, str(version.version)))
+    scheme, separator, logged_model = address.partition(":/")
+    if not separator or scheme != "models":
+        return address
+    return str(client.get_logged_model(logged_model.strip("/")).artifact_location)
 
 
 def _path_of_folder(packed: Path, version: ModelVersion) -> str:
