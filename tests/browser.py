@@ -169,9 +169,7 @@ class Tab:
         """Addresses of everything that was asked for."""
         events = self.browser.events.get(self.session, [])
         return [
-            event["params"]["request"]["url"]
-            for event in events
-            if event.get("method") == "Network.requestWillBeSent"
+            event["params"]["request"]["url"] for event in events if event.get("method") == "Network.requestWillBeSent"
         ]
 
     def resize(self, size: tuple[int, int]) -> None:
@@ -185,9 +183,7 @@ class Tab:
         """Press a key on whatever has the focus."""
         for _ in range(times):
             for kind in ("rawKeyDown", "keyUp"):
-                self.call(
-                    "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_KEYS[key]
-                )
+                self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_KEYS[key])
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse's left button at one point of the window, and let it go at another."""
@@ -199,9 +195,7 @@ class Tab:
             ("mouseMoved", end),
             ("mouseReleased", end),
         ):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def box(self, selector: str) -> tuple[float, float, float, float]:
         """Left, top, width and height of the first such element in the window, once it is scrolled into it."""

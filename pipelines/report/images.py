@@ -41,7 +41,10 @@ LOSSLESS = Encoding(2048)
 _FALLBACK = Encoding(2048, 95)
 _ENCODINGS = (
     LOSSLESS,
-    *(Encoding(side, quality) for side, quality in ((2048, 95), (1024, 92), (768, 90), (512, 90), (384, 85), (256, 80))),
+    *(
+        Encoding(side, quality)
+        for side, quality in ((2048, 95), (1024, 92), (768, 90), (512, 90), (384, 85), (256, 80))
+    ),
 )
 
 
