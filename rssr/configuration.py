@@ -47,7 +47,8 @@ def load_config(config_class: type[ConfigT], preset: Path | None, overrides: Seq
         config_class: Class to build.
         preset: YAML file; None starts from the class's defaults.
         overrides: Items like `student.num_steps=200`; the value is read as YAML (`rssr.plain_yaml`). A mapping
-            replaces the preset's; a dotted name changes one key of it.
+            replaces the preset's; a dotted name changes one key of it. An item of the preset's list is called by its
+            number, from 0, or by its own `name`: `datasets.0.uri=...`, `datasets.DOTA.uri=...`.
 
     Raises:
         ConfigError: Naming every unknown, missing or ill-typed key.
@@ -119,16 +120,33 @@ def _apply_override(values: dict[str, JsonValue], override: str, config_class: t
     except ValueError:
         value = text  # e.g. an unbalanced bracket inside a path; validation decides
     *parents, last = name.split(".")
-    target = values
+    target: dict[str, JsonValue] | list[JsonValue] = values
     for depth, parent in enumerate(parents, 1):
-        child = target.get(parent)
-        if child is not None and not isinstance(child, dict):
-            child = _spelled_out(config_class, parents[:depth], child)
-        if child is None and target.get(parent) is not None:
-            held = f"{_masked(repr(target[parent])):.80}"
-            raise ConfigError(f"'{name}' goes below '{'.'.join(parents[:depth])}', which is {held}.", "Check the key.")
-        target[parent] = target = {} if child is None else child
-    target[last] = value
+        at = _place(target, parent, name)
+        child = target.get(at) if isinstance(target, dict) else target[at]
+        if child is not None and not isinstance(child, dict | list):
+            spelled = _spelled_out(config_class, parents[:depth], child)
+            if spelled is None:
+                held = f"{_masked(repr(child)):.80}"
+                below = ".".join(parents[:depth])
+                raise ConfigError(f"'{name}' goes below '{below}', which is {held}.", "Check the key.")
+            child = spelled
+        target[at] = child = {} if child is None else child
+        target = child
+    target[_place(target, last, name)] = value
+
+
+def _place(target: dict[str, JsonValue] | list[JsonValue], part: str, name: str) -> Any:  # noqa: ANN401  # of either
+    """Under which key of a mapping, or at which position of a list, a part of a dotted name lies."""
+    if isinstance(target, dict):
+        return part
+    names = [str(item.get("name") if isinstance(item, dict) else item) for item in target]
+    if names.count(part) == 1:
+        return names.index(part)
+    if part.isdecimal() and int(part) < len(target):
+        return int(part)
+    known = ", ".join(f"{number} ({_masked(item)})" for number, item in enumerate(names)) or "none"
+    raise ConfigError(f"'{name}' names '{part}' of a list that does not have it.", f"Its items are: {known:.300}.")
 
 
 def _spelled_out(config_class: type[Config], path: Sequence[str], value: JsonValue) -> dict[str, JsonValue] | None:
@@ -152,9 +170,18 @@ def _explain(error: ValidationError, config_class: type[Config]) -> str:
     known = [name for name, _ in _walk(config_class)]
     reasons: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
-        name = _key_of(item["loc"], config_class)
-        reasons.setdefault(name, []).append(_reason(name, item, known))
+        if not _follows_from_others(item):
+            name = _key_of(item["loc"], config_class)
+            reasons.setdefault(name, []).append(_reason(name, item, known))
     return "Bad configuration: " + "; ".join(f"'{key}' {' or '.join(texts)}" for key, texts in reasons.items()) + "."
+
+
+def _follows_from_others(item: ErrorDetails) -> bool:
+    """Whether it is there only because of another: a list is short of faulty items, a faulty mapping is no text."""
+    location, value = item["loc"], item["input"]
+    if item["type"] == "too_short":
+        return isinstance(value, list | tuple) and len(value) >= item["ctx"]["min_length"]
+    return location[-1:] == ("str",) and isinstance(location[-2], int) and isinstance(value, dict)
 
 
 def _reason(name: str, item: ErrorDetails, known: Sequence[str]) -> str:
@@ -170,14 +197,21 @@ def _reason(name: str, item: ErrorDetails, known: Sequence[str]) -> str:
 
 
 def _key_of(location: Sequence[int | str], config_class: type[Config]) -> str:
-    """The dotted key of an error; list positions and members of unions inside its value are left out."""
-    names, classes = [], [config_class]
-    for part in location:
+    """The dotted key of an error; positions in lists of plain values and members of unions are left out."""
+    names: list[str] = []
+    annotations: list[Any] = [config_class]
+    parts = iter(location)
+    for part in parts:
+        if isinstance(part, int):
+            annotations = [item for annotation in annotations for item in _items(annotation)]
+            if any(get_origin(annotation) in (Union, types.UnionType) for annotation in annotations):
+                next(parts, None)  # the member
+        classes = [found for annotation in annotations for found in _config_classes(annotation)]
         if not classes:
             break
         names.append(str(part))
-        fields = [found.model_fields[part] for found in classes if part in found.model_fields]
-        classes = [nested for field in fields for nested in _config_classes(field.annotation)]
+        if isinstance(part, str):
+            annotations = [found.model_fields[part].annotation for found in classes if part in found.model_fields]
     return ".".join(names) or "configuration"
 
 
@@ -191,6 +225,8 @@ def _walk(config_class: type[Config], prefix: str = "") -> Iterator[tuple[str, F
         yield f"{prefix}{name}", field
         for nested in _config_classes(field.annotation):
             yield from _walk(nested, f"{prefix}{name}.")
+        for nested in (found for item in _items(field.annotation) for found in _config_classes(item)):
+            yield from _walk(nested, f"{prefix}{name}.N.")
 
 
 def _config_classes(annotation: Any) -> list[type[Config]]:  # noqa: ANN401  # an annotation can be any object
@@ -199,6 +235,11 @@ def _config_classes(annotation: Any) -> list[type[Config]]:  # noqa: ANN401  # a
     if get_origin(annotation) in (Union, types.UnionType):
         return [found for part in get_args(annotation) for found in _config_classes(part)]
     return []
+
+
+def _items(annotation: Any) -> list[Any]:  # noqa: ANN401  # an annotation can be any object
+    """What the items of a list may be; nothing where it is none."""
+    return [part for part in get_args(annotation) if part is not Ellipsis] if get_origin(annotation) is tuple else []
 
 
 def _kind_of(field: FieldInfo) -> str:
@@ -230,4 +271,6 @@ def _type_name(annotation: Any) -> str:  # noqa: ANN401  # an annotation can be 
         return f"list of {number}{', '.join(kinds)}"
     if annotation is types.NoneType:
         return "null"
+    if _config_classes(annotation):
+        return "group"
     return annotation.__name__.lower() if isinstance(annotation, type) else str(annotation)

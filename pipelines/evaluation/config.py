@@ -143,7 +143,8 @@ class EvaluateConfig(Config):
     num_shown: int = Field(default=3, ge=0)
     """Images shown of the worst and of the middling ones, for each dataset."""
     published: str | None = None
-    """Table of a paper whose figures stand beside ours: a name under `rssr` such as `slimdiffsr/table2`."""
+    """Table of a paper whose figures stand beside ours: slimdiffsr/table2, slimdiffsr/table3, slimdiffsr/table4,
+    ldcsr/integer, ldcsr/continuous or lcmsr/x4."""
     promote: bool = False
     """Whether `champion` moves to the candidate, where that is better and the paired interval leaves zero out."""
     promotion: PromotionConfig = PromotionConfig()

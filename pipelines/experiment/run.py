@@ -121,7 +121,7 @@ def _use_model(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> dict[s
     folder = work / "model"
     with_card(trained, plan, inputs.evaluation.labelled_means(), folder, inputs.uncertainty)
     version = register_model(folder, registered_name, run)
-    promote(plan.config, version, inputs.evaluation, trained.model.name, run.tracking_uri)
+    promote(version, inputs.evaluation, trained.model.name, run.tracking_uri)
     inputs.model_uri = f"models:/{registered_name}@candidate"
     model_key = f"models/{registered_name}-{plan.digests[plan.product][:16]}"
     plan.home.upload_folder(folder, model_key)

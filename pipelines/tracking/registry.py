@@ -122,7 +122,7 @@ def find_model_version(tracking_uri: str, name: str, alias_or_version: str | int
 
 
 def set_alias(tracking_uri: str, version: ModelVersion, alias: str) -> None:
-    """Point an alias at a version, e.g. `champion` when an evaluation has earned it."""
+    """Point an alias at a version; who is champion is decided in `pipelines.tracking.champion`."""
     connect(tracking_uri, create=False).set_registered_model_alias(version.name, alias, str(version.version))
 
 

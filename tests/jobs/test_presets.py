@@ -9,13 +9,17 @@ import pytest
 import yaml
 
 from pipelines.entry import PRESETS
+from pipelines.evaluation.config import EvaluateConfig
 from rssr.configuration import Config, config_digest, describe, flatten, load_config, to_yaml
 from tests.jobs.running import paragraph, run_job_here
 
 JOBS = PRESETS.parent
 PRESET_FILES = sorted(PRESETS.rglob("*.yaml"))
-PAPER_FILES = sorted((PRESETS / "paper").glob("*.yaml"))
-TRAINING_FILES = [path for path in PRESET_FILES if not path.name.startswith("ingest")]
+# Called after the papers' tables, as people look for them, and not after their job.
+OF_TABLES = ("table2", "table3", "table4", "ldcsr_integer", "ldcsr_continuous")
+EVALUATION_FILES = [path for path in PRESET_FILES if path.stem in OF_TABLES or path.name.startswith("evaluate")]
+TRAINING_FILES = [path for path in PRESET_FILES if path not in EVALUATION_FILES and not path.name.startswith("ingest")]
+PAPER_FILES = [path for path in TRAINING_FILES if path.parent.name == "paper"]
 JOB_FILES = sorted(JOBS.glob("*.py"))
 
 # What LDCSR and LCMSR share.
@@ -221,6 +225,8 @@ OF_PRESET: dict[str, dict[str, Any]] = {
 
 def job_config(job: str) -> type[Config]:
     """The configuration class that a job file hands to the command line."""
+    if job == "evaluate":
+        return EvaluateConfig
     tree = ast.parse((JOBS / f"{job}.py").read_text(encoding="utf-8"))
     [call] = [
         node
@@ -239,7 +245,9 @@ def job_config(job: str) -> type[Config]:
 
 
 def job_of(preset: Path) -> str:
-    """A preset is called after its job: `lcmsr.yaml`, `lcmsr_x4.yaml`."""
+    """A preset is called after its job: `lcmsr.yaml`, `lcmsr_x4.yaml`; those of the papers' tables are not."""
+    if preset in EVALUATION_FILES:
+        return "evaluate"
     return re.split(r"[_.-]", preset.name)[0]
 
 

@@ -58,6 +58,15 @@ class Data(Config):
     """How images are spoilt."""
 
 
+class Part(Config):
+    """One of several."""
+
+    name: str
+    """What it is called."""
+    uri: str = ""
+    """Where it lies."""
+
+
 class Job(Config):
     """A job."""
 
@@ -74,6 +83,8 @@ class Job(Config):
     """Seed."""
     name: str
     """What it is called."""
+    parts: tuple[str | Part, ...] = Field(default=("whole",), min_length=1)
+    """What it consists of."""
 
 
 def load(*overrides: str, preset: str | None = None, folder: Path | None = None) -> Job:
@@ -239,6 +250,34 @@ def test_an_override_below_a_bare_name_that_stands_for_nothing_is_refused(tmp_pa
     assert "'storm'" in refusal("data.noise.gray=0.2", preset="data: {noise: storm}", folder=tmp_path)
 
 
+def test_an_override_reaches_an_item_of_a_list_by_its_number_or_its_name(tmp_path: Path) -> None:
+    preset = "parts: [{name: one, uri: a}, {name: 2024, uri: b}, plain]"
+    overrides = ("parts.0.uri=c", "parts.2024.uri=d", "parts.2=other", "parts.one.name=first")
+    job = load(*overrides, preset=preset, folder=tmp_path)
+    assert job.parts == (Part(name="first", uri="c"), Part(name="2024", uri="d"), "other")
+
+
+@pytest.mark.parametrize("name", ["parts.1.uri", "parts.three.uri", "parts.-1", "parts.1"])
+def test_an_item_that_a_list_does_not_have_is_refused_with_those_it_has(name: str, tmp_path: Path) -> None:
+    message = refusal(f"{name}=x", preset="parts: [{name: one}]", folder=tmp_path)
+    assert f"'{name}'" in message
+    assert "0 (one)" in message
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ("[{name: one, urii: x}]", "'parts.0.urii' is not a key (did you mean 'parts.N.uri'?)."),
+        ("[one, {uri: x}]", "'parts.1.name' is required."),
+        ("[]", "'parts' is refused: tuple should have at least 1 item"),
+    ],
+)
+def test_a_fault_in_an_item_of_a_list_is_told_once_and_with_its_place(parts: str, told: str) -> None:
+    message = refusal(f"parts={parts}")
+    assert told in message
+    assert message.count("'parts") == 1 + message.count("mean 'parts")
+
+
 def test_credentials_in_values_are_not_repeated_in_errors() -> None:
     secret = "s3://user:hunter2@host/bucket"
     for overrides in ([f"seed={secret}"], [secret], [f"data.uri.x={secret}"], [f"data.scale={secret}"]):
@@ -304,6 +343,8 @@ def test_the_description_lists_every_key_with_type_default_and_meaning() -> None
     assert "student.betas (list of 2 float, default [0.9, 0.999])" in text
     assert "data.noise.kind (weak or strong, required)" in text
     assert "fresh (bool, default false)" in text
+    assert 'parts (list of str or group, default ["whole"])' in text
+    assert 'parts.N.uri (str, default "")\n      Where it lies.' in text
 
 
 def test_the_description_explains_the_groups_of_keys() -> None:
