@@ -4,10 +4,15 @@ Sums are gathered in fine steps of the deviation, so that any number of images t
 """
 
 import math
+import zlib
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rssr.errors import DataError
+from rssr.metrics.exact_sum import ExactSum
 
 NUM_BINS = 10
 
@@ -17,6 +22,8 @@ _SUMS = (
     *("count", "deviation", "variance", "squared_error", "absolute_error", "product", "within_1", "within_2"),
     *("squared_ratio", "log_deviation"),
 )
+_SHAPE = len(_SUMS), (_HIGHEST - _LOWEST) * _STEPS_PER_OCTAVE
+_MAGIC = b"reliability-1:"
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,14 @@ class Reliability:
 
 
 class ReliabilityTally:
-    """Gathers deviations and errors image by image."""
+    """Gathers deviations and errors image by image.
+
+    Sums over images are exact. Workers may each tally a part of the images, in any order, and the merged tallies give
+    the same figures to the last digit as one tally of all; only the values of one image must be added at once.
+    """
 
     def __init__(self) -> None:
-        self._sums = np.zeros((len(_SUMS), (_HIGHEST - _LOWEST) * _STEPS_PER_OCTAVE))
+        self._sums = ExactSum(_SHAPE)
 
     def add(self, deviation: NDArray[np.floating], error: NDArray[np.floating]) -> None:
         """Take in values.
@@ -85,15 +96,44 @@ class ReliabilityTally:
         Args:
             deviation: Predicted, above 0, any shape.
             error: What came about, in the same units and of the same shape; the sign plays no part.
+
+        Raises:
+            ValueError: Some deviations are not above 0, values are not finite, or shapes differ.
         """
         d, e = deviation.ravel().astype(np.float64), np.abs(error.ravel().astype(np.float64))
-        if d.shape != e.shape or not (d > 0).all():
-            raise ValueError("deviations are above 0, and there is one for each error")
-        step = ((np.log2(d) - _LOWEST) * _STEPS_PER_OCTAVE).astype(np.int64).clip(0, self._sums.shape[1] - 1)
+        if d.shape != e.shape or not (d > 0).all() or not (np.isfinite(d) & np.isfinite(e)).all():
+            raise ValueError("deviations are above 0, and there is one for each error, all finite")
+        step = ((np.log2(d) - _LOWEST) * _STEPS_PER_OCTAVE).astype(np.int64).clip(0, _SHAPE[1] - 1)
         within = [(e <= limit * d) * 1.0 for limit in (1, 2)]
         values = (np.ones_like(d), d, d * d, e * e, e, d * e, *within, np.square(e / d), np.log(d))
-        for number, value in enumerate(values):
-            self._sums[number] += np.bincount(step, weights=value, minlength=self._sums.shape[1])
+        self._sums.add(np.stack([np.bincount(step, weights=value, minlength=_SHAPE[1]) for value in values]))
+
+    def merge(self, other: Self) -> None:
+        """Take in what another tally gathered from other images."""
+        self._sums.merge(other._sums)
+
+    def to_bytes(self) -> bytes:
+        """The tally for a file or a column of binary values, some kilobytes; it goes on from there as if never left."""
+        return _MAGIC + zlib.compress(self._sums.parts.astype("<f8").tobytes())
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Self:
+        """The tally that `to_bytes` stored.
+
+        Raises:
+            DataError: It is damaged, or none.
+        """
+        try:
+            if not stored.startswith(_MAGIC):
+                raise ValueError("another format")
+            parts = np.frombuffer(zlib.decompress(stored[len(_MAGIC) :]), "<f8").reshape(-1, *_SHAPE)
+        except (zlib.error, ValueError) as error:
+            problem = "A reliability tally is damaged, or of another version."
+            raise DataError(problem, "Delete the part that holds it and run again.") from error
+        tally = cls()
+        for part in parts:
+            tally._sums.add(part)
+        return tally
 
     def result(self) -> Reliability:
         """What was found so far.
@@ -101,11 +141,12 @@ class ReliabilityTally:
         Raises:
             ValueError: Nothing was added.
         """
-        count, *sums = (float(total) for total in self._sums.sum(axis=1))
+        rounded = self._sums.rounded()
+        count, *sums = (float(total) for total in rounded.sum(axis=1))
         if count == 0:
             raise ValueError("there are no values yet")
         means = dict(zip(_SUMS[1:], (total / count for total in sums), strict=True))
-        bins = self._bins()
+        bins = _bins(rounded)
         mse = means["squared_error"]
         return Reliability(
             num_values=int(count),
@@ -119,18 +160,19 @@ class ReliabilityTally:
             bins=bins,
         )
 
-    def _bins(self) -> tuple[ReliabilityBin, ...]:
-        """Steps joined to groups of about equal numbers of values; a step is never divided."""
-        count = self._sums[0]
-        middle = (np.cumsum(count) - 0.5 * count) / count.sum()
-        group = np.minimum((NUM_BINS * middle).astype(np.int64), NUM_BINS - 1)
-        joined = np.stack([np.bincount(group, weights=sums, minlength=NUM_BINS) for sums in self._sums])
-        filled = joined[:, joined[0] > 0]
-        number, *sums = (filled[_SUMS.index(name)] for name in ("count", "deviation", "squared_error", "within_1"))
-        return tuple(
-            ReliabilityBin(int(n), float(d / n), math.sqrt(s / n), float(within / n))
-            for n, d, s, within in zip(number, *sums, strict=True)
-        )
+
+def _bins(table: NDArray[np.float64]) -> tuple[ReliabilityBin, ...]:
+    """Steps joined to groups of about equal numbers of values; a step is never divided."""
+    count = table[0]
+    middle = (np.cumsum(count) - 0.5 * count) / count.sum()
+    group = np.minimum((NUM_BINS * middle).astype(np.int64), NUM_BINS - 1)
+    joined = np.stack([np.bincount(group, weights=sums, minlength=NUM_BINS) for sums in table])
+    filled = joined[:, joined[0] > 0]
+    number, *sums = (filled[_SUMS.index(name)] for name in ("count", "deviation", "squared_error", "within_1"))
+    return tuple(
+        ReliabilityBin(int(n), float(d / n), math.sqrt(s / n), float(within / n))
+        for n, d, s, within in zip(number, *sums, strict=True)
+    )
 
 
 def _likelihood_gain(means: dict[str, float]) -> float:

@@ -52,3 +52,24 @@ def test_one_image_tells_nothing_of_the_spread() -> None:
 def test_unpaired_values_are_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
         paired_difference([1.0, 2.0], [1.0])
+
+
+def test_images_won_are_counted_in_the_direction_of_the_metric_and_ties_by_half() -> None:
+    found = paired_difference([3.0, 2.0, 5.0, 1.0, 7.0], [1.0, 2.0, 4.0, 2.0, 6.0])
+    assert found is not None
+    assert found.share_won(higher_is_better=True) == pytest.approx(0.7)
+    assert found.share_won(higher_is_better=False) == pytest.approx(0.3)
+    equal = paired_difference([1.0, 2.0], [1.0, 2.0])
+    assert equal is not None
+    assert equal.share_won(True) == equal.share_won(False) == 0.5
+
+
+def test_a_clear_difference_is_better_on_one_side_only() -> None:
+    above = paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0])
+    unclear = paired_difference([2.0, 3.0, 4.0], [1.0, 4.0, 4.0])
+    assert above is not None
+    assert unclear is not None
+    assert above.is_clearly_better(higher_is_better=True)
+    assert not above.is_clearly_better(higher_is_better=False)
+    assert not unclear.is_clearly_better(True)
+    assert not unclear.is_clearly_better(False)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rssr.errors import DataError
 from rssr.metrics.reliability import NUM_BINS, Reliability, ReliabilityTally
 
 RNG = np.random.default_rng(5)
@@ -94,3 +95,50 @@ def test_what_is_no_deviation_is_refused() -> None:
             ReliabilityTally().add(deviation, error)
     with pytest.raises(ValueError, match="no values"):
         ReliabilityTally().result()
+
+
+IMAGES = [(np.exp(RNG.normal(1, 0.6, 500)), RNG.laplace(0, 3, 500)) for _ in range(24)]
+
+
+def tally_of(images: list[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> ReliabilityTally:
+    tally = ReliabilityTally()
+    for deviation, error in images:
+        tally.add(deviation, error)
+    return tally
+
+
+@pytest.mark.parametrize("num_parts", [2, 3, 24])
+def test_parts_of_several_workers_give_the_same_figures_to_the_last_digit(num_parts: int) -> None:
+    whole = tally_of(IMAGES).result()
+    parts = [tally_of(IMAGES[start::num_parts]) for start in range(num_parts)]
+    for order in (parts, parts[::-1]):
+        merged = ReliabilityTally()
+        for part in order:
+            merged.merge(ReliabilityTally.from_bytes(part.to_bytes()))
+        assert merged.result() == whole
+
+
+def test_a_stored_tally_is_small_and_goes_on_where_it_was() -> None:
+    stored = tally_of(IMAGES[:10]).to_bytes()
+    assert len(stored) < 50_000
+    tally = ReliabilityTally.from_bytes(stored)
+    for image in IMAGES[10:]:
+        tally.add(*image)
+    assert tally.result() == tally_of(IMAGES).result()
+    with pytest.raises(ValueError, match="no values"):
+        ReliabilityTally.from_bytes(ReliabilityTally().to_bytes()).result()
+
+
+def test_a_damaged_tally_is_refused() -> None:
+    stored = tally_of(IMAGES[:1]).to_bytes()
+    spoilt = bytearray(stored)
+    spoilt[len(stored) // 2] ^= 1
+    for damaged in (b"", stored[:-3], stored[5:], bytes(spoilt)):
+        with pytest.raises(DataError, match="damaged"):
+            ReliabilityTally.from_bytes(damaged)
+
+
+def test_errors_that_are_no_numbers_are_refused() -> None:
+    for deviation, error in ((np.ones(2), np.array([1.0, np.nan])), (np.array([np.inf, 1.0]), np.ones(2))):
+        with pytest.raises(ValueError, match="finite"):
+            ReliabilityTally().add(deviation, error)
