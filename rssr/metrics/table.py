@@ -6,6 +6,7 @@ from types import MappingProxyType
 from rssr.metrics.fidelity import SSIM_WINDOW, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from rssr.metrics.learned_specs import LEARNED_SPECS
 from rssr.metrics.spec import MetricSpec
+from rssr.metrics.trust_specs import TRUST_SPECS
 
 _INFINITE = float("inf")
 _WANG = "Wang et al. 2004, Image Quality Assessment: From Error Visibility to Structural Similarity"
@@ -21,7 +22,7 @@ FIDELITY_SPECS = (
 """The metrics that need nothing but two pictures."""
 
 METRICS: Mapping[str, MetricSpec] = MappingProxyType(
-    {spec.name: spec for specs in (FIDELITY_SPECS, LEARNED_SPECS) for spec in specs}
+    {spec.name: spec for specs in (FIDELITY_SPECS, LEARNED_SPECS, TRUST_SPECS) for spec in specs}
 )
 """All metrics, in the order in which they are listed."""
 
