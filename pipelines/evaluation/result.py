@@ -165,10 +165,10 @@ class PublishedCell:
     """A figure from a paper, beside ours.
 
     Attributes:
-        method: As the paper writes it.
-        dataset: Name of the dataset here.
+        method: As the paper writes it; its own method by name.
+        dataset: Name of the dataset here, or `pairing.POOLED` for a mean over all of them.
         scale: HR/LR size ratio.
-        metric: Name of the metric here.
+        metric: Name of the metric here, or `published.SECONDS` or `published.PARAMETERS`.
         value: As published.
         source: Document and table.
     """

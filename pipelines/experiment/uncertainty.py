@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,12 @@ from pipelines.datasets.manifest import ImageRecord
 from pipelines.evaluation.comparison import EvaluationSpec, Pixels, is_measurable, prepare_pair
 from pipelines.experiment.training import Plan
 from pipelines.progress import Progress
-from pipelines.report import Column, Part, curve, notice, panels, prose, table
+from pipelines.report import Part, notice, panels, prose
+from pipelines.report.reliability import is_close, reliability_curves, reliability_table, verdict
 from pipelines.stages.reader import patch_reader
 from rssr.card import TrainingManifest, Uncertainty
 from rssr.inference import super_resolve
 from rssr.inference.chosen_model import gives_deviation
-from rssr.metrics.coverage import ONE_DEVIATION
 from rssr.metrics.reliability import Reliability, ReliabilityTally
 from rssr.models.loaded import LoadedModel
 from rssr.value_map import ValueMap
@@ -27,7 +26,6 @@ log = logging.getLogger(__name__)
 
 _NUM_EXAMPLES = 3
 _UNIT = "grey levels"
-_CLOSE = 0.05  # error bars that hold a share of errors this near to what they should are called right
 _LEAST = 1e-3  # grey levels: where samples agree exactly, an error bar that was never fitted is 0
 
 
@@ -152,34 +150,11 @@ def fitted_images(plan: Plan) -> tuple[ImageRecord, ...]:
 def uncertainty_parts(measured: MeasuredUncertainty) -> Iterable[Part]:
     """The report's section."""
     found = measured.reliability
-    yield notice(verdict(found), "good" if found.likelihood_gain > 0 and _is_close(found) else "warning")
+    yield notice(verdict(found), "good" if found.likelihood_gain > 0 and is_close(found) else "warning")
     yield prose(_what_it_is(measured))
-    yield _figures(found)
-    deviations = [group.deviation for group in found.bins]
-    ideal = [ONE_DEVIATION] * len(deviations)
-    yield curve(
-        {"found": (deviations, [group.rmse for group in found.bins]), "ideal": (deviations, deviations)},
-        f"Reliability: {len(found.bins)} groups of like error bars",
-        f"mean error bar, {measured.unit}",
-        f"root of the mean squared error, {measured.unit}",
-    )
-    yield curve(
-        {"found": (deviations, [group.coverage_1 for group in found.bins]), "ideal": (deviations, ideal)},
-        "Errors within one error bar, by group",
-        f"mean error bar, {measured.unit}",
-        "share of the errors",
-    )
+    yield reliability_table({"found": found})
+    yield from reliability_curves({"found": found}, measured.unit)
     yield panels([(image.key, _pictures(image)) for image in measured.examples])
-
-
-def verdict(found: Reliability) -> str:
-    """Whether the error bars hold on the whole and tell more than a constant would, in words."""
-    length = "right" if _is_close(found) else "too long" if found.coverage_1 > ONE_DEVIATION else "too short"
-    more = "more" if found.likelihood_gain > 0 else "no more"
-    return (
-        f"Error bars are {length} on the whole ({found.coverage_1:.1%} of the errors lie within one, where "
-        f"{ONE_DEVIATION:.1%} should), and tell {more} than one constant error bar for all pixels would."
-    )
 
 
 def _what_it_is(measured: MeasuredUncertainty) -> str:
@@ -196,25 +171,6 @@ def _what_it_is(measured: MeasuredUncertainty) -> str:
         "others; the network was trained on neither. Errors have heavier tails than normal ones, so the root of their "
         "mean square lies above the error bar where this holds. Colours are not matched."
     )
-
-
-def _is_close(found: Reliability) -> bool:
-    return abs(found.coverage_1 - ONE_DEVIATION) <= _CLOSE
-
-
-def _figures(found: Reliability) -> Part:
-    rows = (
-        ("Errors within one error bar", found.coverage_1, ONE_DEVIATION),
-        ("Errors within two error bars", found.coverage_2, 2 * NormalDist().cdf(2) - 1),
-        ("Root of the mean squared error", found.rmse, found.rms_deviation),
-        ("Mean relative miscalibration of the groups", found.calibration_error, 0.0),
-        ("Correlation with absolute errors", found.correlation, None),
-        ("Log-likelihood above one constant error bar, nats", found.likelihood_gain, None),
-    )
-    names = ("figure", "found", "ideal")
-    titles = ("Figure", "Found", "Where error bars hold and errors are normal")
-    columns = [Column(name, title, digits=3) for name, title in zip(names, titles, strict=True)]
-    return table(columns, [dict(zip(names, row, strict=True)) for row in rows])
 
 
 def _tally_image(

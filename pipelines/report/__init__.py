@@ -7,26 +7,53 @@
 Everything given as a string is escaped; there are no links to other files or hosts.
 """
 
+from pipelines.report.bubbles import Axis, Bubble, bubbles
 from pipelines.report.curve import curve
+from pipelines.report.dots import DotRow, dots
+from pipelines.report.estimate import Estimate
+from pipelines.report.histogram import histogram
 from pipelines.report.page import Page
 from pipelines.report.panels import panels
-from pipelines.report.slider import before_after
+from pipelines.report.slider import before_after, side_by_side
 from pipelines.report.table import Column, table
 from pipelines.report.templates import Part
-from pipelines.report.words import KeyFigure, facts, key_figures, listing, notice, prose
+from pipelines.report.words import (
+    KeyFigure,
+    Level,
+    checks,
+    facts,
+    folded,
+    heading,
+    key_figures,
+    listing,
+    notice,
+    prose,
+)
 
 __all__ = [
+    "Axis",
+    "Bubble",
     "Column",
+    "DotRow",
+    "Estimate",
     "KeyFigure",
+    "Level",
     "Page",
     "Part",
     "before_after",
+    "bubbles",
+    "checks",
     "curve",
+    "dots",
     "facts",
+    "folded",
+    "heading",
+    "histogram",
     "key_figures",
     "listing",
     "notice",
     "panels",
     "prose",
+    "side_by_side",
     "table",
 ]

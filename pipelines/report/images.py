@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,41 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 
-_LARGEST_SIDE = 2048
 _LARGEST_PNG_BYTES = 1_000_000
-_JPEG_QUALITY = 95
+_NUM_TRIED = 12  # pictures from which the size of all is told
+_BASE64 = 4 / 3
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How pictures are embedded.
+
+    Attributes:
+        largest_side: Larger ones are reduced to it, pixels.
+        jpeg_quality: Of JPEG, with colours at full resolution; None is lossless.
+    """
+
+    largest_side: int
+    jpeg_quality: int | None = None
+
+    @property
+    def words(self) -> str:
+        """What it does to pictures; empty where nothing."""
+        if self.jpeg_quality is None:
+            return ""
+        return f"JPEG of quality {self.jpeg_quality}, larger sides reduced to {self.largest_side:,} pixels"
+
+
+# A page is for looking, the product is the file.
+LOSSLESS = Encoding(2048)
+_FALLBACK = Encoding(2048, 95)
+_ENCODINGS = (
+    LOSSLESS,
+    *(
+        Encoding(side, quality)
+        for side, quality in ((2048, 95), (1024, 92), (768, 90), (512, 90), (384, 85), (256, 80))
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +63,12 @@ class EmbeddedImage:
     height: int
 
 
-def embed_image(pixels: Pixels) -> EmbeddedImage:
-    """Encode a picture, losslessly where that is small enough.
+def embed_image(pixels: Pixels, encoding: Encoding | None = None) -> EmbeddedImage:
+    """Encode a picture.
 
     Args:
-        pixels: uint8 [H, W, 3] or [H, W]. Sides beyond 2048 are reduced: a page is for looking, the product is
-            the file.
+        pixels: uint8 [H, W, 3] or [H, W].
+        encoding: How; None is lossless where that is small enough. Sides beyond 2048 are reduced then.
 
     Raises:
         ValueError: Another type or shape.
@@ -45,15 +78,35 @@ def embed_image(pixels: Pixels) -> EmbeddedImage:
     if 0 in pixels.shape:
         raise ValueError(f"an image of shape {list(pixels.shape)} has no pixels")
     height, width = pixels.shape[:2]
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
-    data, kind = _encode(picture, "PNG", optimize=True), "png"
-    if len(data) > _LARGEST_PNG_BYTES:
-        data, kind = _encode(picture, "JPEG", quality=_JPEG_QUALITY, subsampling=0), "jpeg"
+    data, kind = _encode(pixels, encoding or LOSSLESS)
+    if encoding is None and len(data) > _LARGEST_PNG_BYTES:
+        data, kind = _encode(pixels, _FALLBACK)
     return EmbeddedImage(f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}", width, height)
 
 
-def _encode(picture: Image.Image, kind: str, **options: int | bool) -> bytes:
+def encoding_within(pictures: Sequence[Pixels], max_bytes: float) -> Encoding:
+    """The most faithful encoding with which pictures take about so many bytes of the page together.
+
+    All get the same, so that none of them looks worse than others for that. Their size is told from a few of them.
+
+    Args:
+        pictures: uint8 [H, W, 3] or [H, W].
+        max_bytes: Of the page; where even the smallest encoding takes more, that is returned.
+    """
+    chosen = [pictures[number] for number in np.linspace(0, len(pictures) - 1, _NUM_TRIED).round().astype(int)]
+    share = sum(picture.size for picture in pictures) / max(sum(picture.size for picture in chosen), 1)
+    for encoding in _ENCODINGS[:-1] if pictures else ():
+        if sum(len(_encode(picture, encoding)[0]) for picture in chosen) * share * _BASE64 <= max_bytes:
+            return encoding
+    return _ENCODINGS[-1] if pictures else LOSSLESS
+
+
+def _encode(pixels: Pixels, encoding: Encoding) -> tuple[bytes, str]:
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((encoding.largest_side, encoding.largest_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, format=kind, **options)
-    return buffer.getvalue()
+    if encoding.jpeg_quality is None:
+        picture.save(buffer, format="PNG", optimize=True)
+        return buffer.getvalue(), "png"
+    picture.save(buffer, format="JPEG", quality=encoding.jpeg_quality, subsampling=0)
+    return buffer.getvalue(), "jpeg"

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeGuard
+from typing import Literal
 
+from pipelines.report.estimate import Estimate
 from pipelines.report.templates import Part, render
 
-Cell = str | int | float | None
+Cell = str | int | float | Estimate | None
 _MISSING = "–"  # noqa: RUF001  # a dash, as tables have it
 
 
@@ -34,7 +35,7 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption
     """A table whose first column names the rows.
 
     Values that look equal are all marked best; missing ones (no key, None, NaN) are shown as a dash, and are never
-    best. A single value is not marked, as there is nothing that it is better than.
+    best. A single value is not marked, as there is nothing that it is better than. Intervals stand below their values.
 
     Args:
         columns: The columns, in order.
@@ -43,7 +44,8 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption
     """
     best = {column.name: _best(column, [row.get(column.name) for row in rows]) for column in columns}
     numeric = {
-        column.name: column.is_numeric or any(_is_number(row.get(column.name)) for row in rows) for column in columns
+        column.name: column.is_numeric or any(_number(row.get(column.name)) is not None for row in rows)
+        for column in columns
     }
     body = [
         [
@@ -51,6 +53,7 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption
                 "text": (text := cell_text(row.get(column.name), column.digits)),
                 "best": text == best[column.name],
                 "numeric": numeric[column.name],
+                "below": _below(row.get(column.name), column.digits),
             }
             for column in columns
         ]
@@ -60,23 +63,34 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption
 
 
 def cell_text(cell: Cell, digits: int) -> str:
-    """A value as tables and facts show it."""
+    """A value as tables and facts show it; of an estimate the number alone."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return _MISSING
     if isinstance(cell, bool | str):
         return str(cell)
+    if isinstance(cell, Estimate):
+        return cell.value_text(digits)
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:,.{digits}f}"
+
+
+def _below(cell: Cell, digits: int) -> list[str]:
+    """What stands below the number, in small type."""
+    if not isinstance(cell, Estimate):
+        return []
+    return [line for line in (cell.interval_text(digits), cell.note) if line]
 
 
 def _best(column: Column, cells: Sequence[Cell]) -> str | None:
     """The best value as shown; None where there is nothing to compare."""
     if column.best is None:
         return None
-    values = [cell for cell in cells if _is_number(cell)]
+    values = [number for cell in cells if (number := _number(cell)) is not None]
     if len(values) < 2:
         return None
     return cell_text(max(values) if column.best == "highest" else min(values), column.digits)
 
 
-def _is_number(cell: Cell) -> TypeGuard[int | float]:
-    return isinstance(cell, int | float) and not isinstance(cell, bool) and not math.isnan(cell)
+def _number(cell: Cell) -> int | float | None:
+    """The number in a cell; None where there is none."""
+    value = cell.value if isinstance(cell, Estimate) else cell
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value) else None

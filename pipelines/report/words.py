@@ -1,4 +1,4 @@
-"""Words and single values: paragraphs, notices, key figures, lists of facts, and listings."""
+"""Words and single values: headings, paragraphs, notices, checks, key figures, lists of facts, and listings."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,11 @@ class KeyFigure:
     note: str = ""
 
 
+def heading(text: str) -> Part:
+    """A heading within a section."""
+    return Markup("<h3>{}</h3>").format(text)
+
+
 def prose(text: str) -> Part:
     """Paragraphs, separated by empty lines; words in backticks are set as code."""
     paragraphs = [_code_words(" ".join(part.split())) for part in re.split(r"\n\s*\n", text.strip()) if part.strip()]
@@ -38,6 +43,11 @@ def prose(text: str) -> Part:
 def notice(text: str, level: Level = "info") -> Part:
     """A remark that must not be missed."""
     return render("notice", text=_code_words(text), level=level)
+
+
+def checks(found: Sequence[tuple[Level, str]]) -> Part:
+    """What was looked at, one a line, each marked as good or not; words in backticks are set as code."""
+    return render("checks", found=[(level, _code_words(text)) for level, text in found])
 
 
 def facts(values: Mapping[str, Cell]) -> Part:
@@ -53,6 +63,11 @@ def key_figures(figures: Sequence[KeyFigure]) -> Part:
 def listing(text: str, summary: str = "") -> Part:
     """Text as it is, e.g. a configuration; with a summary it is folded away until asked for."""
     return render("listing", text=text, summary=summary)
+
+
+def folded(summary: str, *parts: Part) -> Part:
+    """Parts that are folded away until asked for; on paper they are unfolded."""
+    return render("folded", summary=summary, parts=parts)
 
 
 def _code_words(text: str) -> Markup:

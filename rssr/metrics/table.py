@@ -30,7 +30,7 @@ _NEEDS = {"hr": "HR", "lr": "LR", "nothing": "no other image", "set": "a set of 
 
 
 def describe_metrics() -> str:
-    """A line a metric for `--help`: name, title, direction, range, colours, and what it needs."""
+    """A line a metric for `--help`: name, title, direction, range, colours, border, and what it needs."""
     return "\n".join(_describe(spec) for spec in METRICS.values())
 
 
@@ -39,7 +39,7 @@ def _describe(spec: MetricSpec) -> str:
     facts = [
         f"{spec.direction} is better",
         f"{low} to {high}{' ' * bool(spec.unit)}{spec.unit}",
-        f"on {spec.colour_space}",
+        f"on {spec.colour_space}{' without the border' * spec.is_cropped}",
         f"needs {_NEEDS[spec.needs]}",
         *([f"package {spec.package}"] if spec.package else []),
         *([f"weights {', '.join(spec.weights)}"] if spec.weights else []),
