@@ -8,7 +8,7 @@ from pipelines.evaluation.config import EvaluateConfig, EvaluatedDataset, Method
 from pipelines.evaluation.methods import named_methods
 from pipelines.evaluation.metrics import check_metrics
 from pipelines.evaluation.promotion import check_metric
-from pipelines.evaluation.published import load_published
+from pipelines.evaluation.published import load_table
 from pipelines.storage import open_store
 from pipelines.storage.archive import ARCHIVE_SUFFIXES
 from pipelines.storage.store import probe_key
@@ -31,7 +31,7 @@ def check_config(config: EvaluateConfig) -> None:
     if config.promotion.model is not None and config.promotion.metric is not None:
         check_metric(specs, config.promotion.metric)
     if config.published is not None:
-        load_published(config.published)
+        load_table(config.published)
     _check_room(config)
     home, probe = open_store(config.output.uri), probe_key()
     home.write_bytes(probe, b"")

@@ -2,22 +2,19 @@
 
 import csv
 import io
-import math
 import re
 import tempfile
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.evaluation.comparison import LOSSLESS_DB
 from pipelines.evaluation.opening import OpenEvaluation
 from pipelines.evaluation.report import write_report
 from pipelines.evaluation.result import EvaluationResult, Failure, to_records
+from pipelines.evaluation.summary import summarise
 from pipelines.tracking.run import Run
 from rssr.configuration import config_digest
 
@@ -60,10 +57,14 @@ def log_inputs(run: Run, evaluation: OpenEvaluation) -> None:
 
 
 def log_figures(run: Run, result: EvaluationResult) -> None:
-    """Record means and measures of sets as `evaluation/DATASET/xSCALE/METHOD/METRIC`."""
-    run.log_metrics(
-        {_plain(f"evaluation/{cell_name}"): value for cell_name, value in [*_means(result), *_set_values(result)]}
-    )
+    """Record the figures of the table as `evaluation/DATASET/xSCALE/METHOD/COLUMN`."""
+    figures = {
+        _plain(f"evaluation/{block.dataset}/x{block.scale:g}/{row.method}/{name}"): cell.value
+        for block in summarise(result).blocks
+        for row in block.rows
+        for name, cell in row.cells.items()
+    }
+    run.log_metrics(figures)
 
 
 def store_outputs(evaluation: OpenEvaluation, result: EvaluationResult, run: Run) -> Outputs:
@@ -82,19 +83,6 @@ def store_outputs(evaluation: OpenEvaluation, result: EvaluationResult, run: Run
         home.describe(f"{folder}/{part}") for part in ("rows.parquet", "failures.csv", "report.html")
     )
     return Outputs(rows, failures, report)
-
-
-def _means(result: EvaluationResult) -> list[tuple[str, float]]:
-    values: dict[str, list[float]] = defaultdict(list)
-    for row in result.rows:
-        for name, value in row.metrics.items():
-            finite = LOSSLESS_DB if value == math.inf else value
-            values[f"{row.dataset}/x{row.scale:g}/{row.method}/{name}"].append(finite)
-    return [(name, fmean(found)) for name, found in values.items()]
-
-
-def _set_values(result: EvaluationResult) -> list[tuple[str, float]]:
-    return [(f"{item.dataset}/x{item.scale:g}/{item.method}/{item.metric}", item.value) for item in result.set_values]
 
 
 def _table_of(failures: Sequence[Failure]) -> str:

@@ -7,6 +7,7 @@ from pipelines.attempts import attempt_number
 from pipelines.cluster import inside_ray_job, ray_session, require_room_on_cluster
 from pipelines.evaluation.checks import check_config, fewer_workers, named_datasets
 from pipelines.evaluation.config import EvaluateConfig, MethodConfig
+from pipelines.evaluation.console import result_text
 from pipelines.evaluation.datasets import open_dataset
 from pipelines.evaluation.gather import gather
 from pipelines.evaluation.measures import Measures
@@ -16,7 +17,7 @@ from pipelines.evaluation.opening import OpenEvaluation, assemble, scales_of
 from pipelines.evaluation.outputs import Outputs, evaluation_key, log_figures, log_inputs, store_outputs
 from pipelines.evaluation.parts import Part, forget_parts, plan_parts, read_part, write_part
 from pipelines.evaluation.promotion import Decision, contending_methods, promote
-from pipelines.evaluation.published import load_published
+from pipelines.evaluation.published import PublishedTable, load_table
 from pipelines.evaluation.result import EvaluationResult
 from pipelines.evaluation.shown import shown_images
 from pipelines.evaluation.stream import run_here, run_on_ray
@@ -30,8 +31,6 @@ from pipelines.tracking.tracker import Tracker, open_tracker
 from rssr.errors import ConfigError, ExitCode
 
 log = logging.getLogger(__name__)
-
-_MAX_NAMED = 20  # failures told on the terminal; all are in failures.csv
 
 
 def run_evaluation(config: EvaluateConfig) -> ExitCode:
@@ -68,14 +67,16 @@ def _evaluate(config: EvaluateConfig, home: Store, tracker: Tracker) -> ExitCode
         contenders = find_contenders(tracker.tracking_uri, config.promotion.model)
     evaluation = _open(config, home, tracker, contenders)
     key = evaluation_key(evaluation)
+    table = None if config.published is None else load_table(config.published)
     run_key = f"evaluate-{key[:24]}-{attempt_number(home, key, config.fresh)}"
     with tracker.open_run(run_key, "evaluate") as run:
         log_inputs(run, evaluation)
         result = _measure(evaluation)
+        result.published = () if table is None else table.cells
         decision = _decide(evaluation, result, contenders, tracker, run)
         log_figures(run, result)
         outputs = store_outputs(evaluation, result, run)
-    _tell(result, outputs, mask_secrets(tracker.tracking_uri))
+    _tell(result, table, outputs, mask_secrets(tracker.tracking_uri))
     if decision is not None and decision.is_refused:
         return ExitCode.REFUSED
     return ExitCode.COMPLETED_WITH_FAILURES if result.failures else ExitCode.DONE
@@ -108,8 +109,6 @@ def _measure(evaluation: OpenEvaluation) -> EvaluationResult:
         forget_parts(parts, evaluation.home)
     _make_parts(evaluation, parts)
     result = gather(evaluation, _read_all(parts, evaluation.home))
-    if evaluation.config.published is not None:
-        result.published = load_published(evaluation.config.published)
     result.shown = shown_images(evaluation, result)
     return result
 
@@ -157,20 +156,14 @@ def _decide(
     return promote(result, config.promotion.metric or result.rank_by, contenders, tracker.tracking_uri, run)
 
 
-def _tell(result: EvaluationResult, outputs: Outputs, tracking_uri: str) -> None:
-    num_failures = len(result.failures)
-    for failure in result.failures[:_MAX_NAMED]:
-        at = "" if failure.scale is None else f" at scale {failure.scale:g}"
-        of = "" if failure.method is None else f" by {failure.method}"
-        log.warning("%s/%s%s%s: %s", failure.dataset, failure.key, at, of, failure.reason)
-    if num_failures > _MAX_NAMED:
-        log.warning("and %d more, see %s", num_failures - _MAX_NAMED, outputs.failures)
+def _tell(result: EvaluationResult, table: PublishedTable | None, outputs: Outputs, tracking_uri: str) -> None:
+    print(f"\n{result_text(result, table)}")  # the job's answer, not a log line
     where = {
         "report": outputs.report,
         "rows": f"{outputs.rows} ({len(result.rows)})",
-        "failures": f"{num_failures}, see {outputs.failures}",
+        "failures": f"{outputs.failures} ({len(result.failures)})",
         "MLflow": tracking_uri,
-        **{f"manifest of {facts.name}": facts.manifest for facts in result.datasets},
+        **{f"images of {facts.name}": facts.manifest for facts in result.datasets},
     }
     print_closing(where, _next_commands(tracking_uri))
 
