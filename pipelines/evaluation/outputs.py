@@ -20,7 +20,10 @@ from rssr.configuration import config_digest
 
 _NO_METRIC_NAME = re.compile(r"[^\w .:/-]")  # MLflow's rule
 _FAILURE_COLUMNS = ("dataset", "key", "scale", "method", "reason")
-_NOT_WHAT_IS_FOUND = {"fresh", "ray", "mlflow", "output", "num_workers", "promote"}
+_NOT_WHAT_IS_FOUND = {
+    **dict.fromkeys(("fresh", "ray", "mlflow", "output", "num_workers", "promote"), True),
+    "worker": {"num_cpus": True, "images_per_part": True},
+}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ they were made, by the same code.
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,11 +75,10 @@ def run_on_ray(
 def _dataset(
     task: EvaluationTask, jobs: Sequence[ImageJob], num_workers: int, worker: EvaluationWorkerConfig
 ) -> "ray.data.Dataset":
-    import ray
     import ray.data
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells every start and end of an execution
     blocks = [_row({"number": number}) for number in range(len(jobs))]
-    shared = ray.put((task, tuple(jobs)))
     gpu_share = worker.num_gpus / 2
     size = min(num_workers, len(jobs))
 
@@ -86,7 +86,7 @@ def _dataset(
         return {
             "batch_size": 1,
             "batch_format": "pyarrow",
-            "fn_constructor_args": (shared,),
+            "fn_constructor_args": (task, tuple(jobs)),
             "compute": ray.data.ActorPoolStrategy(size=size),
             "num_cpus": reserved_cpus,
             "num_gpus": gpu_share,
@@ -112,10 +112,8 @@ def _cpus_of_metrics(num_workers: int, worker: EvaluationWorkerConfig) -> float:
 class _Rows:
     """A stage of the stream: a row in, a row out. Errors of ours travel as rows, in order."""
 
-    def __init__(self, shared: "ray.ObjectRef") -> None:
-        import ray
-
-        self._task, self._jobs = ray.get(shared)
+    def __init__(self, task: EvaluationTask, jobs: tuple[ImageJob, ...]) -> None:
+        self._task, self._jobs = task, jobs
 
     def __call__(self, row: pa.Table) -> pa.Table:
         values = {name: row[name][0].as_py() for name in _SCHEMA.names if name in row.column_names}

@@ -62,11 +62,9 @@ def test_workers_find_the_same_as_this_process_does(task: EvaluationTask, ray_cl
 def test_what_a_stage_raises_goes_on_as_a_row_and_is_raised_at_the_end(task: EvaluationTask) -> None:
     [dataset] = task.datasets
     nowhere = replace(task, datasets=(replace(dataset, sources=("nothing://knows-this-scheme",)),))
-    stages = [object.__new__(stage) for stage in (stream._ResolveRows, stream._MeasureRows)]
     row = stream._row({"number": 0})
-    for stage in stages:
-        stage._task, stage._jobs = nowhere, jobs_of(nowhere)
-        row = stage(row)
+    for stage in (stream._ResolveRows, stream._MeasureRows):
+        row = stage(nowhere, tuple(jobs_of(nowhere)))(row)
     with pytest.raises(StorageError, match="knows-this-scheme"):
         raise_packed_error(row)
 
@@ -96,8 +94,7 @@ def test_images_too_large_to_be_handed_on_are_measured_where_they_were_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = task_of([dataset_of(write_images(tmp_path, 1))], (BICUBIC, NEAREST))
-    rows = object.__new__(stream._ResolveRows)
-    rows._task, rows._jobs = task, jobs_of(task)
+    rows = stream._ResolveRows(task, tuple(jobs_of(task)))
     assert set(rows.work({"number": 0})) == {"facts", "pixels"}
     monkeypatch.setattr(stream, "_MOST_HANDED_ON", 1000)
     [finding, _] = stream.unpack_findings(rows.work({"number": 0})["findings"])
