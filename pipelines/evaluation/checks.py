@@ -1,12 +1,11 @@
 """What can be told before an image is read: whether the configuration makes sense, and whether there is room."""
 
-import re
-
 from pipelines.cluster import require_durable_output, require_room
 from pipelines.datasets.config import SAMPLE_URI
 from pipelines.evaluation.config import EvaluateConfig, EvaluatedDataset, MethodConfig
 from pipelines.evaluation.methods import named_methods
 from pipelines.evaluation.metrics import check_metrics
+from pipelines.evaluation.names import name_in_tables, require_distinct
 from pipelines.evaluation.promotion import check_metric
 from pipelines.evaluation.published import load_table
 from pipelines.storage import open_store
@@ -45,12 +44,7 @@ def named_datasets(config: EvaluateConfig) -> tuple[EvaluatedDataset, ...]:
         ConfigError: Two have the same name.
     """
     datasets = tuple(_named(dataset) for dataset in config.datasets)
-    names = [dataset.name for dataset in datasets]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(
-            f"Several datasets are called {', '.join(twice)}.", "Give each a name of its own: {name: ..., uri: ...}."
-        )
+    require_distinct([dataset.name for dataset in datasets], "datasets")
     return datasets
 
 
@@ -60,9 +54,7 @@ def _named(dataset: str | EvaluatedDataset) -> EvaluatedDataset:
         return dataset
     own = dataset.rstrip("/").rpartition("/")[2]
     ending = next((suffix for suffix in ARCHIVE_SUFFIXES if own.lower().endswith(suffix)), "")
-    name = re.sub(r"[^A-Za-z0-9 ._+-]+", "-", own.removesuffix(ending) or own).lstrip(" ._+-")[:60]
-    if not name:
-        raise ConfigError(f"The dataset '{dataset}' has no name that could stand in tables.", "Write {name: ..., ...}.")
+    name = name_in_tables(own.removesuffix(ending) or own, "dataset")
     # The sample is the default: set, it would look like a place of the user's.
     return EvaluatedDataset(name=name) if dataset == SAMPLE_URI else EvaluatedDataset(name=name, uri=dataset)
 

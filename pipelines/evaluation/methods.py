@@ -10,13 +10,14 @@ import numpy as np
 
 from pipelines.evaluation.checkpoints import import_checkpoint
 from pipelines.evaluation.config import EvaluateConfig, MethodConfig
+from pipelines.evaluation.names import name_in_tables, require_distinct
 from pipelines.evaluation.result import MethodFacts
 from pipelines.evaluation.task import MethodKind, RunnableMethod
 from pipelines.tracking.model_source import fetch_model_version, find_registered_model
 from pipelines.tracking.registry import ModelVersion, folder_digest
 from rssr.card import ModelCard
 from rssr.configuration import config_digest
-from rssr.errors import ConfigError, ModelError
+from rssr.errors import ModelError
 from rssr.inference import ColorMatching, check_scale
 from rssr.inference.chosen_model import check_bands
 from rssr.inference.cost import count_image_cost
@@ -69,12 +70,7 @@ def named_methods(config: EvaluateConfig) -> tuple[MethodConfig, ...]:
         ConfigError: Two have the same name.
     """
     methods = tuple(_named(method) for method in config.methods)
-    names = [method.name for method in methods]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(
-            f"Several methods are called {', '.join(twice)}.", "Give each a name of its own: {name: ..., model: ...}."
-        )
+    require_distinct([method.name for method in methods], "methods")
     return methods
 
 
@@ -107,10 +103,7 @@ def _named(method: str | MethodConfig) -> MethodConfig:
         return method
     match = _URI_NAME.fullmatch(method)
     own = f"{match[1]} {match[2]}" if match else method.rstrip("/").rpartition("/")[2]
-    name = re.sub(r"[^A-Za-z0-9 ._+-]+", "-", own).lstrip(" ._+-")[:60]
-    if not name:
-        raise ConfigError(f"The method '{method}' has no name that could stand in tables.", "Write {name: ..., ...}.")
-    return MethodConfig(name=name, model=method)
+    return MethodConfig(name=name_in_tables(own, "method"), model=method)
 
 
 def _find(config: MethodConfig, tracking_uri: str) -> _Found:

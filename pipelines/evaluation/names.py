@@ -1,9 +1,48 @@
-"""Which image belongs to which: by name, whatever the format and with or without folders."""
+"""Names: of methods and datasets in tables, and of images, by which those of two folders belong together."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from rssr.errors import ConfigError
+
+_NOT_IN_TABLES = re.compile(r"[^A-Za-z0-9 ._+-]+")
+_LONGEST_NAME = 60
+
+
+def name_in_tables(text: str, what: str) -> str:
+    """A name that can stand in tables, made of a model's or folder's own.
+
+    Args:
+        text: That name.
+        what: What is named, for errors, e.g. `method`.
+
+    Raises:
+        ConfigError: Nothing of it is left.
+    """
+    name = _NOT_IN_TABLES.sub("-", text).lstrip(" ._+-")[:_LONGEST_NAME]
+    if not name:
+        raise ConfigError(f"The {what} '{text}' has no name that could stand in tables.", "Write {name: ..., ...}.")
+    return name
+
+
+def require_distinct(names: Sequence[str], what: str) -> None:
+    """Refuse to tell two things by one name.
+
+    Args:
+        names: All of them.
+        what: What is named, for errors, e.g. `methods`.
+
+    Raises:
+        ConfigError: Naming those that are there twice.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"Several {what} are called {', '.join(twice)}.", "Give each a name of its own: {name: ..., ...}."
+        )
 
 
 @dataclass(frozen=True)

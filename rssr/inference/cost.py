@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
+from torch import nn
 
 from rssr.errors import ModelError
 from rssr.inference.chosen_model import model_device
@@ -48,9 +49,7 @@ def measure_cost(model: LoadedModel, scale: float) -> ImageCost:
     Raises:
         ModelError: The model has no network.
     """
-    network = model.network
-    if network is None:
-        raise ModelError(f"{model.name} has no network whose cost could be told.")
+    network = _network_of(model)
     device = model_device(model)
     seconds = _time(model, _lr_image(model, scale, device))
     num_parameters = count_live(network)
@@ -67,12 +66,16 @@ def count_image_cost(model: LoadedModel, scale: float) -> int:
     Raises:
         ModelError: The model has no network.
     """
-    network = model.network
-    if network is None:
-        raise ModelError(f"{model.name} has no network whose cost could be told.")
+    network = _network_of(model)
     network.to("meta")
     image = _lr_image(model, scale, torch.device("meta"))
     return count_macs(network, lambda: model.resolver(image, (SIDE, SIDE))).total
+
+
+def _network_of(model: LoadedModel) -> nn.Module:
+    if model.network is None:
+        raise ModelError(f"{model.name} has no network whose cost could be told.")
+    return model.network
 
 
 def _time(model: LoadedModel, lr: torch.Tensor) -> float:

@@ -17,19 +17,9 @@ from rssr.images import encode_png
 from rssr.models.registry import create_model
 from rssr.scenes import generate_scene
 from rssr.weights.folder import save_model_folder
+from tests.rssr.conftest import TINY_STUDENT
 from tests.rssr.methods.tiny_latent import TINY_ARCHITECTURE
 
-TINY_STUDENT = {
-    "block_channels": [16, 32],
-    "mid_channels": 32,
-    "layers_per_block": 1,
-    "taesd_channels": 8,
-    "num_encoder_blocks": [1, 1, 1, 1],
-    "num_decoder_blocks": [1, 1, 1, 1],
-    "norm_num_groups": 8,
-    "num_queries": 4,
-    "query_channels": 8,
-}
 BICUBIC = RunnableMethod("bicubic", "bicubic", (4.0,), identity="bicubic")
 NEAREST = RunnableMethod("nearest", "nearest", (4.0,), identity="nearest")
 FIDELITY = ("psnr_y", "ssim_y")

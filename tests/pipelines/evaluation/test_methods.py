@@ -10,7 +10,8 @@ from pipelines.tracking.registry import folder_digest
 from rssr.errors import ConfigError, ModelError, WeightsError
 from rssr.models.loaded import load_model
 from rssr.models.registry import create_model
-from tests.pipelines.evaluation.small import TINY_STUDENT, save_sampler, save_student
+from tests.pipelines.evaluation.small import save_sampler, save_student
+from tests.rssr.conftest import TINY_STUDENT
 
 SCALES = (2.0, 4.0)
 
