@@ -12,7 +12,7 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 
 _LARGEST_PNG_BYTES = 1_000_000
-_NUM_TRIED = 12  # pictures from which the size of all is told
+_NUM_TRIED = 8  # pictures from which the size of all is told
 _BASE64 = 4 / 3
 
 
@@ -41,10 +41,12 @@ LOSSLESS = Encoding(2048)
 _FALLBACK = Encoding(2048, 95)
 _ENCODINGS = (
     LOSSLESS,
-    *(
-        Encoding(side, quality)
-        for side, quality in ((2048, 95), (1024, 92), (768, 90), (512, 90), (384, 85), (256, 80))
-    ),
+    Encoding(2048, 95),
+    Encoding(1024, 92),
+    Encoding(768, 90),
+    Encoding(512, 90),
+    Encoding(384, 85),
+    Encoding(256, 80),
 )
 
 
@@ -106,7 +108,7 @@ def _encode(pixels: Pixels, encoding: Encoding) -> tuple[bytes, str]:
     picture.thumbnail((encoding.largest_side, encoding.largest_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     if encoding.jpeg_quality is None:
-        picture.save(buffer, format="PNG", optimize=True)
+        picture.save(buffer, format="PNG", compress_level=6)
         return buffer.getvalue(), "png"
     picture.save(buffer, format="JPEG", quality=encoding.jpeg_quality, subsampling=0)
     return buffer.getvalue(), "jpeg"

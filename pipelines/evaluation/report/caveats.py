@@ -1,4 +1,4 @@
-"""What is not in the numbers: metrics that could not be had, images that failed, images that methods have learnt from."""
+"""What is not in the numbers: metrics that could not be had, images that failed, images that methods learnt from."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pipelines.evaluation.report.found import Findings, counted
 from pipelines.evaluation.result import Failure
 from pipelines.report import Column, Part, folded, heading, listing, notice, prose, table
+from pipelines.report.table import Cell
 
 _MOST_NAMED = 5  # in a row of the table; all of them are in the list below it
 
@@ -48,7 +49,7 @@ def _failures(found: Findings) -> Iterable[Part]:
         groups[failure.dataset, _scale(failure), failure.method or "all", failure.reason].append(failure.key)
     titles = ("Dataset", "Scale", "Method", "Reason", "Images", "Names")
     columns = [Column(title.lower(), title) for title in titles]
-    rows = [
+    rows: list[dict[str, Cell]] = [
         dict(zip((column.name for column in columns), (*group, len(keys), _first(keys)), strict=True))
         for group, keys in groups.items()
     ]

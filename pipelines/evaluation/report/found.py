@@ -1,4 +1,4 @@
-"""What was found, asked for in the way the report tells it: means with intervals, who is ahead, how to write numbers."""
+"""What was found, asked for in the way the report tells it: means with intervals, who is ahead, numbers in words."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from statistics import fmean
 from typing import NamedTuple
 
-from pipelines.evaluation.pairing import Comparison, Pairing
+from pipelines.evaluation.pairing import POOLED, Comparison, Pairing
 from pipelines.evaluation.result import EvaluationResult, ImageRow, SetValue
 from pipelines.report import Estimate
 from rssr.metrics.bootstrap import bootstrap_interval
@@ -25,7 +25,8 @@ class Place(NamedTuple):
     @property
     def title(self) -> str:
         """As in captions."""
-        return f"{self.dataset}, scale {self.scale:g}"
+        dataset = "All datasets" if self.dataset == POOLED else self.dataset
+        return f"{dataset}, scale {self.scale:g}"
 
 
 @dataclass(frozen=True)
@@ -174,19 +175,12 @@ class Findings:
             return self.pairing.compare_overall(metric, methods)
         return self.pairing.compare(metric, methods, place.scale, place.dataset)
 
-    def seconds(self, method: str, scale: float, *, with_io: bool = False) -> float | None:
-        """Mean time of an image at a scale; None where nothing was run."""
-        rows = [row for row in self.result.rows if row.method == method and row.scale == scale]
-        return _mean_of_known([row.seconds_with_io if with_io else row.seconds for row in rows])
-
-    def seconds_at(self, method: str, place: Place) -> float | None:
-        """Mean time of an image at a place; None where nothing was run."""
-        return _mean_of_known([row.seconds for row in self.rows_at(place) if row.method == method])
-
-
-def _mean_of_known(values: Sequence[float]) -> float | None:
-    known = [value for value in values if math.isfinite(value)]
-    return fmean(known) if known else None
+    def seconds(self, method: str, scale: float, *, with_io: bool = False, dataset: str = POOLED) -> float | None:
+        """Mean time of an image at a scale, of one dataset or all; None where nothing was run."""
+        rows = (row for row in self.result.rows if row.method == method and row.scale == scale)
+        times = [row.seconds_with_io if with_io else row.seconds for row in rows if dataset in (POOLED, row.dataset)]
+        known = [value for value in times if math.isfinite(value)]
+        return fmean(known) if known else None
 
 
 def is_of_trust(spec: MetricSpec) -> bool:
@@ -208,6 +202,11 @@ def listed(names: Sequence[str]) -> str:
     """Names in a sentence."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def percent(share: float) -> str:
+    """A share in words."""
+    return f"{100 * share:.0f} %"
 
 
 def counted(number: int, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from pipelines.evaluation.report.against import differences
 from pipelines.evaluation.report.found import Findings, Place
 from pipelines.evaluation.report.pictures import Shown, maps
 from pipelines.evaluation.report.scores import metric_column
@@ -17,10 +18,10 @@ _MEANINGS = {
     "that length, however good the picture looks.",
     "spectral_angle_deg": "The angle between the spectra of a pixel in SR and in LR: whether colours, and with them "
     "indices such as NDVI, stay what they were.",
-    "improvement": "Of all that HR has beyond LR or SR adds to it, the share that SR adds and HR confirms.",
-    "omission": "Of the same, the share that HR has and SR does not: what was not brought back.",
-    "hallucination": "Of the same, the share that SR adds and HR does not have: detail that is made up. Interpolation "
-    "makes up little and leaves out much; a method that makes up more than it improves should not be measured on.",
+    "improvement": "The share of what SR changes, or should have changed, that came to HR: true detail.",
+    "omission": "The share that stayed as LR has it although HR has more: detail that was not brought back.",
+    "hallucination": "The share that went where neither LR nor HR is: detail that is made up. Interpolation makes up "
+    "little and leaves out much. Do not measure on the images of a method that makes up more than it improves.",
 }
 
 
@@ -31,6 +32,9 @@ def trust(found: Findings, shown: Sequence[Shown]) -> Iterable[Part]:
         yield facts(meanings)
         for place in found.places:
             yield _table(found, place)
+        if len(found.methods) > 1:
+            tables = [differences(found, place, found.trust) for place in found.places]
+            yield folded(f"The same beside {found.result.reference}, image by image", *tables)
     yield from _maps(shown)
     yield from _reliability(found)
 

@@ -13,7 +13,7 @@ from pipelines.evaluation.report.provenance import provenance
 from pipelines.evaluation.report.scores import published, scores
 from pipelines.evaluation.report.trust import trust
 from pipelines.evaluation.result import EvaluationResult
-from pipelines.report import Page, prose
+from pipelines.report import Page, notice
 
 
 def write_report(result: EvaluationResult, path: Path) -> None:
@@ -31,7 +31,7 @@ def write_report(result: EvaluationResult, path: Path) -> None:
     page = Page(result.title, _subtitle(found))
     page.lead(*answer(found))
     if result.promotion:
-        page.section("Promotion", prose(result.promotion))
+        page.section("Promotion", notice(f"{result.promotion[0].upper()}{result.promotion[1:]}"))
     if result.rows:
         _add_results(page, found)
     if shown:
