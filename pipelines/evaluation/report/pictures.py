@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.evaluation.report.found import Findings, Place
 from pipelines.evaluation.result import ShownImage
-from pipelines.report import Estimate, Part, heading, panels, prose, side_by_side
+from pipelines.report import Estimate, Part, beside, heading, panels, prose, side_by_side
 from pipelines.report.images import Encoding, encoding_within
 from rssr.value_map import ValueMap
 
@@ -62,14 +62,14 @@ def pictures(found: Findings, shown: Sequence[Shown]) -> Iterable[Part]:
     for item in shown:
         yield heading(f"{item.label}: {'; '.join(item.reasons)}")
         named = _named(found, item)
-        yield side_by_side(named, _first_shown(found, item, list(named)), _caption(item), encoding)
-        yield panels([_detail(item.image)])
+        first = _first_shown(found, item, list(named))
+        yield beside(side_by_side(named, first, _caption(item), encoding), panels([_detail(item.image)]))
 
 
 def _introduction(encoding: Encoding) -> str:
     words = (
         "Move the divider with the mouse, a finger or the arrow keys; the two lists choose what stands on its left and "
-        "right. Numbers beside the names are of this image. Below each slider stands the place where the methods "
+        "right. Numbers beside the names are of this image. Beside each slider stands the place where the methods "
         f"differ most, {_DETAIL_SIDE} by {_DETAIL_SIDE} pixels enlarged, without loss. The detail that methods add is "
         "plausible, not measured."
     )

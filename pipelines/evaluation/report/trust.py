@@ -6,7 +6,7 @@ from pipelines.evaluation.report.against import differences
 from pipelines.evaluation.report.found import Findings, Place
 from pipelines.evaluation.report.pictures import Shown, maps
 from pipelines.evaluation.report.scores import metric_column
-from pipelines.report import Column, Part, facts, folded, heading, notice, panels, prose, table
+from pipelines.report import Column, Part, folded, heading, notice, panels, prose, table
 from pipelines.report.reliability import is_close, reliability_curves, reliability_table, verdict
 
 _NUM_UNFOLDED = 2  # images whose maps are open from the start
@@ -28,8 +28,8 @@ _MEANINGS = {
 def trust(found: Findings, shown: Sequence[Shown]) -> Iterable[Part]:
     """Metrics of trust in words and numbers, maps, and how well error bars hold."""
     if found.trust:
-        meanings = {spec.title: _MEANINGS.get(spec.name, spec.source) for spec in found.trust}
-        yield facts(meanings)
+        meanings = [{"metric": spec.title, "meaning": _MEANINGS.get(spec.name, spec.source)} for spec in found.trust]
+        yield table([Column("metric", "Metric"), Column("meaning", "What it tells")], meanings)
         for place in found.places:
             yield _table(found, place)
         if len(found.methods) > 1:
