@@ -1,8 +1,10 @@
 """The model card: what a model was made for, checked against the input before it runs."""
 
+import hashlib
 import json
 import re
 import sys
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Literal, Self
@@ -184,6 +186,11 @@ class ModelCard(Config):
     def uncertainty_images(self, folder: Path) -> frozenset[str]:
         """SHA-256 of every image that the error bars were fitted on; see `training_images`."""
         return _read_list(folder, self.uncertainty.fitted_images_sha256 if self.uncertainty else None)
+
+
+def digest_of_images(digests: Iterable[str]) -> str:
+    """SHA-256 of a list of images' SHA-256, as a card names it that does not carry the list: sorted, one a line."""
+    return hashlib.sha256("".join(f"{digest}\n" for digest in sorted(digests)).encode()).hexdigest()
 
 
 def _digest_or_plain_name(value: str | None) -> str | None:

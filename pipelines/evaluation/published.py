@@ -27,7 +27,7 @@ class _Row(Config):
     """A method's figures."""
 
     method: str
-    """As the paper writes it; for its own method followed by the name, in parentheses."""
+    """As the paper writes it; its own method by name."""
     category: str = ""
     """As the paper sorts it."""
     values: tuple[float | None, ...]

@@ -165,10 +165,10 @@ class PublishedCell:
     """A figure from a paper, beside ours.
 
     Attributes:
-        method: As the paper writes it.
-        dataset: Name of the dataset here.
+        method: As the paper writes it; its own method by name.
+        dataset: Name of the dataset here, or `pairing.POOLED` for a mean over all of them.
         scale: HR/LR size ratio.
-        metric: Name of the metric here.
+        metric: Name of the metric here, or `published.SECONDS` or `published.PARAMETERS`.
         value: As published.
         source: Document and table.
     """
@@ -216,7 +216,8 @@ class EvaluationResult:
         gaps: Metrics that could not be had, with what fetches their weights.
         reliability: How well error bars hold, by method.
         published: Figures of papers to show beside ours.
-        shared: Images that methods have learnt from, or that datasets share.
+        shared: Images that methods have learnt from, or that datasets share: all of them, however many are shown.
+        notices: What a reader must know beside the figures, e.g. that it is unknown what a method was trained on.
         shown: Images for the report.
         reference: Method that others are compared with.
         rank_by: Metric that decides which images are the worst and which method is ahead.
@@ -243,6 +244,7 @@ class EvaluationResult:
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
     published: tuple[PublishedCell, ...] = ()
     shared: tuple[SharedImage, ...] = ()
+    notices: tuple[str, ...] = ()
     shown: list[ShownImage] = field(default_factory=list)
     config: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -146,8 +146,13 @@ def find_duplicates(own: Collection, others: Sequence[Collection], config: Dupli
     """
     found = [*_exact_within(own), *_near(own, None, config)]
     for other in others:
-        found += [*_exact_between(own, other), *_near(own, other, config)]
-    return sorted(found, key=lambda pair: (pair.kind, pair.other_dataset, pair.key, pair.other_key))
+        found += find_between(own, other, config)
+    return _sorted(found)
+
+
+def find_between(own: Collection, other: Collection, config: DuplicatesConfig) -> list[Duplicate]:
+    """Pairs of an image of one dataset and one of another, exact ones first, by key."""
+    return _sorted([*_exact_between(own, other), *_near(own, other, config)])
 
 
 def write_duplicates(duplicates: Sequence[Duplicate], target: Store) -> None:
@@ -182,6 +187,10 @@ def duplicates_table(duplicates: Sequence[Duplicate], max_shown: int) -> str:
         rows.append([pair.kind, pair.key, pair.other_key, pair.other_dataset or "this dataset", *figures])
     more = len(duplicates) - max_shown
     return format_table(rows, right=(4, 5)) + (f"\n... and {more} more" if more > 0 else "")
+
+
+def _sorted(pairs: Iterable[Duplicate]) -> list[Duplicate]:
+    return sorted(pairs, key=lambda pair: (pair.kind, pair.other_dataset, pair.key, pair.other_key))
 
 
 def _exact_within(own: Collection) -> list[Duplicate]:

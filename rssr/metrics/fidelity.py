@@ -32,13 +32,13 @@ def psnr_y(sr: Pixels, hr: Pixels, *, border: int = 0) -> float:
     Raises:
         ImageError: Sizes or types differ, or nothing is left within the border.
     """
-    sr, hr = _cropped(sr, hr, border, smallest=1)
+    sr, hr = crop_pair(sr, hr, border, smallest=1)
     return _psnr(luma(sr), luma(hr))
 
 
 def psnr_rgb(sr: Pixels, hr: Pixels, *, border: int = 0) -> float:
     """PSNR over all three channels together; see `psnr_y`."""
-    sr, hr = _cropped(sr, hr, border, smallest=1)
+    sr, hr = crop_pair(sr, hr, border, smallest=1)
     return _psnr(sr.astype(np.float64), hr.astype(np.float64))
 
 
@@ -53,13 +53,13 @@ def ssim_y(sr: Pixels, hr: Pixels, *, border: int = 0) -> float:
     Raises:
         ImageError: Sizes or types differ, or less than one 11x11 window is left.
     """
-    sr, hr = _cropped(sr, hr, border, smallest=SSIM_WINDOW)
+    sr, hr = crop_pair(sr, hr, border, smallest=SSIM_WINDOW)
     return _ssim(luma(sr), luma(hr))
 
 
 def ssim_rgb(sr: Pixels, hr: Pixels, *, border: int = 0) -> float:
     """Mean over the three channels of the SSIM of each; see `ssim_y`."""
-    sr, hr = _cropped(sr, hr, border, smallest=SSIM_WINDOW)
+    sr, hr = crop_pair(sr, hr, border, smallest=SSIM_WINDOW)
     planes = [_ssim(sr[..., band].astype(np.float64), hr[..., band].astype(np.float64)) for band in range(3)]
     return float(np.mean(planes))
 
@@ -100,7 +100,18 @@ def _as_levels(*planes: NDArray[np.float32]) -> tuple[Plane, Plane]:
     return sr, hr
 
 
-def _cropped(sr: Pixels, hr: Pixels, border: int, smallest: int) -> tuple[Pixels, Pixels]:
+def crop_pair(sr: Pixels, hr: Pixels, border: int, smallest: int) -> tuple[Pixels, Pixels]:
+    """Two pictures of one size without their border.
+
+    Args:
+        sr: uint8 [H, W, 3].
+        hr: uint8 [H, W, 3].
+        border: Pixels left out on each side.
+        smallest: Height and width that must be left.
+
+    Raises:
+        ImageError: Sizes or types differ, or less is left.
+    """
     for name, pixels in (("super-resolved", sr), ("ground truth", hr)):
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ImageError(f"The {name} picture is {pixels.dtype} {pixels.shape}, not uint8 [H, W, 3].")

@@ -1,15 +1,15 @@
-"""What a number means: which way is better, within which range, on which colours, and what it needs."""
+"""What a number means: which way is better, within which range, on which colours, and what it needs.
 
-from collections.abc import Mapping
+The metrics themselves are gathered in `rssr.metrics.table`.
+"""
+
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rssr.errors import ConfigError
-from rssr.metrics.fidelity import psnr_rgb, psnr_y, ssim_rgb, ssim_y
 
 Direction = Literal["higher", "lower"]
 Need = Literal["hr", "lr", "nothing", "set"]
@@ -31,7 +31,8 @@ class MetricSpec:
         name: As in tables and MLflow, e.g. `psnr_y`.
         title: As in reports.
         direction: Which way is better.
-        value_range: Smallest and largest possible value.
+        value_range: Smallest and largest possible value. A predicted opinion score, which is a network's output, may
+            lie a little beyond the ends of the scale that the network was trained on.
         colour_space: `y`, `rgb`, or `bands` where each band counts alike.
         unit: E.g. `dB`; empty for a pure number.
         measure: Computes it from two pictures; None where more than the pictures is needed (a network, a data set).
@@ -39,6 +40,8 @@ class MetricSpec:
         is_cropped: Whether the border that papers leave out is cut from both pictures first.
         weights: Files that it needs, by name; none where it needs no network.
         source: Where those come from, with their licence; or the paper that defines the measure.
+        package: What must be installed beside rssr, with its licence; empty where nothing must.
+        smallest_side: Smallest height and width that it takes, pixels, after cropping.
     """
 
     name: str
@@ -52,26 +55,12 @@ class MetricSpec:
     is_cropped: bool = True
     weights: tuple[str, ...] = ()
     source: str = ""
+    package: str = ""
+    smallest_side: int = 1
 
     def is_better(self, value: float, than: float) -> bool:
         """Whether a value is strictly better than another."""
         return value > than if self.direction == "higher" else value < than
-
-
-_INFINITE = float("inf")
-
-METRICS: Mapping[str, MetricSpec] = MappingProxyType(
-    {
-        spec.name: spec
-        for spec in (
-            MetricSpec("psnr_y", "PSNR (Y)", "higher", (0.0, _INFINITE), "y", "dB", psnr_y),
-            MetricSpec("ssim_y", "SSIM (Y)", "higher", (-1.0, 1.0), "y", "", ssim_y),
-            MetricSpec("psnr_rgb", "PSNR (RGB)", "higher", (0.0, _INFINITE), "rgb", "dB", psnr_rgb),
-            MetricSpec("ssim_rgb", "SSIM (RGB)", "higher", (-1.0, 1.0), "rgb", "", ssim_rgb),
-        )
-    }
-)
-"""The metrics that need nothing but two pictures."""
 
 
 def metric_spec(name: str) -> MetricSpec:
@@ -80,6 +69,8 @@ def metric_spec(name: str) -> MetricSpec:
     Raises:
         ConfigError: There is no such metric; names those there are.
     """
+    from rssr.metrics.table import METRICS  # here, because the table is made of this module's class
+
     if name not in METRICS:
         raise ConfigError(f"There is no metric '{name}'.", f"Choose from: {', '.join(METRICS)}.")
     return METRICS[name]

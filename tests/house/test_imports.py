@@ -26,6 +26,7 @@ DOORS = {
     "osgeo": (),
     "diffusers": ("rssr/weights/base.py", "rssr/weights/stand_ins.py"),
     "transformers": ("rssr/weights/base.py", "rssr/weights/stand_ins.py"),
+    "pyiqa": ("rssr/metrics/perceptual/",),
     "peft": ("rssr/methods/slimdiffsr/teacher.py",),
     "timm": ("rssr/weights/auxiliary.py",),
     "onnx": (),

@@ -22,7 +22,7 @@ PRINTED = {
         DiffBIR 21.55 0.3986 0.4738 0.2489 0.4523 60.86 8.637 1717
         S3Diff 23.18 0.5112 0.3511 0.1941 0.2855 51.02 0.736 1327
         AdcSR 24.64 0.5918 0.3935 0.2256 0.2717 44.94 0.088 456.1
-        Ours (SlimDiffSR) 24.09 0.5642 0.3443 0.1819 0.2837 49.84 0.037 58.05""",
+        SlimDiffSR 24.09 0.5642 0.3443 0.1819 0.2837 49.84 0.037 58.05""",
     "slimdiffsr/table3": """
         TTST 0.6387 0.3430 0.1968 30.74
         TransENet 0.6240 0.3399 0.1979 31.21
@@ -32,7 +32,7 @@ PRINTED = {
         DiffBIR 0.5270 0.2764 0.4524 60.34
         S3Diff 0.3995 0.2172 0.2832 52.79
         AdcSR 0.5026 0.3113 0.2535 39.42
-        Ours (SlimDiffSR) 0.4423 0.2461 0.3043 55.32""",
+        SlimDiffSR 0.4423 0.2461 0.3043 55.32""",
     "slimdiffsr/table4": """
         TTST 10.34 0.1929 0.2076 22.33
         TransENet 9.442 0.1742 0.1993 22.67
@@ -42,7 +42,7 @@ PRINTED = {
         DiffBIR 4.059 0.7010 0.4243 58.90
         S3Diff 4.914 0.3363 0.2425 35.57
         AdcSR 6.540 0.2652 0.1871 33.12
-        Ours (SlimDiffSR) 5.172 0.5100 0.2579 46.95""",
+        SlimDiffSR 5.172 0.5100 0.2579 46.95""",
     "ldcsr/integer": """
         HAT-L 29.49 0.321 39.82
         SR3 28.15 0.252 26.01
@@ -50,12 +50,12 @@ PRINTED = {
         LIIF 29.32 0.334 42.49
         CiaoSR 29.64 0.316 38.77
         LMF-LTE 29.62 0.318 39.07
-        Ours (LDCSR) 27.19 0.174 18.37""",
+        LDCSR 27.19 0.174 18.37""",
     "ldcsr/continuous": """
         LIIF 29.32 0.334 42.49
         CiaoSR 29.64 0.316 38.77
         LMF-LTE 29.62 0.318 39.07
-        Ours (LDCSR) 27.19 0.174 18.37""",
+        LDCSR 27.19 0.174 18.37""",
 }
 COLUMNS = {
     "slimdiffsr/table2": ("psnr_y", "ssim_y", "lpips", "dists", "maniqa", "musiq", "seconds", "parameters_m"),
@@ -101,7 +101,7 @@ def test_what_the_documents_do_not_give_is_blank() -> None:
     assert table.places == (("AID", 4.0), ("DIOR", 4.0))
     assert table.columns == ("psnr_rgb", "lpips", "fid")
     assert load_published("lcmsr/x4") == ()
-    assert math.isnan(table.value(("AID", 4.0), "Ours (LCMSR)", "lpips"))
+    assert math.isnan(table.value(("AID", 4.0), "LCMSR", "lpips"))
     assert math.isnan(load_table("ldcsr/integer").value(("AID", 8.0), "SR3", "fid"))
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import peak_signal_noise_ratio as peak_signal_noise_ratio_of_tensors
+from torchmetrics.functional.image import structural_similarity_index_measure as structural_similarity_of_tensors
 
 from rssr.errors import ImageError
 from rssr.metrics import luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
@@ -32,6 +34,19 @@ def test_agreement_with_scikit_image(border: int) -> None:
     assert ssim_y(SR, HR, border=border) == pytest.approx(structural_similarity(hr_y, sr_y, **OPTIONS), abs=1e-7)
     expected = structural_similarity(hr, sr, channel_axis=2, **OPTIONS)
     assert ssim_rgb(SR, HR, border=border) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("border", [0, 4])
+def test_agreement_with_torchmetrics(border: int) -> None:
+    inside = slice(border, 64 - border), slice(border, 81 - border)
+    sr, hr = (torch.from_numpy(pixels[inside].copy()).double().permute(2, 0, 1)[None] for pixels in (SR, HR))
+    sr_y, hr_y = (torch.from_numpy(luma(pixels[inside]))[None, None] for pixels in (SR, HR))
+    for ours, pair in (((psnr_rgb, ssim_rgb), (sr, hr)), ((psnr_y, ssim_y), (sr_y, hr_y))):
+        psnr, ssim = (measure(SR, HR, border=border) for measure in ours)
+        assert psnr == pytest.approx(peak_signal_noise_ratio_of_tensors(*pair, data_range=255.0).item(), abs=1e-4)
+        _, full = structural_similarity_of_tensors(*pair, data_range=255.0, return_full_image=True)
+        whole_windows = full[..., 5:-5, 5:-5]  # it mirrors pictures beyond their edges
+        assert ssim == pytest.approx(whole_windows.mean().item(), abs=1e-7)
 
 
 @pytest.mark.parametrize("border", [2, 4])
