@@ -95,12 +95,14 @@ def encoding_within(pictures: Sequence[Pixels], max_bytes: float) -> Encoding:
         pictures: uint8 [H, W, 3] or [H, W].
         max_bytes: Of the page; where even the smallest encoding takes more, that is returned.
     """
+    if not pictures:
+        return LOSSLESS
     chosen = [pictures[number] for number in np.linspace(0, len(pictures) - 1, _NUM_TRIED).round().astype(int)]
     share = sum(picture.size for picture in pictures) / max(sum(picture.size for picture in chosen), 1)
-    for encoding in _ENCODINGS[:-1] if pictures else ():
+    for encoding in _ENCODINGS[:-1]:
         if sum(len(_encode(picture, encoding)[0]) for picture in chosen) * share * _BASE64 <= max_bytes:
             return encoding
-    return _ENCODINGS[-1] if pictures else LOSSLESS
+    return _ENCODINGS[-1]
 
 
 def _encode(pixels: Pixels, encoding: Encoding) -> tuple[bytes, str]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from pipelines.evaluation.findings import Findings, Place, percent, titled
 from pipelines.evaluation.pairing import Comparison
-from pipelines.evaluation.report.found import Findings, Place, percent, titled
 from pipelines.report import Column, Estimate, Part, histogram, prose, table
 from pipelines.report.table import Cell
 from rssr.metrics.spec import MetricSpec

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from pipelines.evaluation.findings import Findings, Place, Standing, counted, listed, percent, titled, with_unit
 from pipelines.evaluation.pairing import Comparison
-from pipelines.evaluation.report.found import Findings, Place, Standing, counted, listed, percent, titled, with_unit
 from pipelines.report import Column, Estimate, KeyFigure, Level, Part, checks, heading, key_figures, notice, table
 from rssr.metrics.spec import MetricSpec
 
@@ -115,7 +115,7 @@ def _checks(found: Findings, standing: Standing | None) -> Iterator[_Check]:
             yield _same_everywhere(found, standing)
         yield from _other_metrics(found, standing)
     yield _split_safety(found)
-    yield from _unknown_training(found)
+    yield from (("info", remark) for remark in found.result.notices)
     yield _failures(found)
     yield _gaps(found)
 
@@ -172,12 +172,6 @@ def _split_safety(found: Findings) -> _Check:
             "them may be too good. They are named below."
         )
     return "good", "No image equals or resembles one that a method's card lists as training data."
-
-
-def _unknown_training(found: Findings) -> Iterator[_Check]:
-    names = [facts.name for facts in found.result.methods if facts.kind == "model" and not facts.digest_of_training]
-    if names:
-        yield "info", f"What {listed(names)} learnt from is not listed, so that it could not be looked for."
 
 
 def _failures(found: Findings) -> _Check:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pipelines.evaluation.report.found import Findings, counted
+from pipelines.evaluation.findings import Findings, counted
 from pipelines.evaluation.result import Failure
 from pipelines.report import Column, Part, folded, heading, listing, notice, prose, table
 from pipelines.report.table import Cell
@@ -70,7 +70,6 @@ def _first(keys: list[str]) -> str:
 
 def _shared(found: Findings) -> Iterable[Part]:
     shared = found.result.shared
-    unknown = [facts.name for facts in found.result.methods if facts.kind == "model" and not facts.digest_of_training]
     if not shared:
         yield prose("None was found.")
     else:
@@ -93,7 +92,5 @@ def _shared(found: Findings) -> Iterable[Part]:
         ]
         body = table(columns, rows)
         yield body if len(rows) <= 2 * _MOST_NAMED else folded(f"{counted(len(rows), 'image')}", body)
-    if unknown:
-        yield prose(
-            f"Their cards do not list what they learnt from, so that it could not be looked for: {', '.join(unknown)}."
-        )
+    for remark in found.result.notices:
+        yield notice(remark)

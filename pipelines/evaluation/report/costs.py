@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from statistics import fmean
 
-from pipelines.evaluation.report.found import Findings, listed, titled
+from pipelines.evaluation.findings import Findings, listed, titled
 from pipelines.report import Axis, Bubble, Column, Part, bubbles, prose, table
 from pipelines.report.table import Cell
 from rssr.metrics.spec import MetricSpec
@@ -44,12 +44,14 @@ def _bubbles(found: Findings, spec: MetricSpec, scale: float) -> Iterable[Part]:
         values = found.pairing.values(facts.name, spec.name, scale)
         seconds = found.seconds(facts.name, scale)
         quality = fmean(values.values()) if values else math.nan
-        points.append(Bubble(facts.name, math.nan if seconds is None else seconds, quality, facts.num_parameters))
+        size = "" if facts.num_parameters is None else f", {facts.num_parameters / _MEGA:.3g} M"
+        time = math.nan if seconds is None else seconds
+        points.append(Bubble(f"{facts.name}{size}", time, quality, facts.num_parameters))
     if sum(math.isfinite(point.x) and math.isfinite(point.y) for point in points) < 2:
         return
     title = f"{spec.title} against time at scale {scale:g}: best at the top left"
     x, y = Axis("seconds an image", is_log=True), Axis(titled(spec), is_reversed=spec.direction == "lower")
-    yield bubbles(points, title, x, y, "number of parameters")
+    yield bubbles(points, title, x, y, "number of parameters, millions (M) beside the names")
 
 
 def _not_drawn(found: Findings) -> Iterable[Part]:

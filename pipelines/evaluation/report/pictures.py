@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.report.found import Findings, Place
+from pipelines.evaluation.findings import Findings, Place
 from pipelines.evaluation.result import ShownImage
 from pipelines.report import Estimate, Part, beside, heading, panels, prose, side_by_side
 from pipelines.report.images import Encoding, encoding_within

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from pipelines.evaluation.report.found import Findings, Place, counted, titled
+from pipelines.evaluation.findings import Findings, Place, counted, titled
 from pipelines.report import DotRow, Estimate, Part, curve, dots, folded, prose
 from rssr.metrics.spec import MetricSpec
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipelines.evaluation.report.found import Findings
+from pipelines.evaluation.findings import Findings
 from pipelines.report import Column, Part, facts, heading, listing, prose, table
 from pipelines.report.table import Cell
 from rssr.metrics.spec import MetricSpec
@@ -70,8 +70,7 @@ def _digests(found: Findings) -> list[str]:
 
 
 def _source(spec: MetricSpec) -> str:
-    package = getattr(spec, "package", "")
-    return "; ".join(part for part in (spec.source or _UNSTATED, package) if part)
+    return "; ".join(part for part in (spec.source, spec.package) if part) or _UNSTATED
 
 
 def _reading(spec: MetricSpec) -> str:

@@ -1,30 +1,35 @@
 """Means of all metrics with their intervals, and figures of papers beside ours."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from pipelines.evaluation.findings import Findings, Place, counted, is_of_trust, titled
+from pipelines.evaluation.pairing import POOLED
 from pipelines.evaluation.published import PARAMETERS, SECONDS
-from pipelines.evaluation.report.found import Findings, Place, counted, titled
 from pipelines.evaluation.result import PublishedCell
+from pipelines.evaluation.summary import SummaryBlock, SummaryColumn, SummaryRow, summarise
 from pipelines.report import Column, Estimate, Part, notice, prose, table
 from pipelines.report.table import Cell
 from rssr.metrics.spec import MetricSpec
 
 _MEGA = 1e6
-_NAMES = {SECONDS: ("Time, s", 3), PARAMETERS: ("Parameters, M", 2)}
+_NAMES: dict[str, tuple[str, None, int]] = {SECONDS: ("Time, s", None, 3), PARAMETERS: ("Parameters, M", None, 2)}
 
 
 def scores(found: Findings) -> Iterable[Part]:
     """A table for each dataset and scale, the best of each column marked."""
     yield prose(
         "Means over the images of each dataset, with 95 % intervals from the bootstrap over images below them. The "
-        "best value of each column is marked. Whether two methods really differ is told by the paired comparison "
-        "below rather than by whether these intervals overlap: images differ far more than methods do."
+        "best value of each column is marked, and called clearly best where the paired interval to each other method "
+        "leaves zero out. That tells more than whether the intervals overlap: images differ far more than methods do."
     )
-    for place in found.places:
-        yield _table(found, place)
-    warnings = dict.fromkeys(value.warning.rstrip(".") for value in found.result.set_values if value.warning)
+    summary = summarise(found.result)
+    columns = [column for column in summary.columns if _is_shown(column)]
+    for block in sorted(summary.blocks, key=lambda block: block.dataset != POOLED):
+        yield _table(found, block, columns)
+    cells = [cell for block in summary.blocks for row in block.rows for cell in row.cells.values()]
+    warnings = dict.fromkeys(cell.warning.rstrip(".") for cell in cells if cell.warning)
     if warnings:
         yield notice(" ".join(f"{warning[0].upper()}{warning[1:]}." for warning in warnings), "warning")
 
@@ -32,35 +37,29 @@ def scores(found: Findings) -> Iterable[Part]:
 def metric_column(found: Findings, spec: MetricSpec) -> Column:
     """The column of a metric."""
     best: Literal["highest", "lowest"] = "highest" if spec.direction == "higher" else "lowest"
-    return Column(spec.name, titled(spec), best, found.digits(spec.name))
+    return Column(spec.name, titled(spec), best, found.digits(spec.name), is_numeric=True)
 
 
-def _table(found: Findings, place: Place) -> Part:
-    rows = found.rows_at(place)
-    names = [name for name in found.methods if any(row.method == name for row in rows)]
-    columns = [
-        Column("method", "Method"),
-        Column("images", "Images"),
-        *(metric_column(found, spec) for spec in (*found.quality, *found.of_sets)),
-        Column("seconds", "Time, s", None, 3),
-    ]
-    body = [_row(found, place, name) for name in names]
-    return table(columns, body, f"{place.title}: {counted(len({row.key for row in rows}), 'image')}")
+def _is_shown(column: SummaryColumn) -> bool:
+    """How good images are, gaps included, and the time; the rest stands in sections of its own."""
+    return column.name == SECONDS if column.metric is None else not is_of_trust(column.metric)
 
 
-def _row(found: Findings, place: Place, name: str) -> Mapping[str, Cell]:
-    facts = next(facts for facts in found.result.methods if facts.name == name)
-    mine = [row for row in found.rows_at(place) if row.method == name]
-    cells: dict[str, Cell] = {
-        "method": f"{name} (official weights)" if facts.is_official and "official" not in name else name,
-        "images": len(mine),
-        "seconds": found.seconds(name, place.scale, dataset=place.dataset),
+def _table(found: Findings, block: SummaryBlock, columns: Sequence[SummaryColumn]) -> Part:
+    shown = [Column("method", "Method"), Column("images", "Images")]
+    for column in columns:
+        shown.append(
+            Column(column.name, *_NAMES[SECONDS]) if column.metric is None else metric_column(found, column.metric)
+        )
+    rows = [{"method": row.method, "images": row.num_images, **_cells(row)} for row in block.rows]
+    return table(shown, rows, f"{Place(block.dataset, block.scale).title}: {counted(block.num_images, 'image')}")
+
+
+def _cells(row: SummaryRow) -> dict[str, Cell]:
+    return {
+        name: Estimate(cell.value, cell.low, cell.high, "clearly best" if cell.is_winner else "")
+        for name, cell in row.cells.items()
     }
-    cells |= {spec.name: found.mean(name, spec.name, place) for spec in found.quality}
-    for spec in found.of_sets:
-        value = found.set_value(place, name, spec.name)
-        cells[spec.name] = None if value is None else Estimate(value.value, value.low, value.high)
-    return cells
 
 
 def published(found: Findings) -> Iterable[Part]:
@@ -97,7 +96,7 @@ def _beside(found: Findings, place: Place, cells: Sequence[PublishedCell]) -> Pa
 def _columns(found: Findings, name: str) -> tuple[Column, Column]:
     """A figure as published, and ours."""
     spec = next((spec for spec in found.result.metrics if spec.name == name), None)
-    title, digits = (titled(spec), found.digits(name)) if spec else _NAMES.get(name, (name, 4))
+    title, _, digits = (titled(spec), None, found.digits(name)) if spec else _NAMES.get(name, (name, None, 4))
     return Column(f"{name} published", f"{title}: published", None, digits, True), Column(
         name, "ours", None, digits, True
     )

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from pipelines.evaluation.findings import Findings, Place
 from pipelines.evaluation.report.against import differences
-from pipelines.evaluation.report.found import Findings, Place
 from pipelines.evaluation.report.pictures import Shown, maps
 from pipelines.evaluation.report.scores import metric_column
 from pipelines.report import Column, Part, folded, heading, notice, panels, prose, table

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from pipelines.evaluation.findings import Findings, counted
 from pipelines.evaluation.report.against import against
 from pipelines.evaluation.report.answer import answer, leaders
 from pipelines.evaluation.report.caveats import caveats
 from pipelines.evaluation.report.costs import costs
-from pipelines.evaluation.report.found import Findings, counted
 from pipelines.evaluation.report.pictures import pictures, shown_once
 from pipelines.evaluation.report.plots import by_class, by_dataset
 from pipelines.evaluation.report.provenance import provenance

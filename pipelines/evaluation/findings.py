@@ -1,4 +1,4 @@
-"""What was found, asked for in the way the report tells it: means with intervals, who is ahead, numbers in words."""
+"""What was found, asked for as tables and reports tell it: means with intervals, who is ahead, numbers in words."""
 
 import math
 from collections.abc import Sequence
