@@ -7,6 +7,9 @@ from pipelines.evaluation.pairing import Comparison
 from pipelines.report import Column, Estimate, KeyFigure, Level, Part, checks, heading, key_figures, notice, table
 from rssr.metrics.spec import MetricSpec
 
+CAVEATS = "What is missing"
+"""The section that names what is not in the numbers."""
+
 _FEWEST_IMAGES = 20  # with fewer, intervals of the bootstrap are too narrow
 _Check = tuple[Level, str]
 
@@ -27,7 +30,7 @@ def verdict(found: Findings) -> str:
     if spec is None:
         return (
             f"No answer: no image has a value of {found.result.rank_by}, by which methods were to be ranked. "
-            "See below what failed or is missing."
+            f"{CAVEATS} is told below."
         )
     standing = found.standing(spec.name)
     assert standing is not None  # there is a value, as the metric ranks
@@ -167,9 +170,10 @@ def _split_safety(found: Findings) -> _Check:
     images = {(shared.dataset, shared.key) for shared in learnt}
     if images:
         methods = listed(list(dict.fromkeys(shared.method for shared in learnt)))
+        verb = "equals or resembles one" if len(images) == 1 else "equal or resemble some"
         return "warning", (
-            f"{counted(len(images), 'image')} equal or resemble images that {methods} learnt from: its results on "
-            "them may be too good. They are named below."
+            f"{counted(len(images), 'image')} {verb} that {methods} learnt from: its results there may be too good. "
+            f"See {CAVEATS}."
         )
     return "good", "No image equals or resembles one that a method's card lists as training data."
 
@@ -177,14 +181,15 @@ def _split_safety(found: Findings) -> _Check:
 def _failures(found: Findings) -> _Check:
     number = len({(failure.dataset, failure.key) for failure in found.result.failures})
     if number:
-        return "warning", f"{counted(number, 'image')} failed for some or all methods and are left out, named below."
+        images = counted(number, "image")
+        return "warning", f"{images} failed for some or all methods and are left out. See {CAVEATS}."
     return "good", "No image failed."
 
 
 def _gaps(found: Findings) -> _Check:
     gaps = [found.result.spec(name).title for name in found.result.gaps]
     if gaps:
-        return "warning", f"{listed(gaps)} could not be had: below stands what fetches the weights."
+        return "warning", f"{listed(gaps)} could not be had. See {CAVEATS} for what fetches the weights."
     return "good", "Every metric that was asked for could be computed."
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.evaluation.findings import Findings, counted
 from pipelines.evaluation.report.against import against
-from pipelines.evaluation.report.answer import answer, leaders
+from pipelines.evaluation.report.answer import CAVEATS, answer, leaders
 from pipelines.evaluation.report.caveats import caveats
 from pipelines.evaluation.report.costs import costs
 from pipelines.evaluation.report.pictures import pictures, shown_once
@@ -40,7 +40,7 @@ def write_report(result: EvaluationResult, path: Path) -> None:
         page.section("Trust", *trust(found, shown))
     if result.rows:
         page.section("Quality and time", *costs(found))
-    page.section("What is missing", *caveats(found))
+    page.section(CAVEATS, *caveats(found))
     page.section("How it was made", *provenance(found))
     page.write(path)
 
