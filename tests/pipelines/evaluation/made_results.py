@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.evaluation.result import DatasetFacts, EvaluationResult, ImageRow, MethodFacts
-from rssr.metrics.spec import METRICS, MetricSpec
+from rssr.metrics import METRICS
 
-LPIPS = MetricSpec("lpips", "LPIPS", "lower", (0.0, math.inf), "rgb")
-FID = MetricSpec("fid", "FID", "lower", (0.0, math.inf), "rgb", needs="set")
+LPIPS, FID = METRICS["lpips"], METRICS["fid"]
 SPECS = (METRICS["psnr_y"], LPIPS, FID)
 
 Found = Mapping[str, Sequence[float]]

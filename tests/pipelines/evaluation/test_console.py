@@ -6,7 +6,7 @@ import pytest
 from pipelines.evaluation.console import digits_of, result_text, shared_text
 from pipelines.evaluation.published import load_table
 from pipelines.evaluation.result import Failure, SetValue, SharedImage
-from rssr.metrics.spec import METRICS, MetricSpec
+from rssr.metrics import METRICS, MetricSpec
 from rssr.weights.missing import MissingWeights
 from tests.pipelines.evaluation.made_results import LPIPS, made_result
 
