@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,6 @@ class Tab:
 
     browser: Browser
     session: str
-    _position: tuple[float, float] = field(default=(0.0, 0.0), init=False)
 
     def call(self, method: str, **parameters: object) -> _Message:
         """Ask the browser for something that concerns this page."""
@@ -166,11 +165,10 @@ class Tab:
 
     @property
     def requests(self) -> list[str]:
-        """Addresses of everything that was asked for."""
+        """Addresses of everything that was asked for, but for what lies in the page itself."""
         events = self.browser.events.get(self.session, [])
-        return [
-            event["params"]["request"]["url"] for event in events if event.get("method") == "Network.requestWillBeSent"
-        ]
+        asked = [event["params"]["request"] for event in events if event.get("method") == "Network.requestWillBeSent"]
+        return [request["url"] for request in asked if not request["url"].startswith("data:")]
 
     def resize(self, size: tuple[int, int]) -> None:
         """Give the window another size."""
@@ -206,9 +204,9 @@ class Tab:
         )
         return left, top, width, height
 
-    def screenshot(self, *, whole: bool = False) -> bytes:
-        """What the window shows, or the whole page, as PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
+    def paper(self) -> None:
+        """Show the page as it is printed."""
+        self.call("Emulation.setEmulatedMedia", media="print")
 
     def pdf(self) -> bytes:
         """The page as it is printed."""
@@ -221,3 +219,16 @@ def start_browser(folder: Path) -> Browser:
     if found is None:
         pytest.skip(HOW_TO_GET)
     return Browser(found, folder)
+
+
+def assert_works(browser: Browser, path: Path) -> None:
+    """A page shows all of its pictures, asks nobody for anything, complains of nothing, and fits a phone."""
+    with browser.tab(path) as tab:
+        states = tab.evaluate("[...document.images].map((each) => [each.alt, each.complete && each.naturalWidth > 0])")
+        assert [alt for alt, is_loaded in states if not is_loaded] == []
+        assert tab.requests == [path.resolve().as_uri()]
+        for size in (DESKTOP, PHONE):
+            tab.resize(size)
+            width = tab.evaluate("document.documentElement.scrollWidth")
+            assert width <= size[0], f"the page is {width} pixels wide in a window of {size[0]}"
+        assert tab.complaints == []

@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 
 from pipelines.storage import StorageSettings
+from tests.browser import Browser, start_browser
 from tests.faults import FaultProxy, fault_proxy
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -168,6 +169,13 @@ def ray_cluster() -> Iterator[str]:
     )
     yield context.address_info["address"]
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A real browser, for the pages that people are shown."""
+    with start_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
 
 
 def free_port() -> int:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from pipelines.evaluation.findings import Findings, Place
 from pipelines.evaluation.pairing import POOLED, Comparison
 from pipelines.evaluation.published import PARAMETERS, SECONDS
-from pipelines.evaluation.report.found import Findings, Place
 from pipelines.evaluation.result import EvaluationResult, MethodFacts
 from rssr.metrics.spec import Direction, MetricSpec
 

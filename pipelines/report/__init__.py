@@ -20,6 +20,7 @@ from pipelines.report.templates import Part
 from pipelines.report.words import (
     KeyFigure,
     Level,
+    beside,
     checks,
     facts,
     folded,
@@ -41,6 +42,7 @@ __all__ = [
     "Page",
     "Part",
     "before_after",
+    "beside",
     "bubbles",
     "checks",
     "curve",

@@ -51,7 +51,7 @@ def bubbles(points: Sequence[Bubble], title: str, x: Axis, y: Axis, area_label: 
     """Things as bubbles with their names, e.g. quality against time; areas are true to scale.
 
     Args:
-        points: Things; those whose place is not finite are left out. Colours are by their order.
+        points: Things; those whose place is not finite are left out. Colours are by the order of all.
         title: What is drawn.
         x: Horizontal axis.
         y: Vertical axis.
@@ -87,14 +87,13 @@ def _paint(axes: Any, shown: Sequence[tuple[int, Bubble]], axis: tuple[Axis, Axi
         axes.scatter([point.x], [point.y], s=area, color=colour, alpha=0.25, linewidths=0)
         axes.scatter([point.x], [point.y], s=area, facecolors="none", edgecolors=colour, linewidths=1.2)
         axes.scatter([point.x], [point.y], s=_SMALLEST_AREA, color=colour, edgecolors=PAPER, linewidths=0.6)
-    for scale, margins, limits, told in (
-        (axes.set_xscale, lambda share: axes.margins(x=share), axes.invert_xaxis, axis[0]),
-        (axes.set_yscale, lambda share: axes.margins(y=share), axes.invert_yaxis, axis[1]),
-    ):
-        scale("log" if told.is_log else "linear")
-        margins(0.16)
+    for told, name in zip(axis, "xy", strict=True):
+        axes.margins(**{name: 0.16})
+        if told.is_log:
+            axes.set(**{f"{name}scale": "log"})
+            getattr(axes, f"{name}axis").set_major_formatter(lambda value, _: f"{value:g}")
         if told.is_reversed:
-            limits()
+            getattr(axes, f"invert_{name}axis")()
     label_axes(axes, axis[0].label, axis[1].label)
     axes.figure.draw_without_rendering()
     _name(axes, [point for _, point in shown], areas)

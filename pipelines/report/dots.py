@@ -28,17 +28,28 @@ class DotRow:
     note: str = ""
 
 
-def dots(rows: Sequence[DotRow], title: str, x_label: str, digits: int = 2, mark: float | None = None) -> Part:
+def dots(
+    rows: Sequence[DotRow],
+    title: str,
+    x_label: str,
+    digits: int = 2,
+    mark: float | None = None,
+    series: Sequence[str] = (),
+) -> Part:
     """A dot and the interval around it for each series of each row.
 
     Args:
-        rows: From top to bottom. Series have the same colour and marker in all of them, by first appearance.
+        rows: From top to bottom. Series have the same colour and marker in all of them.
         title: What is drawn.
         x_label: Name and unit of the axis.
         digits: Digits after the point, in words.
         mark: A value to draw a line at, e.g. 0 for differences.
+        series: Series in the order of their colours, so that several plots have the same ones; those that are not in
+            the rows take part in the order alone. By default as they appear.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row.values))
+    having = {name for row in rows for name in row.values}
+    order = list(dict.fromkeys([*series, *(name for row in rows for name in row.values)]))
+    names = {name: number for number, name in enumerate(order) if name in having}
     ends = [end for row in rows for value in row.values.values() for end in (value.value, value.low, value.high)]
     finite = [end for end in [*ends, *([] if mark is None else [mark])] if math.isfinite(end)]
     axis = _Axis.around(finite) if finite else None
@@ -46,7 +57,7 @@ def dots(rows: Sequence[DotRow], title: str, x_label: str, digits: int = 2, mark
         {
             "label": row.label,
             "note": row.note,
-            "lanes": [_lane(axis, row.values.get(name), digits, number) for number, name in enumerate(names)],
+            "lanes": [_lane(axis, row.values.get(name), digits, number) for name, number in names.items()],
             "words": "; ".join(f"{name} {value.text(digits)}" for name, value in row.values.items()),
         }
         for row in rows
@@ -57,7 +68,7 @@ def dots(rows: Sequence[DotRow], title: str, x_label: str, digits: int = 2, mark
         rows=shown,
         title=title,
         x_label=x_label,
-        names=[{"name": name, **_look(number)} for number, name in enumerate(names)],
+        names=[{"name": name, **_look(number)} for name, number in names.items()],
         ticks=[] if axis is None else [{"at": axis.place(tick), "text": text} for tick, text in axis.ticks()],
         mark=None if axis is None or mark is None else axis.place(mark),
     )

@@ -58,7 +58,8 @@ def _edges(values: NDArray[np.float64], split: float | None) -> NDArray[np.float
     width = (high - low) / number or 1.0
     first = math.floor((low - start) / width + 1e-9)
     last = max(math.ceil((high - start) / width - 1e-9), first + 1)
-    return start + width * np.arange(first, last + 1)
+    edges: NDArray[np.float64] = start + width * np.arange(first, last + 1, dtype=np.float64)
+    return edges
 
 
 def _sides(values: NDArray[np.float64], split: tuple[float, str, str] | None) -> list[str]:

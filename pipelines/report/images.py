@@ -12,7 +12,7 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 
 _LARGEST_PNG_BYTES = 1_000_000
-_NUM_TRIED = 12  # pictures from which the size of all is told
+_NUM_TRIED = 8  # pictures from which the size of all is told
 _BASE64 = 4 / 3
 
 
@@ -41,10 +41,12 @@ LOSSLESS = Encoding(2048)
 _FALLBACK = Encoding(2048, 95)
 _ENCODINGS = (
     LOSSLESS,
-    *(
-        Encoding(side, quality)
-        for side, quality in ((2048, 95), (1024, 92), (768, 90), (512, 90), (384, 85), (256, 80))
-    ),
+    Encoding(2048, 95),
+    Encoding(1024, 92),
+    Encoding(768, 90),
+    Encoding(512, 90),
+    Encoding(384, 85),
+    Encoding(256, 80),
 )
 
 
@@ -93,12 +95,14 @@ def encoding_within(pictures: Sequence[Pixels], max_bytes: float) -> Encoding:
         pictures: uint8 [H, W, 3] or [H, W].
         max_bytes: Of the page; where even the smallest encoding takes more, that is returned.
     """
+    if not pictures:
+        return LOSSLESS
     chosen = [pictures[number] for number in np.linspace(0, len(pictures) - 1, _NUM_TRIED).round().astype(int)]
     share = sum(picture.size for picture in pictures) / max(sum(picture.size for picture in chosen), 1)
-    for encoding in _ENCODINGS[:-1] if pictures else ():
+    for encoding in _ENCODINGS[:-1]:
         if sum(len(_encode(picture, encoding)[0]) for picture in chosen) * share * _BASE64 <= max_bytes:
             return encoding
-    return _ENCODINGS[-1] if pictures else LOSSLESS
+    return _ENCODINGS[-1]
 
 
 def _encode(pixels: Pixels, encoding: Encoding) -> tuple[bytes, str]:
@@ -106,7 +110,7 @@ def _encode(pixels: Pixels, encoding: Encoding) -> tuple[bytes, str]:
     picture.thumbnail((encoding.largest_side, encoding.largest_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     if encoding.jpeg_quality is None:
-        picture.save(buffer, format="PNG", optimize=True)
+        picture.save(buffer, format="PNG", compress_level=6)
         return buffer.getvalue(), "png"
     picture.save(buffer, format="JPEG", quality=encoding.jpeg_quality, subsampling=0)
     return buffer.getvalue(), "jpeg"

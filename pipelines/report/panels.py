@@ -7,6 +7,7 @@ from pipelines.report.images import Pixels, embed_image
 from pipelines.report.templates import Part, render
 from rssr.value_map import ValueMap
 
+_MOST_COLUMNS = 6  # more pictures stand in several lines
 _SMALL_WIDTH = 256  # narrower pictures are shown enlarged, and then as the pixels they are
 
 
@@ -26,8 +27,9 @@ def panels(rows: Sequence[tuple[str, Mapping[str, Pixels | ValueMap]]], caption:
         enlarged = {name: picture.width < max(widest, _SMALL_WIDTH) for name, picture in pictures.items()}
         scales = {name: _scale(image) for name, image in images.items() if isinstance(image, ValueMap)}
         shown.append({"label": label, "pictures": pictures, "enlarged": enlarged, "scales": scales})
-    num_columns = max((len(images) for _, images in rows), default=1)
-    return render("panels", rows=shown, caption=caption, num_columns=max(num_columns, 1), gradient=gradient())
+    longest = max((len(images) for _, images in rows), default=1)
+    num_columns = -(-longest // -(-longest // _MOST_COLUMNS)) if longest else 1  # lines of about equal length
+    return render("panels", rows=shown, caption=caption, num_columns=num_columns, gradient=gradient())
 
 
 def _pixels(image: Pixels | ValueMap) -> Pixels:

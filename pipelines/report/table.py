@@ -64,12 +64,12 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption
 
 def cell_text(cell: Cell, digits: int) -> str:
     """A value as tables and facts show it; of an estimate the number alone."""
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+    if isinstance(cell, Estimate) and not math.isnan(cell.value):
+        return cell.value_text(digits)
+    if cell is None or isinstance(cell, Estimate) or (isinstance(cell, float) and math.isnan(cell)):
         return _MISSING
     if isinstance(cell, bool | str):
         return str(cell)
-    if isinstance(cell, Estimate):
-        return cell.value_text(digits)
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:,.{digits}f}"
 
 

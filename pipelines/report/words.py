@@ -70,7 +70,12 @@ def folded(summary: str, *parts: Part) -> Part:
     return render("folded", summary=summary, parts=parts)
 
 
+def beside(*parts: Part) -> Part:
+    """Parts side by side where there is room for it."""
+    return Markup('<div class="beside">{}</div>').format(Markup("\n").join(parts))
+
+
 def _code_words(text: str) -> Markup:
-    pieces = re.split(r"`([^`]+)`", text)
+    pieces = re.split(r"`([^`]+)`", re.sub(r"(?<=\d) (?=%|dB)", "\N{NO-BREAK SPACE}", text))
     marked = [Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece) for i, piece in enumerate(pieces)]
     return Markup("").join(marked)

@@ -14,6 +14,7 @@ import yaml
 
 import rssr
 from rssr.errors import ModelError
+from tests.browser import Browser, assert_works
 from tests.jobs.running import Run, mlflow_runs, phase_digests, run_job_here, share_phases, with_store
 
 PHASES = ["base", "deviation", "student", "teacher", "uncertainty"]
@@ -138,6 +139,11 @@ def test_the_report_stands_alone_and_says_who_wins(undisturbed: Run) -> None:
     assert re.search("Error bars are .* on the whole", page.text)
     assert "untrained" in page.text
     assert "constant colour" in page.text
+
+
+def test_the_report_works_in_a_browser(undisturbed: Run, browser: Browser) -> None:
+    [report] = undisturbed.folder.glob("reports/*.html")
+    assert_works(browser, report)
 
 
 def test_one_parent_run_with_a_nested_run_a_phase(undisturbed: Run) -> None:

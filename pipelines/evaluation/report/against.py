@@ -1,10 +1,9 @@
 """Each method against the reference, image by image."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from pipelines.evaluation.findings import Findings, Place, percent, titled
 from pipelines.evaluation.pairing import Comparison
-from pipelines.evaluation.report.found import Findings, Place, titled
 from pipelines.report import Column, Estimate, Part, histogram, prose, table
 from pipelines.report.table import Cell
 from rssr.metrics.spec import MetricSpec
@@ -19,12 +18,12 @@ def against(found: Findings) -> Iterable[Part]:
         "leaves zero out the difference is called better or worse; otherwise the two cannot be told apart by it."
     )
     for place in found.places:
-        yield _table(found, place)
+        yield differences(found, place, found.quality)
     yield from _spread(found)
 
 
-def _table(found: Findings, place: Place) -> Part:
-    specs = (*found.quality, *found.trust)
+def differences(found: Findings, place: Place, specs: Sequence[MetricSpec]) -> Part:
+    """All methods but the reference beside it, at one place."""
     columns = [Column("method", "Method")]
     columns += [
         Column(spec.name, f"{titled(spec)} {'↑' if spec.direction == 'higher' else '↓'}", None, found.digits(spec.name))
@@ -43,7 +42,7 @@ def _cell(found: Findings, place: Place, name: str, spec: MetricSpec) -> Estimat
     difference = comparison.difference
     if difference is None:
         return None
-    note = f"{_judged(comparison)}, won {comparison.share_won:.0%}"
+    note = f"{_judged(comparison)}, won {percent(comparison.share_won)}"
     return Estimate(difference.mean, difference.low, difference.high, note, is_signed=True)
 
 
@@ -66,10 +65,4 @@ def _spread(found: Findings) -> Iterable[Part]:
         gains += [sign * (mine[image] - theirs[image]) for image in sorted(mine.keys() & theirs.keys())]
     label = f"by how much {method} is better, {spec.title}{f', {spec.unit}' if spec.unit else ''}"
     title = f"{method} beside {reference}, image by image"
-    yield histogram(
-        [gain for gain in gains if math.isfinite(gain)],
-        title,
-        label,
-        "images",
-        (0.0, f"{reference} better", f"{method} better"),
-    )
+    yield histogram(gains, title, label, "images", (0.0, f"{reference} better", f"{method} better"))

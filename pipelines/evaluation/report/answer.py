@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
+from pipelines.evaluation.findings import Findings, Place, Standing, counted, listed, percent, titled, with_unit
 from pipelines.evaluation.pairing import Comparison
-from pipelines.evaluation.report.found import Findings, Standing, counted, listed, titled, with_unit
 from pipelines.report import Column, Estimate, KeyFigure, Level, Part, checks, heading, key_figures, notice, table
 from rssr.metrics.spec import MetricSpec
+
+CAVEATS = "What is missing"
+"""The section that names what is not in the numbers."""
 
 _FEWEST_IMAGES = 20  # with fewer, intervals of the bootstrap are too narrow
 _Check = tuple[Level, str]
@@ -16,7 +19,7 @@ def answer(found: Findings) -> Iterable[Part]:
     standing = None if found.ranking is None else found.standing(found.ranking.name)
     yield notice(verdict(found), "good" if standing is not None and standing.is_clear else "warning")
     if standing is not None:
-        yield key_figures(_figures(found, standing))
+        yield key_figures(list(_figures(found, standing)))
     yield heading("Can I believe it?")
     yield checks(list(_checks(found, standing)))
 
@@ -27,7 +30,7 @@ def verdict(found: Findings) -> str:
     if spec is None:
         return (
             f"No answer: no image has a value of {found.result.rank_by}, by which methods were to be ranked. "
-            "See below what failed or is missing."
+            f"{CAVEATS} is told below."
         )
     standing = found.standing(spec.name)
     assert standing is not None  # there is a value, as the metric ranks
@@ -59,8 +62,8 @@ def _no_winner(found: Findings, standing: Standing) -> str:
             f"and there {'is' if closest.num_images == 1 else 'are'} {closest.num_images}."
         )
     lead = (
-        f"{listed(tied)} cannot be told apart on these images by {spec.title}: {standing.leader} is {_gap(found, closest)} "
-        f"{closest.reference} on average, and that may be chance ({_evidence(found, closest)})."
+        f"{listed(tied)} cannot be told apart on these images by {spec.title}: {standing.leader} is "
+        f"{_gap(found, closest)} {closest.reference} on average, and that may be chance ({_evidence(found, closest)})."
     )
     rest = f" {standing.leader} is clearly better than {listed(standing.beaten)}." if standing.beaten else ""
     return lead + rest
@@ -78,9 +81,8 @@ def _evidence(found: Findings, comparison: Comparison) -> str:
     difference, digits = comparison.difference, found.digits(comparison.metric.name)
     assert difference is not None  # the caller looks
     interval = Estimate(difference.mean, difference.low, difference.high, is_signed=True).interval_text(digits)
-    return (
-        f"95 % interval {interval}; better on {comparison.share_won:.0%} of {counted(comparison.num_images, 'image')}"
-    )
+    images = counted(comparison.num_images, "image")
+    return f"95 % interval {interval}; better on {percent(comparison.share_won)} of {images}"
 
 
 def _value(found: Findings, method: str, spec: MetricSpec) -> str:
@@ -116,7 +118,7 @@ def _checks(found: Findings, standing: Standing | None) -> Iterator[_Check]:
             yield _same_everywhere(found, standing)
         yield from _other_metrics(found, standing)
     yield _split_safety(found)
-    yield from _unknown_training(found)
+    yield from (("info", remark) for remark in found.result.notices)
     yield _failures(found)
     yield _gaps(found)
 
@@ -141,28 +143,26 @@ def _same_everywhere(found: Findings, standing: Standing) -> _Check:
 
 def _other_metrics(found: Findings, standing: Standing) -> Iterator[_Check]:
     """Whether what looks better is also nearer to the truth, and the other way round."""
-    agree, differ = [], []
+    agree: list[str] = []
+    differ: list[Standing] = []
     for spec in found.quality:
         other = found.standing(spec.name)
         if spec.name == standing.metric.name or other is None or not other.beside:
             continue
-        (agree if other.leader == standing.leader else differ).append((spec, other))
+        if other.leader == standing.leader:
+            agree.append(spec.title)
+        else:
+            differ.append(other)
     if agree:
-        yield (
-            "good",
-            f"{listed([spec.title for spec, _ in agree])} put it first as well."
-            if len(agree) > 1
-            else (f"{agree[0][0].title} puts it first as well."),
-        )
-    for spec, other in differ:
+        verb = "puts" if len(agree) == 1 else "put"
+        yield "good", f"{listed(agree)} {verb} {standing.leader} first as well."
+    for other in differ:
         sure = "clearly" if other.is_clear else "though not clearly"
-        yield (
-            "warning",
-            (
-                f"By {spec.title} {other.leader} is ahead, {sure}: choose by what matters to you. PSNR and SSIM ask "
-                "whether pixels are right, perceptual metrics whether the picture looks right."
-            ),
+        words = (
+            f"By {other.metric.title} {other.leader} is ahead, {sure}: choose by what matters to you. PSNR and SSIM "
+            "ask whether pixels are right, perceptual metrics whether the picture looks right."
         )
+        yield "warning", words
 
 
 def _split_safety(found: Findings) -> _Check:
@@ -170,30 +170,26 @@ def _split_safety(found: Findings) -> _Check:
     images = {(shared.dataset, shared.key) for shared in learnt}
     if images:
         methods = listed(list(dict.fromkeys(shared.method for shared in learnt)))
+        verb = "equals or resembles one" if len(images) == 1 else "equal or resemble some"
         return "warning", (
-            f"{counted(len(images), 'image')} equal or resemble images that {methods} learnt from: its results on "
-            "them may be too good. They are named below."
+            f"{counted(len(images), 'image')} {verb} that {methods} learnt from: its results there may be too good. "
+            f"See {CAVEATS}."
         )
     return "good", "No image equals or resembles one that a method's card lists as training data."
-
-
-def _unknown_training(found: Findings) -> Iterator[_Check]:
-    names = [facts.name for facts in found.result.methods if facts.kind == "model" and not facts.digest_of_training]
-    if names:
-        yield "info", f"What {listed(names)} learnt from is not listed, so that it could not be looked for."
 
 
 def _failures(found: Findings) -> _Check:
     number = len({(failure.dataset, failure.key) for failure in found.result.failures})
     if number:
-        return "warning", f"{counted(number, 'image')} failed for some or all methods and are left out, named below."
+        images = counted(number, "image")
+        return "warning", f"{images} failed for some or all methods and are left out. See {CAVEATS}."
     return "good", "No image failed."
 
 
 def _gaps(found: Findings) -> _Check:
     gaps = [found.result.spec(name).title for name in found.result.gaps]
     if gaps:
-        return "warning", f"{listed(gaps)} could not be had: below stands what fetches the weights."
+        return "warning", f"{listed(gaps)} could not be had. See {CAVEATS} for what fetches the weights."
     return "good", "Every metric that was asked for could be computed."
 
 
@@ -207,7 +203,7 @@ def leaders(found: Findings) -> Iterable[Part]:
     yield table(columns, [dict(row) for row in rows], "Ahead by each metric; * where clearly ahead of all others")
 
 
-def _leader(found: Findings, spec: MetricSpec, place: object) -> str | None:
+def _leader(found: Findings, spec: MetricSpec, place: Place) -> str | None:
     standing = found.standing(spec.name, place)
     if standing is None or not standing.beside:
         return None

@@ -1,11 +1,12 @@
-"""What is not in the numbers: metrics that could not be had, images that failed, images that methods have learnt from."""
+"""What is not in the numbers: metrics that could not be had, images that failed, images that methods learnt from."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pipelines.evaluation.report.found import Findings, counted
+from pipelines.evaluation.findings import Findings, counted
 from pipelines.evaluation.result import Failure
 from pipelines.report import Column, Part, folded, heading, listing, notice, prose, table
+from pipelines.report.table import Cell
 
 _MOST_NAMED = 5  # in a row of the table; all of them are in the list below it
 
@@ -48,7 +49,7 @@ def _failures(found: Findings) -> Iterable[Part]:
         groups[failure.dataset, _scale(failure), failure.method or "all", failure.reason].append(failure.key)
     titles = ("Dataset", "Scale", "Method", "Reason", "Images", "Names")
     columns = [Column(title.lower(), title) for title in titles]
-    rows = [
+    rows: list[dict[str, Cell]] = [
         dict(zip((column.name for column in columns), (*group, len(keys), _first(keys)), strict=True))
         for group, keys in groups.items()
     ]
@@ -69,7 +70,6 @@ def _first(keys: list[str]) -> str:
 
 def _shared(found: Findings) -> Iterable[Part]:
     shared = found.result.shared
-    unknown = [facts.name for facts in found.result.methods if facts.kind == "model" and not facts.digest_of_training]
     if not shared:
         yield prose("None was found.")
     else:
@@ -92,7 +92,5 @@ def _shared(found: Findings) -> Iterable[Part]:
         ]
         body = table(columns, rows)
         yield body if len(rows) <= 2 * _MOST_NAMED else folded(f"{counted(len(rows), 'image')}", body)
-    if unknown:
-        yield prose(
-            f"Their cards do not list what they learnt from, so that it could not be looked for: {', '.join(unknown)}."
-        )
+    for remark in found.result.notices:
+        yield notice(remark)

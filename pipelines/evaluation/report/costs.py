@@ -1,9 +1,10 @@
 """What quality costs: time, parameters, arithmetic and memory."""
 
+import math
 from collections.abc import Iterable
 from statistics import fmean
 
-from pipelines.evaluation.report.found import Findings, listed, titled
+from pipelines.evaluation.findings import Findings, listed, titled
 from pipelines.report import Axis, Bubble, Column, Part, bubbles, prose, table
 from pipelines.report.table import Cell
 from rssr.metrics.spec import MetricSpec
@@ -19,6 +20,7 @@ def costs(found: Findings) -> Iterable[Part]:
     for scale in found.result.scales[:_MOST_SCALES]:
         for spec in _drawn(found):
             yield from _bubbles(found, spec, scale)
+    yield from _not_drawn(found)
     yield _table(found)
     yield prose(
         "Time is that of super-resolution alone, as the mean over images, which may differ in size; beside it with "
@@ -37,20 +39,27 @@ def _drawn(found: Findings) -> list[MetricSpec]:
 
 
 def _bubbles(found: Findings, spec: MetricSpec, scale: float) -> Iterable[Part]:
-    points, unknown = [], []
+    points = []
     for facts in found.result.methods:
         values = found.pairing.values(facts.name, spec.name, scale)
         seconds = found.seconds(facts.name, scale)
-        if values and seconds is not None:
-            points.append(Bubble(facts.name, seconds, fmean(values.values()), facts.num_parameters))
-        elif values:
-            unknown.append(facts.name)
-    if len(points) < 2:
+        quality = fmean(values.values()) if values else math.nan
+        size = "" if facts.num_parameters is None else f", {facts.num_parameters / _MEGA:.3g} M"
+        time = math.nan if seconds is None else seconds
+        points.append(Bubble(f"{facts.name}{size}", time, quality, facts.num_parameters))
+    if sum(math.isfinite(point.x) and math.isfinite(point.y) for point in points) < 2:
         return
-    better = "top left" if len(points) > 1 else ""
-    title = f"{spec.title} against time at scale {scale:g}: best at the {better}"
+    title = f"{spec.title} against time at scale {scale:g}: best at the top left"
     x, y = Axis("seconds an image", is_log=True), Axis(titled(spec), is_reversed=spec.direction == "lower")
-    yield bubbles(points, title, x, y, "parameters; a point alone has none, or their number is unknown")
+    yield bubbles(points, title, x, y, "number of parameters, millions (M) beside the names")
+
+
+def _not_drawn(found: Findings) -> Iterable[Part]:
+    timed = {row.method for row in found.result.rows if math.isfinite(row.seconds)}
+    unknown = [name for name in found.methods if name not in timed]
+    without = [facts.name for facts in found.result.methods if facts.num_parameters is None and facts.name in timed]
+    if without:
+        yield prose(f"A point alone: no parameters, or their number is unknown ({listed(without)}).")
     if unknown:
         yield prose(f"Not drawn, because nothing was run: {listed(unknown)}.")
 
@@ -58,11 +67,11 @@ def _bubbles(found: Findings, spec: MetricSpec, scale: float) -> Iterable[Part]:
 def _table(found: Findings) -> Part:
     columns = [
         Column("method", "Method"),
-        *(Column(f"{scale:g}", f"Scale {scale:g}: s an image", "lowest", 3) for scale in found.result.scales),
+        *(Column(f"{scale:g}", f"Scale {scale:g}: s an image", None, 3) for scale in found.result.scales),
         *(Column(f"{scale:g} io", "with reading, s", None, 3) for scale in found.result.scales[:1]),
-        Column("parameters", "Parameters, M", "lowest", 2),
-        Column("gmacs", "Multiply-accumulates, G", "lowest", 1),
-        Column("memory", "Peak memory, GiB", "lowest", 2),
+        Column("parameters", "Parameters, M", None, 2),
+        Column("gmacs", "Multiply-accumulates, G", None, 1),
+        Column("memory", "Peak memory, GiB", None, 2),
     ]
     rows: list[dict[str, Cell]] = []
     for facts in found.result.methods:

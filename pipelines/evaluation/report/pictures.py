@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.report.found import Findings, Place
+from pipelines.evaluation.findings import Findings, Place
 from pipelines.evaluation.result import ShownImage
-from pipelines.report import Estimate, Part, heading, panels, prose, side_by_side
+from pipelines.report import Estimate, Part, beside, heading, panels, prose, side_by_side
 from pipelines.report.images import Encoding, encoding_within
 from rssr.value_map import ValueMap
 
@@ -62,14 +62,14 @@ def pictures(found: Findings, shown: Sequence[Shown]) -> Iterable[Part]:
     for item in shown:
         yield heading(f"{item.label}: {'; '.join(item.reasons)}")
         named = _named(found, item)
-        yield side_by_side(named, _first_shown(found, item, list(named)), _caption(item), encoding)
-        yield panels([_detail(item.image)])
+        first = _first_shown(found, item, list(named))
+        yield beside(side_by_side(named, first, _caption(item), encoding), panels([_detail(item.image)]))
 
 
 def _introduction(encoding: Encoding) -> str:
     words = (
         "Move the divider with the mouse, a finger or the arrow keys; the two lists choose what stands on its left and "
-        "right. Numbers beside the names are of this image. Below each slider stands the place where the methods "
+        "right. Numbers beside the names are of this image. Beside each slider stands the place where the methods "
         f"differ most, {_DETAIL_SIDE} by {_DETAIL_SIDE} pixels enlarged, without loss. The detail that methods add is "
         "plausible, not measured."
     )
@@ -113,18 +113,26 @@ def _caption(item: Shown) -> str:
 
 
 def _detail(image: ShownImage) -> tuple[str, dict[str, Pixels]]:
-    """The part of each picture where the methods differ most."""
-    shapes = {picture.shape for picture in image.sr.values()}
-    height, width = next(iter(shapes))[:2]
-    side = min(_DETAIL_SIDE, height, width)
-    top, left = most_different(list(image.sr.values()), side)
-    cut = {}
-    for name, picture in _pictures(image).items():
-        ratio_y, ratio_x = picture.shape[0] / height, picture.shape[1] / width
-        rows = slice(math.floor(top * ratio_y), max(math.ceil((top + side) * ratio_y), 1))
-        columns = slice(math.floor(left * ratio_x), max(math.ceil((left + side) * ratio_x), 1))
-        cut[name] = np.ascontiguousarray(picture[rows, columns])
-    return f"Where methods differ most: from row {top}, column {left}", cut
+    """The part of each picture where the methods differ most, whole LR pixels of it."""
+    height, width = next(iter(image.sr.values())).shape[:2]
+    top, left = most_different(list(image.sr.values()), min(_DETAIL_SIDE, height, width))
+    ratio = height / image.lr.shape[0], width / image.lr.shape[1]
+    side = math.ceil(_DETAIL_SIDE / min(ratio))
+    first = [
+        max(min(round(at / r), length - side), 0)
+        for at, r, length in zip((top, left), ratio, image.lr.shape, strict=False)
+    ]
+    cut = {name: _cut(picture, first, side, image.lr.shape) for name, picture in _pictures(image).items()}
+    return f"Where methods differ most: from row {first[0]}, column {first[1]} of LR", cut
+
+
+def _cut(picture: Pixels, first: Sequence[int], side: int, lr_shape: tuple[int, ...]) -> Pixels:
+    """The part that a square of LR pixels covers, on the picture's own grid."""
+    ends = []
+    for axis in (0, 1):
+        ratio = picture.shape[axis] / lr_shape[axis]
+        ends.append(slice(round(first[axis] * ratio), round((first[axis] + side) * ratio)))
+    return np.ascontiguousarray(picture[ends[0], ends[1]])
 
 
 def most_different(images: Sequence[Pixels], side: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from pipelines.evaluation.report.found import Findings, Place, counted, titled
+from pipelines.evaluation.findings import Findings, Place, counted, titled
 from pipelines.report import DotRow, Estimate, Part, curve, dots, folded, prose
 from rssr.metrics.spec import MetricSpec
 
@@ -29,9 +29,14 @@ def by_dataset(found: Findings, spec: MetricSpec) -> Iterable[Part]:
             for place in found.places
         ]
     title = f"{spec.title}: means with 95 % intervals, {word} is better"
-    yield dots(rows, title, titled(spec), found.digits(spec.name))
+    yield dots(rows, title, titled(spec), found.digits(spec.name), series=_series(found))
     for dataset in dict.fromkeys(place.dataset for place in found.places):
         yield from _over_scales(found, spec, dataset)
+
+
+def _series(found: Findings) -> tuple[str, ...]:
+    """Methods have the same colours in all plots."""
+    return found.methods if len(found.methods) > 1 else ()
 
 
 def _over_scales(found: Findings, spec: MetricSpec, dataset: str) -> Iterable[Part]:
@@ -63,7 +68,7 @@ def by_class(found: Findings, spec: MetricSpec) -> Iterable[Part]:
             for name, methods in _ordered(found, spec, values)
         ]
         title = f"{spec.title} by class, {place.title}"
-        plot = dots(rows, title, titled(spec), found.digits(spec.name))
+        plot = dots(rows, title, titled(spec), found.digits(spec.name), series=_series(found))
         yield folded(f"{title}: {num_classes} classes", plot) if num_classes > _MANY_CLASSES else plot
         yield from _gains(found, spec, place, values)
 
@@ -104,4 +109,4 @@ def _gains(found: Findings, spec: MetricSpec, place: Place, values: _Values) -> 
             rows.append(DotRow(name, {standing.leader: signed}, counted(len(gains), "image")))
     better = "right" if spec.direction == "higher" else "left"
     title = f"{standing.leader} beside {reference} by class, {place.title}; {better} of the line it is better"
-    yield dots(rows, title, f"difference of {titled(spec)}", found.digits(spec.name), mark=0.0)
+    yield dots(rows, title, f"difference of {titled(spec)}", found.digits(spec.name), 0.0, _series(found))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipelines.evaluation.report.found import Findings
+from pipelines.evaluation.findings import Findings
 from pipelines.report import Column, Part, facts, heading, listing, prose, table
 from pipelines.report.table import Cell
 from rssr.metrics.spec import MetricSpec
@@ -18,14 +18,11 @@ def provenance(found: Findings) -> Iterable[Part]:
     yield _methods(found)
     yield heading("Datasets")
     yield _datasets(found)
+    yield listing("\n".join(_digests(found)), "SHA-256 in full")
     yield heading("Metrics")
-    yield table(
-        [Column("metric", "Metric"), Column("reading", "How to read it"), Column("source", "Source and licence")],
-        [
-            {"metric": titled, "reading": _reading(spec), "source": spec.source or "this project"}
-            for titled, spec in _specs(found)
-        ],
-    )
+    titles = ("Metric", "How to read it", "Source and licence")
+    rows = [dict(zip(titles, (spec.title, _reading(spec), _source(spec)), strict=True)) for spec in result.metrics]
+    yield table([Column(title, title) for title in titles], rows)
     yield prose(
         "Intervals of means are from the bias-corrected and accelerated bootstrap over images, those of differences "
         f"Student's over the differences image by image; both hold 95 %. The seed is {result.seed}. An infinite PSNR "
@@ -35,10 +32,6 @@ def provenance(found: Findings) -> Iterable[Part]:
     yield facts({"date": result.date or _UNSTATED, "hardware": result.hardware or _UNSTATED, **result.versions})
     if result.config:
         yield listing(result.config, "Configuration")
-
-
-def _specs(found: Findings) -> list[tuple[str, MetricSpec]]:
-    return [(spec.title, spec) for spec in found.result.metrics]
 
 
 def _methods(found: Findings) -> Part:
@@ -60,19 +53,35 @@ def _datasets(found: Findings) -> Part:
     rows: list[dict[str, Cell]] = []
     for own in found.result.datasets:
         images = f"{own.num_images:,}{'' if own.has_hr else ', without HR'}"
-        values = (own.name, images, own.uri, own.manifest, own.digest, own.licence or _UNSTATED)
+        values = (own.name, images, own.uri, own.manifest, own.digest[:12], own.licence or _UNSTATED)
         rows.append(dict(zip(titles, values, strict=True)))
     return table(columns, rows)
 
 
+def _digests(found: Findings) -> list[str]:
+    """As checksum tools write them."""
+    lines = [(own.digest, f"manifest of {own.name}") for own in found.result.datasets]
+    for own in found.result.methods:
+        lines += [
+            (own.digest, f"model {own.name}"),
+            *((digest, f"learnt from by {own.name}") for digest in own.digest_of_training),
+        ]
+    return [f"{digest}  {name}" for digest, name in lines if digest]
+
+
+def _source(spec: MetricSpec) -> str:
+    return "; ".join(part for part in (spec.source, spec.package) if part) or _UNSTATED
+
+
 def _reading(spec: MetricSpec) -> str:
     low, high = (f"{end:g}".replace("inf", "∞") for end in spec.value_range)
+    unit = f" {spec.unit}" if spec.unit else ""
     colours = {"y": "on luma (Y)", "rgb": "on red, green and blue", "bands": "on each band alike"}[spec.colour_space]
     needs = {
         "hr": "against HR",
         "lr": "against LR",
-        "nothing": "without any other image",
+        "nothing": "without another image",
         "set": "of a whole set of images",
     }
-    border = ", border cut" if spec.is_cropped else ", whole image"
-    return f"{spec.direction} is better, {low} to {high}{' ' * bool(spec.unit)}{spec.unit}; {colours}, {needs[spec.needs]}{border}"
+    border = "border cut" if spec.is_cropped else "whole image"
+    return f"{spec.direction} is better, {low} to {high}{unit}; {colours}, {needs[spec.needs]}, {border}"

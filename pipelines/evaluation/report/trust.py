@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipelines.evaluation.report.found import Findings, Place
+from pipelines.evaluation.findings import Findings, Place
+from pipelines.evaluation.report.against import differences
 from pipelines.evaluation.report.pictures import Shown, maps
 from pipelines.evaluation.report.scores import metric_column
-from pipelines.report import Column, Part, facts, folded, heading, notice, panels, prose, table
+from pipelines.report import Column, Part, folded, heading, notice, panels, prose, table
 from pipelines.report.reliability import is_close, reliability_curves, reliability_table, verdict
 
 _NUM_UNFOLDED = 2  # images whose maps are open from the start
@@ -17,20 +18,23 @@ _MEANINGS = {
     "that length, however good the picture looks.",
     "spectral_angle_deg": "The angle between the spectra of a pixel in SR and in LR: whether colours, and with them "
     "indices such as NDVI, stay what they were.",
-    "improvement": "Of all that HR has beyond LR or SR adds to it, the share that SR adds and HR confirms.",
-    "omission": "Of the same, the share that HR has and SR does not: what was not brought back.",
-    "hallucination": "Of the same, the share that SR adds and HR does not have: detail that is made up. Interpolation "
-    "makes up little and leaves out much; a method that makes up more than it improves should not be measured on.",
+    "improvement": "The share of what SR changes, or should have changed, that came to HR: true detail.",
+    "omission": "The share that stayed as LR has it although HR has more: detail that was not brought back.",
+    "hallucination": "The share that went where neither LR nor HR is: detail that is made up. Interpolation makes up "
+    "little and leaves out much. Do not measure on the images of a method that makes up more than it improves.",
 }
 
 
 def trust(found: Findings, shown: Sequence[Shown]) -> Iterable[Part]:
     """Metrics of trust in words and numbers, maps, and how well error bars hold."""
     if found.trust:
-        meanings = {spec.title: _MEANINGS.get(spec.name, spec.source) for spec in found.trust}
-        yield facts(meanings)
+        meanings = [{"metric": spec.title, "meaning": _MEANINGS.get(spec.name, spec.source)} for spec in found.trust]
+        yield table([Column("metric", "Metric"), Column("meaning", "What it tells")], meanings)
         for place in found.places:
             yield _table(found, place)
+        if len(found.methods) > 1:
+            tables = [differences(found, place, found.trust) for place in found.places]
+            yield folded(f"The same beside {found.result.reference}, image by image", *tables)
     yield from _maps(shown)
     yield from _reliability(found)
 

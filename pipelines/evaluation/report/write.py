@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
+from pipelines.evaluation.findings import Findings, counted
 from pipelines.evaluation.report.against import against
-from pipelines.evaluation.report.answer import answer, leaders
+from pipelines.evaluation.report.answer import CAVEATS, answer, leaders
 from pipelines.evaluation.report.caveats import caveats
 from pipelines.evaluation.report.costs import costs
-from pipelines.evaluation.report.found import Findings, counted
 from pipelines.evaluation.report.pictures import pictures, shown_once
 from pipelines.evaluation.report.plots import by_class, by_dataset
 from pipelines.evaluation.report.provenance import provenance
 from pipelines.evaluation.report.scores import published, scores
 from pipelines.evaluation.report.trust import trust
 from pipelines.evaluation.result import EvaluationResult
-from pipelines.report import Page, prose
+from pipelines.report import Page, notice
 
 
 def write_report(result: EvaluationResult, path: Path) -> None:
@@ -31,7 +31,7 @@ def write_report(result: EvaluationResult, path: Path) -> None:
     page = Page(result.title, _subtitle(found))
     page.lead(*answer(found))
     if result.promotion:
-        page.section("Promotion", prose(result.promotion))
+        page.section("Promotion", notice(f"{result.promotion[0].upper()}{result.promotion[1:]}"))
     if result.rows:
         _add_results(page, found)
     if shown:
@@ -40,7 +40,7 @@ def write_report(result: EvaluationResult, path: Path) -> None:
         page.section("Trust", *trust(found, shown))
     if result.rows:
         page.section("Quality and time", *costs(found))
-    page.section("What is missing", *caveats(found))
+    page.section(CAVEATS, *caveats(found))
     page.section("How it was made", *provenance(found))
     page.write(path)
 

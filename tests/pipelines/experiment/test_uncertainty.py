@@ -1,6 +1,5 @@
 import hashlib
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +17,12 @@ from pipelines.experiment.uncertainty import (
     measure_uncertainty,
     uncertainty_facts,
     uncertainty_parts,
-    verdict,
 )
 from pipelines.storage import open_store
 from rssr.configuration import load_config
 from rssr.degradation import degradation_preset
 from rssr.images import encode_png
 from rssr.methods.slimdiffsr.method import SlimDiffSRMethod
-from rssr.metrics.reliability import Reliability
 from rssr.models.loaded import LoadedModel, load_model
 from tests.jobs.running import TINY
 
@@ -149,17 +146,3 @@ def test_samples_that_agree_exactly_can_be_measured(plan: Plan) -> None:
     measured = measure_uncertainty(plan, replace(GREY, resolver=Sure()), [SPEC])
     assert measured is not None
     assert measured.reliability.coverage_1 < 0.7
-
-
-@pytest.mark.parametrize(
-    ("coverage", "gain", "words"),
-    [
-        (0.7, 0.2, "right on the whole .70.0% .* tell more than"),
-        (0.742, 0.2, "too long"),
-        (0.6, 0.2, "too short"),
-        (0.68, -0.1, "tell no more than"),
-    ],
-)
-def test_the_verdict_is_what_was_found(coverage: float, gain: float, words: str) -> None:
-    found = Reliability(100, 10.0, 8.0, 0.3, coverage, 0.95, 0.1, gain, ())
-    assert re.search(words, verdict(found))

@@ -14,6 +14,7 @@ from PIL import Image
 from pipelines.ingest import IngestConfig, run_ingest
 from rssr.degradation import DegradationConfig, degrade
 from rssr.seeds import derive_seed
+from tests.browser import Browser, assert_works
 from tests.pipelines.ingest.conftest import picture, write_image
 
 Configure = Callable[..., IngestConfig]
@@ -110,3 +111,8 @@ def test_near_duplicates_are_shown_side_by_side(configure: Configure, tmp_path: 
     page = gallery(tmp_path / "shards")
     assert page.headings[-1] == "Near-duplicates"
     assert page.captions[-2:] == ["farm/twin.jpg", "farm/twin.png"]
+
+
+def test_the_gallery_works_in_a_browser(configure: Configure, tmp_path: Path, browser: Browser) -> None:
+    run_ingest(configure(gallery=True, scale=2, gallery_settings={"images_per_class": 2, "size": 32}))
+    assert_works(browser, tmp_path / "shards" / "gallery.html")

@@ -8,20 +8,32 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.report import (
+    Axis,
+    Bubble,
     Column,
+    DotRow,
+    Estimate,
     KeyFigure,
     Page,
     before_after,
+    bubbles,
+    checks,
     curve,
+    dots,
     facts,
+    folded,
+    heading,
+    histogram,
     key_figures,
     listing,
     notice,
     panels,
     prose,
+    side_by_side,
     table,
 )
 from rssr.errors import StorageError
+from tests.browser import Browser, assert_works
 
 HOSTILE = '<script>alert("x")</script>&\'<img src=x>'
 
@@ -33,11 +45,20 @@ def full_page(picture: NDArray[np.uint8]) -> Page:
     page.lead(key_figures([KeyFigure(HOSTILE, HOSTILE, HOSTILE)]), notice(HOSTILE))
     page.section(HOSTILE, prose(HOSTILE), facts({HOSTILE: HOSTILE}), listing(HOSTILE, HOSTILE), listing(HOSTILE))
     page.section(
-        "Numbers", table([Column("a", HOSTILE, "highest"), Column("b", "b")], [{"a": HOSTILE, "b": 1}], HOSTILE)
+        "Numbers",
+        table([Column("a", HOSTILE, "highest"), Column("b", "b")], [{"a": HOSTILE, "b": 1}], HOSTILE),
+        table([Column("a", HOSTILE), Column("b", "b")], [{"a": "a", "b": Estimate(1, 0, 2, HOSTILE)}]),
+        heading(HOSTILE),
+        checks([("good", HOSTILE)]),
+        folded(HOSTILE, prose(HOSTILE)),
+        dots([DotRow(HOSTILE, {HOSTILE: Estimate(1, 0, 2), "b": Estimate(2)}, HOSTILE)], HOSTILE, HOSTILE),
+        bubbles([Bubble(HOSTILE, 1, 2, 3)], HOSTILE, Axis(HOSTILE), Axis(HOSTILE), HOSTILE),
+        histogram([1, 2, 3], HOSTILE, HOSTILE, HOSTILE, (1.5, HOSTILE, HOSTILE)),
     )
     page.section(
         "Pictures",
         before_after(picture, picture, (HOSTILE, HOSTILE), HOSTILE),
+        side_by_side({HOSTILE: picture, "b": picture, "c": picture}, (HOSTILE, "c"), HOSTILE),
         panels([(HOSTILE, {HOSTILE: picture})], HOSTILE),
         curve({HOSTILE: ([1, 2], [1, 2]), "b": ([1, 2], [2, 1])}, HOSTILE, HOSTILE, HOSTILE),
         curve({"b": ([1, 2], [2, 1])}, "log", "step", "loss", log_scale=True),
@@ -83,6 +104,30 @@ def test_every_picture_has_words_and_every_control_a_label(full_page: Page, read
     page = read(full_page.to_html())
     assert all(image["alt"] for image in page.attributes("img"))
     assert all(control["aria-label"] for control in page.attributes("input"))
+
+
+def test_every_part_works_in_a_browser(full_page: Page, browser: Browser, tmp_path: Path) -> None:
+    full_page.write(tmp_path / "page.html")
+    assert_works(browser, tmp_path / "page.html")
+
+
+def test_pages_are_dark_where_that_is_preferred_and_white_on_paper(browser: Browser, tmp_path: Path) -> None:
+    Page("t").section("s", prose("p")).write(tmp_path / "page.html")
+    colours = "['backgroundColor', 'color'].map((name) => getComputedStyle(document.body)[name])"
+    with browser.tab(tmp_path / "page.html", dark=True) as tab:
+        assert tab.evaluate(colours) == ["rgb(18, 22, 26)", "rgb(230, 233, 236)"]
+        tab.paper()
+        assert tab.evaluate(colours) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+    with browser.tab(tmp_path / "page.html") as tab:
+        assert tab.evaluate(colours) == ["rgb(255, 255, 255)", "rgb(28, 33, 38)"]
+
+
+def test_what_is_folded_away_is_printed(browser: Browser, tmp_path: Path) -> None:
+    long = "\n".join(f"line {number}" for number in range(300))
+    Page("t").section("s", listing(long, "More")).write(tmp_path / "page.html")
+    with browser.tab(tmp_path / "page.html") as tab:
+        assert len(re.findall(rb"/Type /Page\b", tab.pdf())) > 3
+        assert tab.evaluate("document.querySelector('details').open") is False, "on the screen it is folded again"
 
 
 def test_footer_tells_when_and_with_what_by_default(read: Callable[[str], Any]) -> None:

@@ -28,6 +28,14 @@ def test_as_many_columns_as_the_longest_row(read: Callable[[str], Any], picture:
     assert page.attributes("div")[0]["style"] == "--columns: 3"
 
 
+def test_long_rows_are_parted_into_lines_of_about_equal_length(
+    read: Callable[[str], Any], picture: NDArray[np.uint8]
+) -> None:
+    for num_pictures, num_columns in ((6, 6), (7, 4), (8, 4), (12, 6), (13, 5)):
+        page = read(panels([("a", {str(number): picture for number in range(num_pictures)})]))
+        assert page.attributes("div")[0]["style"] == f"--columns: {num_columns}"
+
+
 def test_no_rows_make_no_pictures(read: Callable[[str], Any]) -> None:
     assert read(panels([])).attributes("img") == []
 

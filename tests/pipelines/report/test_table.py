@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.report import Column, table
+from pipelines.report import Column, Estimate, table
 
 MODEL = Column("model", "Model")
 
@@ -57,3 +57,24 @@ def test_values_with_intervals_stand_as_numbers_do() -> None:
     row = {"model": "a", "gain": "+0.22 ± 0.12"}
     text, number = (table([MODEL, Column("gain", "Gain, dB", is_numeric=told)], [row]) for told in (False, True))
     assert number.count('class="number"') == text.count('class="number"') + 2  # heading and cell
+
+
+def test_intervals_and_notes_stand_below_values_which_are_compared_alone(read: Callable[[str], Any]) -> None:
+    cells = [
+        Estimate(27.5, 26, 29),
+        Estimate(31.25, 30.1, 32.4, "clearly best"),
+        Estimate(20.0),
+        Estimate(math.nan),
+        None,
+    ]
+    page = read(table([MODEL, Column("psnr", "PSNR", "highest")], [{"model": "a", "psnr": cell} for cell in cells]))
+    assert page.texts("strong") == ["31.25"]
+    missing = "–"  # noqa: RUF001  # the dash of tables
+    assert page.texts("td") == [
+        "27.5026.00 to 29.00",
+        "31.25 best30.10 to 32.40clearly best",
+        "20.00",
+        missing,
+        missing,
+    ]
+    assert all("number" in cell["class"] for cell in page.attributes("td"))

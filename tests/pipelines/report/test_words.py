@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.report import KeyFigure, facts, key_figures, listing, notice, prose
+from pipelines.report import KeyFigure, beside, checks, facts, folded, heading, key_figures, listing, notice, prose
 
 
 def test_empty_lines_part_paragraphs_and_backticks_mark_code(read: Callable[[str], Any]) -> None:
@@ -33,3 +33,20 @@ def test_listing_keeps_text_and_folds_it_behind_a_summary() -> None:
     assert "a: 1\n  b: &lt;2&gt;\n" in listing(text)
     assert "<details" not in listing(text)
     assert "<summary>Configuration</summary>" in listing(text, "Configuration")
+
+
+def test_checks_say_in_words_what_their_signs_show(read: Callable[[str], Any]) -> None:
+    page = read(checks([("good", "Nothing failed."), ("warning", "Few images: set `num_images`.")]))
+    assert page.texts("li") == ["Good: Nothing failed.", "Beware: Few images: set num_images."]
+    assert [item["class"] for item in page.attributes("li")] == ["check-good", "check-warning"]
+
+
+def test_folded_parts_and_parts_side_by_side_hold_their_parts(read: Callable[[str], Any]) -> None:
+    page = read(folded("More & more", prose("one"), beside(prose("two"), heading("<three>"))))
+    assert page.texts("summary") == ["More & more"]
+    assert (page.texts("p"), page.texts("h3")) == (["one", "two"], ["<three>"])
+    assert [box["class"] for box in page.attributes("div")] == ["beside"]
+
+
+def test_numbers_are_not_parted_from_their_unit() -> None:
+    assert "95\N{NO-BREAK SPACE}% of 3\N{NO-BREAK SPACE}dB" in notice("95 % of 3 dB")

@@ -1,13 +1,14 @@
-"""What was found, asked for in the way the report tells it: means with intervals, who is ahead, how to write numbers."""
+"""What was found, asked for as tables and reports tell it: means with intervals, who is ahead, numbers in words."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import fmean
 from typing import NamedTuple
 
-from pipelines.evaluation.pairing import Comparison, Pairing
+from pipelines.evaluation.pairing import POOLED, Comparison, Pairing
 from pipelines.evaluation.result import EvaluationResult, ImageRow, SetValue
 from pipelines.report import Estimate
 from rssr.metrics.bootstrap import bootstrap_interval
@@ -25,7 +26,8 @@ class Place(NamedTuple):
     @property
     def title(self) -> str:
         """As in captions."""
-        return f"{self.dataset}, scale {self.scale:g}"
+        dataset = "All datasets" if self.dataset == POOLED else self.dataset
+        return f"{dataset}, scale {self.scale:g}"
 
 
 @dataclass(frozen=True)
@@ -150,23 +152,27 @@ class Findings:
     def _standing(self, metric: str, place: Place | None = None) -> Standing | None:
         """Who is ahead at a place, or over all of them; None where no method has a value.
 
-        Methods are ranked by their means; over all places by the mean over those where all methods have values, so
-        that one that was run on easy images alone is not ahead for that.
+        Methods are ranked by their means over the images that all of them have, so that one that was run on easy
+        images alone is not ahead for that. Over all places an image counts once, as in `compare`.
         """
         spec = self.result.spec(metric)
-        places = self.places if place is None else (place,)
-        means = {name: [self.mean(name, metric, at) for at in places] for name in self.methods}
-        having = {name: found for name, found in means.items() if any(found)}
-        if not having:
+        scores = self._scores(metric, self.places if place is None else (place,))
+        if not scores:
             return None
-        common = [number for number in range(len(places)) if all(found[number] for found in having.values())]
-        scores = {
-            name: fmean(value.value for number, value in enumerate(found) if value and number in (common or [number]))
-            for name, found in having.items()
-        }
         ranked = sorted(scores, key=lambda name: scores[name], reverse=spec.direction == "higher")
         beside = tuple(self.compare(metric, (ranked[0], other), place) for other in ranked[1:])
         return Standing(spec, tuple(ranked), beside)
+
+    def _scores(self, metric: str, places: Sequence[Place]) -> dict[str, float]:
+        """Mean of each method that has values, over images of which each counts once, however many its scales."""
+        held: dict[str, dict[tuple[str, str, float], float]] = defaultdict(dict)
+        for name in self.methods:
+            for place in places:
+                values = self.pairing.values(name, metric, place.scale, place.dataset)
+                held[name] |= {(*image, place.scale): value for image, value in values.items()}
+        having = {name: values for name, values in held.items() if values}
+        common = set.intersection(*(set(values) for values in having.values())) if having else set()
+        return {name: _by_image(values, common or values.keys()) for name, values in having.items()}
 
     def compare(self, metric: str, methods: tuple[str, str], place: Place | None = None) -> Comparison:
         """Two methods on the images that both have, at a place or over all of them."""
@@ -174,19 +180,20 @@ class Findings:
             return self.pairing.compare_overall(metric, methods)
         return self.pairing.compare(metric, methods, place.scale, place.dataset)
 
-    def seconds(self, method: str, scale: float, *, with_io: bool = False) -> float | None:
-        """Mean time of an image at a scale; None where nothing was run."""
-        rows = [row for row in self.result.rows if row.method == method and row.scale == scale]
-        return _mean_of_known([row.seconds_with_io if with_io else row.seconds for row in rows])
-
-    def seconds_at(self, method: str, place: Place) -> float | None:
-        """Mean time of an image at a place; None where nothing was run."""
-        return _mean_of_known([row.seconds for row in self.rows_at(place) if row.method == method])
+    def seconds(self, method: str, scale: float, *, with_io: bool = False, dataset: str = POOLED) -> float | None:
+        """Mean time of an image at a scale, of one dataset or all; None where nothing was run."""
+        rows = (row for row in self.result.rows if row.method == method and row.scale == scale)
+        times = [row.seconds_with_io if with_io else row.seconds for row in rows if dataset in (POOLED, row.dataset)]
+        known = [value for value in times if math.isfinite(value)]
+        return fmean(known) if known else None
 
 
-def _mean_of_known(values: Sequence[float]) -> float | None:
-    known = [value for value in values if math.isfinite(value)]
-    return fmean(known) if known else None
+def _by_image(values: Mapping[tuple[str, str, float], float], chosen: Iterable[tuple[str, str, float]]) -> float:
+    """Mean over images of their means over the scales."""
+    images: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for key in sorted(chosen):
+        images[key[:2]].append(values[key])
+    return fmean(fmean(own) for own in images.values())
 
 
 def is_of_trust(spec: MetricSpec) -> bool:
@@ -208,6 +215,11 @@ def listed(names: Sequence[str]) -> str:
     """Names in a sentence."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def percent(share: float) -> str:
+    """A share in words."""
+    return f"{100 * share:.0f} %"
 
 
 def counted(number: int, what: str) -> str:
