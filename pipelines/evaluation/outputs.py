@@ -20,10 +20,7 @@ from rssr.configuration import config_digest
 
 _NO_METRIC_NAME = re.compile(r"[^\w .:/-]")  # MLflow's rule
 _FAILURE_COLUMNS = ("dataset", "key", "scale", "method", "reason")
-_NOT_WHAT_IS_FOUND = {
-    **dict.fromkeys(("fresh", "ray", "mlflow", "output", "num_workers", "promote"), True),
-    "worker": {"num_cpus": True, "images_per_part": True},
-}
+_NOT_WHAT_IS_FOUND = ("fresh", "ray", "mlflow", "output", "num_workers", "promote", "worker")
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,8 @@ class Outputs:
 
 def evaluation_key(evaluation: OpenEvaluation) -> str:
     """SHA-256 of what is evaluated; settings that change where things go, but not what is found, play no part."""
-    values = evaluation.config.model_dump(mode="json", exclude=_NOT_WHAT_IS_FOUND)
+    values = evaluation.config.model_dump(mode="json", exclude=set(_NOT_WHAT_IS_FOUND))
+    values |= {"device": evaluation.task.device, "num_threads": evaluation.task.num_threads}
     methods = [(method.config.name, method.runnable.identity) for method in evaluation.methods]
     return config_digest(values, methods, [dataset.facts.digest for dataset in evaluation.datasets])
 
