@@ -239,18 +239,13 @@ def _measure(
 def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec, draw: int = 0) -> EvaluatedImage:
     """Crop an image to a size that models return exactly, and make its LR image, one of many for each number `draw`."""
     height, width = (_cropped_side(side, spec) for side in pixels.shape[:2])
-    hr = centre_of(pixels, (height, width))
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    hr = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     number = (draw,) if draw else ()  # the first stays what it was when there was only one
     lr = degrade(hr, spec.scale, spec.degradation, derive_seed(spec.seed, "evaluation", key, *number))
     if spec.scenes is not None:
         hr, lr = (stretched(image, spec.scenes.value_stretch) for image in (hr, lr))
     return EvaluatedImage(key, lr, hr, {}, spec.scale, spec.bands)
-
-
-def centre_of(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """The part of an image [H, W, C] around its centre that has this height and width."""
-    top, left = ((side - kept) // 2 for side, kept in zip(pixels.shape[:2], size, strict=True))
-    return np.ascontiguousarray(pixels[top : top + size[0], left : left + size[1]])
 
 
 def constant_colour(lr: Pixels, size: tuple[int, int]) -> Pixels:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.blocks import BlockPlan, mean_of_blocks, psnr_of_blocks
-from pipelines.evaluation.prepare import Picture, PreparedImage, border_of, in_words
+from pipelines.evaluation.prepare import Picture, PreparedImage, border_of, in_words, is_final
 from pipelines.evaluation.task import MeasuringSpec
 from rssr.errors import ImageError
 from rssr.metrics.consistency import consistency
@@ -39,10 +39,12 @@ class Found(NamedTuple):
     Attributes:
         metrics: Values by metric, never NaN.
         reasons: Why metrics could not be measured, a sentence each.
+        is_final: Whether all of them would fail again.
     """
 
     metrics: dict[str, float]
     reasons: tuple[str, ...]
+    is_final: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,15 @@ class Measures:
             raise ImageError(f"The SR image has {sr.shape[0]} x {sr.shape[1]} pixels instead of {height} x {width}.")
         metrics: dict[str, float] = {}
         reasons: list[str] = []
+        final = True
         for what, measure in self._measurements(image, sr):
             try:
                 metrics |= measure()
             except Exception as error:  # of networks of others' making, which stumble in any way they can
                 reasons.append(f"{what} cannot be measured. {in_words(error)}")
+                final = final and is_final(error)
         ordered = {name: metrics[name] for name in self._spec.metrics if name in metrics}
-        return Found(ordered, tuple(reasons))
+        return Found(ordered, tuple(reasons), final)
 
     def features(self, picture: Picture) -> Features | None:
         """What FID and KID compare, float32 [2048]; None where they are not asked for."""

@@ -27,6 +27,7 @@ _SCHEMA = pa.schema(
         ("has_row", pa.bool_()),
         ("metrics", pa.map_(pa.string(), pa.float64())),
         ("reasons", pa.list_(pa.string())),
+        ("is_final", pa.bool_()),
         ("seconds", pa.float64()),
         ("seconds_with_io", pa.float64()),
         ("peak_bytes", pa.int64()),
@@ -89,6 +90,12 @@ def read_part(part: Part, store: Store) -> list[Finding] | None:
         return None
 
 
+def is_finished(part: Part, store: Store) -> bool:
+    """Whether a part is there, and nothing in it failed that may do better now."""
+    findings = read_part(part, store)
+    return findings is not None and all(finding.is_final for finding in findings)
+
+
 def write_part(part: Part, findings: Sequence[Finding], store: Store) -> None:
     """Keep what was found; it appears whole or not at all."""
     store.write_bytes(part.key, pack_findings(findings))
@@ -139,6 +146,7 @@ def _to_row(finding: Finding) -> dict[str, object]:
         "has_row": finding.metrics is not None,
         "metrics": list((finding.metrics or {}).items()),
         "reasons": list(finding.reasons),
+        "is_final": finding.is_final,
         "seconds": finding.seconds,
         "seconds_with_io": finding.seconds_with_io,
         "peak_bytes": finding.peak_bytes,

@@ -4,17 +4,18 @@ import math
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.datasets.manifest import ImageRecord
-from pipelines.evaluation.comparison import EvaluationSpec, centre_of, is_measurable, prepare_pair
+from pipelines.evaluation.comparison import EvaluationSpec, is_measurable, prepare_pair
 from pipelines.evaluation.task import EvaluationTask, ImageJob, RunnableDataset
 from pipelines.stages.read import ReadPatches
 from pipelines.storage import ObjectDamaged, ObjectMissing
 from rssr.degradation import configure_worker_threads
-from rssr.errors import DataError, ImageError, RssrError
+from rssr.errors import DataError, ImageError, ModelError, RssrError
 from rssr.tiling import output_size
 
 Picture = NDArray[np.uint8]  # [H, W, 3]
@@ -35,7 +36,8 @@ class PreparedImage:
         lr: uint8 [h, w, 3].
         hr: uint8 [H, W, 3]; None where there is none.
         size: (H, W) of SR images.
-        whole_size: (H, W) of the HR image before it was cropped around its centre.
+        origin: Row and column of the whole HR image at which they begin.
+        whole_size: (H, W) of the HR image before it was cropped.
         io_seconds: Time of reading, decoding, cropping and degrading.
     """
 
@@ -44,8 +46,14 @@ class PreparedImage:
     lr: Picture
     hr: Picture | None
     size: tuple[int, int]
+    origin: tuple[int, int]
     whole_size: tuple[int, int]
     io_seconds: float
+
+    def cropped(self, whole: Picture) -> Picture:
+        """The part of an SR image of the whole size that is measured."""
+        (top, left), (height, width) = self.origin, self.size
+        return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
 
 class PrepareImage:
@@ -72,42 +80,45 @@ class PrepareImage:
         """
         start = time.perf_counter()
         dataset = self._task.datasets[job.dataset]
-        pixels = self._readers[job.dataset].read_image(job.image)
-        whole = pixels.shape[0], pixels.shape[1]
-        if not dataset.has_hr:
-            lr = _cropped_lr(pixels, job.scale, dataset.max_side)
-            hr, size = None, output_size((lr.shape[0], lr.shape[1]), job.scale)
-            whole = output_size(whole, job.scale)
+        key, pixels = dataset.images[job.image].key, self._readers[job.dataset].read_image(job.image)
+        if dataset.has_hr and not dataset.lr_images:
+            pair = self._degraded(job, key, pixels)
         else:
-            lr, hr = self._pair(job, pixels)
-            size = hr.shape[0], hr.shape[1]
-        return PreparedImage(job, dataset.images[job.image].key, lr, hr, size, whole, time.perf_counter() - start)
+            hr = pixels if dataset.has_hr else None
+            lr = pixels if hr is None else self._lr_readers[job.dataset].read_image(job.image)
+            pair = fitted_pair(key, lr, hr, job.scale, dataset.max_side)
+            self._require_size(job, pixels, pair.size if hr is not None else None)
+        whole = pixels.shape[:2] if dataset.has_hr else output_size(pixels.shape[:2], job.scale)
+        return PreparedImage(job, key, *pair, whole, time.perf_counter() - start)
 
-    def _pair(self, job: ImageJob, pixels: Picture) -> tuple[Picture, Picture]:
-        dataset = self._task.datasets[job.dataset]
+    def _degraded(self, job: ImageJob, key: str, pixels: Picture) -> "FittedPair":
+        """An HR image cropped around its centre, and the LR image that is made of it."""
         spec = self._spec(job, pixels)
-        key = dataset.images[job.image].key
-        if dataset.lr_images:
-            lr = self._lr_readers[job.dataset].read_image(job.image)
-            lr, hr = fitted_pair(key, lr, pixels, job.scale, dataset.max_side)
-            is_large = min(hr.shape[:2]) > 2 * spec.border
-        else:
-            is_large = is_measurable(pixels, spec)
-            pair = prepare_pair(key, pixels, spec) if is_large else None
-            lr, hr = (pair.lr, pair.hr) if pair is not None else (pixels, pixels)
-        if not is_large:
+        self._require_size(job, pixels, pixels.shape[:2] if is_measurable(pixels, spec) else (0, 0))
+        made = prepare_pair(key, pixels, spec)
+        origin = tuple((side - kept) // 2 for side, kept in zip(pixels.shape[:2], made.hr.shape[:2], strict=True))
+        return FittedPair(made.lr, made.hr, made.hr.shape[:2], origin)
+
+    def _require_size(self, job: ImageJob, pixels: Picture, size: tuple[int, int] | None) -> None:
+        """Refuse HR images of which the border leaves nothing."""
+        border = self._spec(job, pixels).border
+        if size is not None and min(size) <= 2 * border:
             height, width = pixels.shape[:2]
             raise ImageError(
                 f"It is too small to be measured: {height} x {width} pixels at scale {job.scale:g}, of which a border "
-                f"of {spec.border} is cut."
+                f"of {border} is cut."
             )
-        return lr, hr
 
     def _spec(self, job: ImageJob, pixels: Picture) -> EvaluationSpec:
         task = self._task
         max_side = task.datasets[job.dataset].max_side or max(pixels.shape[:2])
         border = border_of(task.measuring.border, job.scale)
         return EvaluationSpec(job.scale, task.degradation, task.seed, max_side, border)
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether an error lies in the images or the model, and so comes again; memory or a store may do better."""
+    return isinstance(error, DataError | ModelError)
 
 
 def in_words(error: BaseException) -> str:
@@ -123,35 +134,52 @@ def border_of(border: int | str, scale: float) -> int:
     return border if isinstance(border, int) else math.ceil(scale)
 
 
-def fitted_pair(
-    key: str, lr: Picture, hr: Picture, scale: float, max_side: int | None = None
-) -> tuple[Picture, Picture]:
-    """An LR and an HR image of the same ground, cropped around their centre where they are larger than asked for.
+class FittedPair(NamedTuple):
+    """An LR and an HR image of the same ground.
+
+    Attributes:
+        lr: uint8 [h, w, 3].
+        hr: uint8 [H, W, 3]; None where there is none.
+        size: (H, W).
+        origin: Row and column of the whole HR image at which they begin.
+    """
+
+    lr: Picture
+    hr: Picture | None
+    size: tuple[int, int]
+    origin: tuple[int, int]
+
+
+def fitted_pair(key: str, lr: Picture, hr: Picture | None, scale: float, max_side: int | None = None) -> FittedPair:
+    """An LR and an HR image cropped to the same ground, around the centre, where they are larger than asked for.
 
     Args:
         key: Of the image, for errors.
         lr: uint8 [h, w, 3].
-        hr: uint8 [H, W, 3].
+        hr: uint8 [H, W, 3]; None where there is none.
         scale: HR/LR size ratio.
         max_side: Largest side, HR pixels; None leaves them whole.
 
     Raises:
         ImageError: Their sizes have another ratio.
     """
-    (height, width), (lr_height, lr_width) = hr.shape[:2], lr.shape[:2]
-    if output_size((lr_height, lr_width), scale) != (height, width):
+    lr_size = lr.shape[0], lr.shape[1]
+    whole = output_size(lr_size, scale)
+    if hr is not None and hr.shape[:2] != whole:
         raise ImageError(
-            f"{key}: the HR image has {height} x {width} pixels, its LR image {lr_height} x {lr_width}, which is not a "
-            f"ratio of {scale:g}."
+            f"{key}: the HR image has {hr.shape[0]} x {hr.shape[1]} pixels, its LR image {lr_size[0]} x {lr_size[1]}, "
+            f"which is not a ratio of {scale:g}."
         )
-    if max_side is None or max(height, width) <= max_side:
-        return lr, hr
+    if max_side is None or max(whole) <= max_side:
+        return FittedPair(lr, hr, whole, (0, 0))
     # Only whole LR pixels that begin on whole HR pixels can be cut from both.
     ratio = Fraction(scale).limit_denominator(_LARGEST_DENOMINATOR)
-    spans = [_inner_span(side, ratio, max_side) for side in (lr_height, lr_width)]
-    rows, columns = (slice(start, stop) for start, stop in spans)
-    hr_rows, hr_columns = (slice(round(start * ratio), round(stop * ratio)) for start, stop in spans)
-    return np.ascontiguousarray(lr[rows, columns]), np.ascontiguousarray(hr[hr_rows, hr_columns])
+    spans = [_inner_span(side, ratio, max_side) for side in lr_size]
+    lr_rows, lr_columns = (slice(start, stop) for start, stop in spans)
+    rows, columns = (slice(int(start * ratio), int(stop * ratio)) for start, stop in spans)
+    cut = None if hr is None else np.ascontiguousarray(hr[rows, columns])
+    size = rows.stop - rows.start, columns.stop - columns.start
+    return FittedPair(np.ascontiguousarray(lr[lr_rows, lr_columns]), cut, size, (rows.start, columns.start))
 
 
 def _inner_span(lr_side: int, ratio: Fraction, max_side: int) -> tuple[int, int]:
@@ -160,11 +188,6 @@ def _inner_span(lr_side: int, ratio: Fraction, max_side: int) -> tuple[int, int]
     kept = min(lr_side, int(max_side / ratio)) // step * step
     start = (lr_side - kept) // 2 // step * step
     return start, start + kept
-
-
-def _cropped_lr(pixels: Picture, scale: float, max_side: int | None) -> Picture:
-    most = max(pixels.shape[:2]) if max_side is None else max(1, int(max_side / scale))
-    return centre_of(pixels, (min(pixels.shape[0], most), min(pixels.shape[1], most)))
 
 
 def _present(dataset: RunnableDataset) -> list[ImageRecord]:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.evaluation.comparison import centre_of, upscaler_of
+from pipelines.evaluation.comparison import upscaler_of
 from pipelines.evaluation.machine import describe_machine
 from pipelines.evaluation.memory import peak_memory
-from pipelines.evaluation.prepare import OF_ONE_IMAGE, Picture, PreparedImage, in_words
+from pipelines.evaluation.prepare import OF_ONE_IMAGE, Picture, PreparedImage, in_words, is_final
 from pipelines.evaluation.task import EvaluationTask, Place, RunnableMethod
+from pipelines.storage import Store
 from pipelines.storage.model_source import fetch_remote_model
 from pipelines.storage.shards import open_images
 from rssr.errors import ImageError, StorageError
@@ -39,6 +40,7 @@ class SrImage:
         method: Its name.
         sr: uint8 [H, W, 3]; None where it failed.
         reason: Why it did; else empty.
+        is_final: Whether it would fail again.
         seconds: Time of super-resolution alone; NaN where nothing was run.
         peak_bytes: Most memory that it took; None where unknown.
         machine: On which it ran; empty where nothing was run.
@@ -48,6 +50,7 @@ class SrImage:
     method: str
     sr: Picture | None
     reason: str = ""
+    is_final: bool = True
     seconds: float = math.nan
     peak_bytes: int | None = None
     machine: str = ""
@@ -71,6 +74,7 @@ class ResolveImage:
             torch.backends.cudnn.deterministic = True
         self._task = task
         self._models: dict[str, LoadedModel] = {}
+        self._stores: dict[str, Store] = {}
         self._warm: set[tuple[str, float]] = set()
 
     def __call__(self, image: PreparedImage, method: RunnableMethod) -> SrImage:
@@ -82,11 +86,11 @@ class ResolveImage:
         try:
             return self._run(image, method)
         except OF_ONE_IMAGE as error:
-            return SrImage(method.name, None, in_words(error))
+            return SrImage(method.name, None, in_words(error), is_final(error))
         except StorageError:
             raise
         except Exception as error:  # of any network's code; the other methods and images are none the worse
-            return SrImage(method.name, None, in_words(error))
+            return SrImage(method.name, None, in_words(error), is_final(error))
 
     def sr_of(self, image: PreparedImage, method: RunnableMethod) -> Picture:
         """The SR image alone, uint8 [H, W, 3]; the same as before, untimed.
@@ -124,7 +128,8 @@ class ResolveImage:
             sr = self._upscale(image, method)
             seconds = time.perf_counter() - start
         machine = describe_machine(self._task.device)
-        return SrImage(method.name, sr, "", seconds, memory.num_bytes, machine, self._tally(image, method))
+        tally = self._tally(image, method)
+        return SrImage(method.name, sr, "", True, seconds, memory.num_bytes, machine, tally)
 
     def _upscale(self, image: PreparedImage, method: RunnableMethod) -> Picture:
         scale, lr = image.job.scale, image.lr.copy()  # a method cannot change what the next one sees
@@ -165,7 +170,7 @@ class ResolveImage:
         place = dataset.made[method.name, image.job.scale][image.job.image]
         if not isinstance(place, Place):
             raise ImageError(place)
-        store = open_images(place.uri, self._task.settings)
+        store = self._stores.setdefault(place.uri, open_images(place.uri, self._task.settings))
         address, data = store.describe(place.key), store.read_bytes(place.key)
         if probe_image(data, address).format in _LOSSY:
             raise ImageError(f"{address} is JPEG: its figures would be of the compression as well.", "Give PNG.")
@@ -173,7 +178,7 @@ class ResolveImage:
         height, width = image.whole_size
         if sr.shape[:2] != (height, width):
             raise ImageError(f"{address} has {sr.shape[0]} x {sr.shape[1]} pixels instead of {height} x {width}.")
-        return centre_of(sr, image.size)
+        return image.cropped(sr)
 
 
 def nearest(lr: Picture, size: tuple[int, int]) -> Picture:

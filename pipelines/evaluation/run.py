@@ -15,7 +15,7 @@ from pipelines.evaluation.methods import named_methods, open_method
 from pipelines.evaluation.metrics import choose_metrics
 from pipelines.evaluation.opening import OpenEvaluation, assemble, scales_of
 from pipelines.evaluation.outputs import Outputs, evaluation_key, log_figures, log_inputs, store_outputs
-from pipelines.evaluation.parts import Part, forget_parts, plan_parts, read_part, write_part
+from pipelines.evaluation.parts import Part, forget_parts, is_finished, plan_parts, read_part, write_part
 from pipelines.evaluation.promotion import Decision, contending_methods, promote
 from pipelines.evaluation.published import PublishedTable, load_table
 from pipelines.evaluation.result import EvaluationResult
@@ -115,7 +115,7 @@ def _measure(evaluation: OpenEvaluation) -> EvaluationResult:
 
 def _make_parts(evaluation: OpenEvaluation, parts: Sequence[Part]) -> None:
     """Find out what is not known yet, part by part in order."""
-    todo = [part for part in parts if read_part(part, evaluation.home) is None]
+    todo = [part for part in parts if not is_finished(part, evaluation.home)]
     if len(todo) < len(parts):
         log.info("%d of %d parts are there already", len(parts) - len(todo), len(parts))
     total = sum(len(part.jobs) for part in parts)

@@ -164,8 +164,10 @@ def pack_images(image: PreparedImage, made: Sequence[SrImage]) -> dict[str, Any]
     """An image and what methods made of it as columns of a row: `facts` in JSON, and `pixels`."""
     pictures = [image.lr, image.hr, *(sr.sr for sr in made)]
     facts = {
-        "image": [list(image.job), image.key, image.size, image.whole_size, image.io_seconds],
-        "made": [[sr.method, sr.reason, sr.seconds, sr.peak_bytes, sr.machine, sr.tally.hex()] for sr in made],
+        "image": [list(image.job), image.key, image.size, image.origin, image.whole_size, image.io_seconds],
+        "made": [
+            [sr.method, sr.reason, sr.is_final, sr.seconds, sr.peak_bytes, sr.machine, sr.tally.hex()] for sr in made
+        ],
         "shapes": [None if picture is None else picture.shape for picture in pictures],
     }
     return {
@@ -180,11 +182,11 @@ def unpack_images(facts: str, pixels: Sequence[bytes]) -> tuple[PreparedImage, l
     pictures = [_picture(data, shape) for data, shape in zip(pixels, values["shapes"], strict=True)]
     lr, hr, *srs = pictures
     assert lr is not None  # it was packed
-    job, key, size, whole_size, io_seconds = values["image"]
-    image = PreparedImage(ImageJob(*job), key, lr, hr, tuple(size), tuple(whole_size), io_seconds)
+    job, key, size, origin, whole_size, io_seconds = values["image"]
+    image = PreparedImage(ImageJob(*job), key, lr, hr, tuple(size), tuple(origin), tuple(whole_size), io_seconds)
     made = [
-        SrImage(method, sr, reason, seconds, peak_bytes, machine, bytes.fromhex(tally))
-        for sr, (method, reason, seconds, peak_bytes, machine, tally) in zip(srs, values["made"], strict=True)
+        SrImage(method, sr, reason, final, seconds, peak_bytes, machine, bytes.fromhex(tally))
+        for sr, (method, reason, final, seconds, peak_bytes, machine, tally) in zip(srs, values["made"], strict=True)
     ]
     return image, made
 

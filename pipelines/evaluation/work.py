@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from pipelines.evaluation.measures import Features, Measures
-from pipelines.evaluation.prepare import OF_ONE_IMAGE, PreparedImage, PrepareImage, in_words
+from pipelines.evaluation.prepare import OF_ONE_IMAGE, PreparedImage, PrepareImage, in_words, is_final
 from pipelines.evaluation.resolve import ResolveImage, SrImage
 from pipelines.evaluation.task import EvaluationTask, ImageJob
 
@@ -23,6 +23,7 @@ class Finding:
         method: Name of the method; `OF_ALL_METHODS` for the image.
         metrics: Values by metric; None where the method has no row for the image.
         reasons: What failed, and why, a sentence each.
+        is_final: Whether it would fail again; what may do better is tried again by the next evaluation.
         seconds: Time of super-resolution alone; NaN where nothing was run.
         seconds_with_io: The same with reading, decoding and degrading.
         peak_bytes: Most memory that super-resolution took; None where unknown.
@@ -35,6 +36,7 @@ class Finding:
     method: str
     metrics: Mapping[str, float] | None = None
     reasons: tuple[str, ...] = ()
+    is_final: bool = True
     seconds: float = math.nan
     seconds_with_io: float = math.nan
     peak_bytes: int | None = None
@@ -58,24 +60,25 @@ class MeasureImage:
         try:
             features = None if image.hr is None else self._measures.features(image.hr)
         except OF_ONE_IMAGE as error:
-            return [Finding(image.job.image, OF_ALL_METHODS, reasons=(in_words(error),))]
+            return [Finding(image.job.image, OF_ALL_METHODS, reasons=(in_words(error),), is_final=is_final(error))]
         return [] if features is None else [Finding(image.job.image, OF_ALL_METHODS, features=features)]
 
     def __call__(self, image: PreparedImage, made: SrImage) -> Finding:
         """What is found of an SR image."""
         number = image.job.image
         if made.sr is None:
-            return Finding(number, made.method, reasons=(made.reason,))
+            return Finding(number, made.method, reasons=(made.reason,), is_final=made.is_final)
         try:
             found = self._measures(image, made.sr)
             features = None if image.hr is None else self._measures.features(made.sr)
         except OF_ONE_IMAGE as error:
-            return Finding(number, made.method, reasons=(in_words(error),))
+            return Finding(number, made.method, reasons=(in_words(error),), is_final=is_final(error))
         return Finding(
             image=number,
             method=made.method,
             metrics=found.metrics,
             reasons=found.reasons,
+            is_final=found.is_final,
             seconds=made.seconds,
             seconds_with_io=made.seconds + image.io_seconds,
             peak_bytes=made.peak_bytes,
@@ -119,7 +122,7 @@ class EvaluateImage:
         try:
             return self.prepare(job)
         except OF_ONE_IMAGE as error:
-            return Finding(job.image, OF_ALL_METHODS, reasons=(in_words(error),))
+            return Finding(job.image, OF_ALL_METHODS, reasons=(in_words(error),), is_final=is_final(error))
 
     def whole(self, image: PreparedImage) -> list[Finding]:
         """Run and measure one method after the other, so that one SR image is in memory at a time."""

@@ -327,6 +327,15 @@ def test_bad_input_is_told_in_one_paragraph(tmp_path: Path, config: dict[str, An
     assert "num_workers=[" not in message
 
 
+def test_where_nothing_can_be_measured_there_is_a_report_that_says_so(tmp_path: Path) -> None:
+    found = evaluate(tmp_path / "out", datasets=[str(write_images(tmp_path / "hr", 2, (18, 18)))])
+    assert found.finished.status == 3, found.finished.err
+    assert found.rows == []
+    assert len(found.failures) == 2
+    [report] = (tmp_path / "out").glob("evaluations/*/report.html")
+    assert "too small" in report.read_text(encoding="utf-8")
+
+
 def test_the_help_lists_every_metric() -> None:
     told = run_job_here("--help", job="evaluate").out
     assert "hallucination" in told

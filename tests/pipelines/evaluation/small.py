@@ -59,7 +59,7 @@ def records_of(folder: Path) -> tuple[ImageRecord, ...]:
 def prepared(hr: np.ndarray, scale: float = 4.0) -> PreparedImage:
     """An image as methods and metrics see it."""
     lr = degrade(hr, scale, degradation_preset("bicubic"), 0)
-    return PreparedImage(ImageJob(0, scale, 0), "image.png", lr, hr, hr.shape[:2], hr.shape[:2], 0.25)
+    return PreparedImage(ImageJob(0, scale, 0), "image.png", lr, hr, hr.shape[:2], (0, 0), hr.shape[:2], 0.25)
 
 
 def task_of(

@@ -27,7 +27,7 @@ def part(scale: float, *images: int) -> Part:
 
 
 def row(image: int, psnr: float, **values: object) -> Finding:
-    return replace(Finding(image, "bicubic", {"psnr_y": psnr}, (), 0.5, 0.75), **values)  # type: ignore[arg-type]
+    return replace(Finding(image, "bicubic", {"psnr_y": psnr}, (), True, 0.5, 0.75), **values)  # type: ignore[arg-type]
 
 
 def test_rows_have_what_was_found_in_order(evaluation: OpenEvaluation) -> None:

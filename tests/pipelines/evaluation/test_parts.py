@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.evaluation.parts import Part, forget_parts, plan_parts, read_part, write_part
+from pipelines.evaluation.parts import Part, forget_parts, is_finished, plan_parts, read_part, write_part
 from pipelines.evaluation.task import EvaluationTask, ImageJob, MeasuringSpec, Place, RunnableMethod
 from pipelines.evaluation.work import OF_ALL_METHODS, Finding
 from pipelines.storage import open_store
@@ -84,7 +84,16 @@ def test_findings_come_back_as_they_were(tmp_path: Path) -> None:
     findings = [
         Finding(0, OF_ALL_METHODS, features=np.arange(4, dtype=np.float32)),
         Finding(
-            0, "one", {"psnr_y": math.inf, "lpips": 0.1}, ("MUSIQ failed.",), 0.5, 0.75, 7, "a machine", tally=b"\0a"
+            0,
+            "one",
+            {"psnr_y": math.inf, "lpips": 0.1},
+            ("MUSIQ failed.",),
+            True,
+            0.5,
+            0.75,
+            7,
+            "a machine",
+            tally=b"\0a",
         ),
         Finding(0, "two", reasons=("It failed.", "Twice.")),
         Finding(1, "one", {}),
@@ -109,3 +118,12 @@ def test_a_damaged_part_is_made_again(tmp_path: Path) -> None:
     for damaged in (b"", whole[: len(whole) // 2], whole[:-1]):
         store.write_bytes(part.key, damaged)
         assert read_part(part, store) is None
+
+
+def test_what_may_do_better_is_not_finished(tmp_path: Path) -> None:
+    store, part = open_store(str(tmp_path)), Part((), "ab" * 32)
+    assert not is_finished(part, store)
+    failed = Finding(0, "one", reasons=("The image is broken.",))
+    for findings, finished in (([failed], True), ([failed, replace(failed, is_final=False)], False)):
+        write_part(part, findings, store)
+        assert is_finished(part, store) == finished

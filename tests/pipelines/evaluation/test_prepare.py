@@ -18,7 +18,9 @@ def test_hr_images_are_cropped_around_their_centre_and_degraded_by_seed_and_name
     whole = decode_image((tmp_path / first.key).read_bytes(), "").pixels
     assert first.whole_size == (67, 65)
     assert first.size == (64, 64)
+    assert first.origin == (1, 0)
     assert np.array_equal(first.hr, whole[1:65, 0:64])
+    assert np.array_equal(first.cropped(whole), first.hr)
     assert first.lr.shape == (16, 16, 3)
     assert first.io_seconds > 0
 
@@ -35,13 +37,14 @@ def test_an_lr_image_depends_on_seed_and_key_alone(tmp_path: Path) -> None:
 
 
 def test_lr_images_alone_are_enlarged_and_have_no_hr(tmp_path: Path) -> None:
-    write_images(tmp_path, 1, (30, 20))
+    write_images(tmp_path, 1, (31, 20))
     task = task_of([dataset_of(tmp_path, has_hr=False, max_side=64)])
     image = PrepareImage(task)(ImageJob(0, 4.0, 0))
     assert image.hr is None
     assert image.lr.shape == (16, 16, 3)
-    assert image.size == (64, 64)
-    assert image.whole_size == (120, 80)
+    assert (image.size, image.origin, image.whole_size) == ((64, 64), (28, 8), (124, 80))
+    whole = decode_image((tmp_path / image.key).read_bytes(), "").pixels
+    assert np.array_equal(image.cropped(whole.repeat(4, axis=0).repeat(4, axis=1))[::4, ::4], image.lr)
 
 
 def test_pairs_are_read_as_they_are(tmp_path: Path) -> None:
@@ -69,8 +72,11 @@ def test_cropped_pairs_keep_the_same_ground(scale: float, lr_size: tuple[int, in
     hr = np.stack([rows / scale, columns / scale, rows * 0.0], axis=-1).astype(np.float32)
     lr_rows, lr_columns = np.indices(lr_size)
     lr = np.stack([lr_rows, lr_columns, lr_rows * 0], axis=-1).astype(np.float32)
-    cut_lr, cut_hr = fitted_pair("a", lr, hr, scale, 64)
+    cut_lr, cut_hr, size, origin = fitted_pair("a", lr, hr, scale, 64)
+    assert cut_hr is not None
     assert max(cut_hr.shape[:2]) <= 64
+    assert cut_hr.shape[:2] == size
+    assert np.array_equal(cut_hr[0, 0], hr[origin])
     assert output_size(cut_lr.shape[:2], scale) == cut_hr.shape[:2]
     assert np.allclose(cut_hr[0, 0], cut_lr[0, 0])  # each begins where the other does
     assert cut_hr[-1, -1, 0] < cut_lr[-1, -1, 0] + 1

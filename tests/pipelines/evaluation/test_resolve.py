@@ -59,10 +59,11 @@ def test_what_a_method_stumbles_over_is_its_own_failure(image: PreparedImage, tm
     gone = resolve(image, model_method(tmp_path / "gone"))
     assert gone.sr is None
     assert "gone" in gone.reason
+    assert gone.is_final
     assert math.isnan(gone.seconds)
     odd = replace(image, size=(63, 64))  # no model makes this of the LR image
     broken = resolve(odd, BICUBIC)
-    assert broken.sr is None
+    assert (broken.sr, broken.is_final) == (None, False)
     assert broken.reason.startswith("RuntimeError: bicubic made (64, 64) pixels where (63, 64)")
     assert resolve(image, NEAREST).sr is not None
 
@@ -129,7 +130,7 @@ def test_images_made_elsewhere_are_cropped_as_hr_images_are(
     made_elsewhere: Callable[[bytes], tuple[ResolveImage, RunnableMethod]],
 ) -> None:
     whole = picture(3, 67, 65)
-    image = replace(prepared(whole[1:65, :64]), whole_size=(67, 65))
+    image = replace(prepared(whole[1:65, :64]), origin=(1, 0), whole_size=(67, 65))
     resolve, method = made_elsewhere(encode_png(whole))
     made = resolve(image, method)
     assert np.array_equal(made.sr, image.hr)

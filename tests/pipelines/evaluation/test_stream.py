@@ -65,18 +65,19 @@ def test_what_a_stage_raises_goes_on_as_a_row_and_is_raised_at_the_end(task: Eva
     row = stream._row({"number": 0})
     for stage in (stream._ResolveRows, stream._MeasureRows):
         row = stage(nowhere, tuple(jobs_of(nowhere)))(row)
-    with pytest.raises(StorageError, match="knows-this-scheme"):
+    with pytest.raises(StorageError, match="no known kind of storage"):
         raise_packed_error(row)
 
 
 def test_images_and_what_was_made_of_them_come_back_as_they_were() -> None:
     image = prepared(picture(1))
-    made = [SrImage("one", picture(2), "", 0.5, 7, "a machine", b"\0tally"), SrImage("two", None, "It failed.")]
+    made = [SrImage("one", picture(2), "", True, 0.5, 7, "a machine", b"\0tally"), SrImage("two", None, "No.", False)]
     packed = pack_images(image, made)
     for hr in (image.hr, None):
         packed = pack_images(replace(image, hr=hr), made)
         back, [one, two] = unpack_images(packed["facts"], packed["pixels"])
-        assert (back.job, back.key, back.size, back.whole_size) == (image.job, image.key, image.size, image.whole_size)
+        assert (back.job, back.key, back.size) == (image.job, image.key, image.size)
+        assert (back.origin, back.whole_size) == (image.origin, image.whole_size)
         assert np.array_equal(back.lr, image.lr)
         assert back.hr is None if hr is None else np.array_equal(back.hr, hr)
         assert np.array_equal(one.sr, picture(2))
@@ -87,7 +88,7 @@ def test_images_and_what_was_made_of_them_come_back_as_they_were() -> None:
             "a machine",
             b"\0tally",
         )
-        assert (two.sr, two.reason) == (None, "It failed.")
+        assert (two.sr, two.reason, two.is_final) == (None, "No.", False)
 
 
 def test_images_too_large_to_be_handed_on_are_measured_where_they_were_made(
