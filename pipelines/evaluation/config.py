@@ -85,7 +85,8 @@ class MetricsConfig(Config):
     """Folder with the weights of learned metrics. Null looks in $RSSR_METRIC_WEIGHTS, then in
     ~/.local/share/rssr/metrics. What is missing is a gap in the tables, with the command that fetches it."""
     border: Literal["scale"] | Annotated[int, Field(ge=0)] = "scale"
-    """Pixels cut from every side before metrics that compare with HR: as many as the scale, rounded up, or a number."""
+    """How many pixels are cut from every side before metrics that compare with HR: the scale, rounded up, or a
+    number."""
     rank_by: str | None = None
     """Metric that says which method is ahead and which images are the worst; null takes the first of `names`."""
     trust: bool = True

@@ -139,10 +139,15 @@ def _given(config: EvaluatedDataset, uri: str) -> Manifest:
     folder, _, name = uri.rstrip("/").removesuffix("/manifest.json").rpartition("/")
     manifest = read_manifest(open_store(folder or ("/" if uri.startswith("/") else ".")), name)
     held_out = manifest.split("test")
+    if not held_out:
+        raise DataError(
+            f"None of the {len(manifest.records)} images of the manifest {uri} is held out: its test split is empty.",
+            "Give the manifest of an evaluation, or of a training that held images out.",
+        )
     sources = manifest.sources
     if len(sources) == 1 and "uri" in config.model_fields_set and config.uri != SAMPLE_URI:
         sources = (open_store(config.uri).uri,)  # they may have been moved
-    chosen = replace(manifest, records=held_out or manifest.records, sources=sources, skipped=(), inputs_digest="")
+    chosen = replace(manifest, records=held_out, sources=sources, skipped=(), inputs_digest="")
     changed = _changed(chosen)
     if changed:
         more = f" and {len(changed) - _NUM_NAMED} more" if len(changed) > _NUM_NAMED else ""

@@ -1,4 +1,3 @@
-import json
 import logging
 from collections import Counter
 from dataclasses import replace
@@ -108,15 +107,15 @@ def test_changed_and_missing_images_of_a_manifest_are_refused_by_name(tmp_path: 
     assert f"{before.keys[3]} is gone" in raised.value.problem
 
 
-def test_a_manifest_of_training_gives_its_held_out_images(tmp_path: Path) -> None:
+def test_a_manifest_of_training_gives_its_held_out_images_and_is_refused_without_any(tmp_path: Path) -> None:
     before = opened(write_images(tmp_path / "images", 4), tmp_path / "home")
-    path = Path(before.facts.manifest) / "manifest.json"
-    store, records = open_store(str(path.parent.parent)), list(before.manifest.records)
-    records[0] = replace(records[0], split="train")
-    write_manifest(replace(before.manifest, records=tuple(records)), store, "training")
-    assert json.loads((path.parent.parent / "training/manifest.json").read_text())["num_train"] == 1
-    again = opened(tmp_path / "images", tmp_path / "home", manifest=str(path.parent.parent / "training"))
-    assert again.keys == before.keys[1:]
+    records = [replace(record, split="train") for record in before.manifest.records]
+    for name, held_out in (("some", before.manifest.records[1:]), ("none", ())):
+        kept = tuple([*records[: len(records) - len(held_out)], *held_out])
+        write_manifest(replace(before.manifest, records=kept), open_store(str(tmp_path)), name)
+    assert opened(tmp_path / "images", tmp_path / "home", manifest=str(tmp_path / "some")).keys == before.keys[1:]
+    with pytest.raises(DataError, match=r"None of the 4 images .* its test split is empty"):
+        opened(tmp_path / "images", tmp_path / "home", manifest=str(tmp_path / "none"))
 
 
 def test_pairs_are_found_by_name_and_what_is_missing_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -46,17 +46,16 @@ def without_times(findings: Sequence[Sequence[Finding]]) -> list[list[str]]:
     return [[f"{replace(finding, **nothing)} {finding.tally!r}" for finding in group] for group in findings]
 
 
-def test_workers_find_the_same_as_this_process_does(task: EvaluationTask, ray_cluster: str) -> None:
+def test_actors_find_the_same_as_this_process_does(task: EvaluationTask, ray_cluster: str) -> None:
     assert ray_cluster
     jobs = jobs_of(task)
     here = list(run_here(task, jobs))
     assert [len(group) for group in here] == [3, 1, 3, 1, 3]
     assert here[0][1].metrics is None
     assert here[0][2].tally
-    for num_workers in (1, 2):
-        there = list(run_on_ray(task, jobs, num_workers, EvaluationWorkerConfig()))
-        assert without_times(there) == without_times(here)
-        assert all(finding.seconds > 0 for group in there for finding in group if finding.metrics is not None)
+    there = list(run_on_ray(task, jobs, 1, EvaluationWorkerConfig()))  # of two, tests/jobs/test_evaluate.py tells
+    assert without_times(there) == without_times(here)
+    assert all(finding.seconds > 0 for group in there for finding in group if finding.metrics is not None)
 
 
 def test_what_a_stage_raises_goes_on_as_a_row_and_is_raised_at_the_end(task: EvaluationTask) -> None:
