@@ -194,7 +194,7 @@ def ray_dataset(
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=num_actors),
         num_cpus=num_cpus,
     )
-    _set_options(dataset.context)
+    keep_order(dataset.context)
     return dataset
 
 
@@ -205,7 +205,7 @@ def ray_batches(dataset: "ray.data.Dataset | ray.data.DataIterator") -> Iterator
         RssrError: What a data actor raised, of the same class and text.
     """
     for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=_NUM_PREFETCHED):
-        _raise_packed_error(table)
+        raise_packed_error(table)
         yield unpack_batch(table)
 
 
@@ -262,10 +262,16 @@ class _MakeRow(MakeBatch):
         try:
             return pack_batch(super().__call__(int(row["number"][0])))
         except RssrError as error:
-            return pa.table({_ERROR: [[type(error).__name__, error.problem, error.remedy]]})
+            return pack_error(error)
 
 
-def _raise_packed_error(table: pa.Table) -> None:
+def pack_error(error: RssrError) -> pa.Table:
+    """An error as a row, for `raise_packed_error` in another process."""
+    return pa.table({_ERROR: [[type(error).__name__, error.problem, error.remedy]]})
+
+
+def raise_packed_error(table: pa.Table) -> None:
+    """Raise what a table's first row packs, of the same class and text; nothing where that is no error."""
     packed = table[_ERROR][0].as_py() if _ERROR in table.column_names else None
     if packed is None:  # a batch, perhaps out of a block that holds an error further on
         return
@@ -297,8 +303,8 @@ def _share_of_cluster(world_size: int) -> tuple[float, int]:
     return RESOURCES.num_cpus, min(_MAX_ACTORS, int(free // RESOURCES.num_cpus))
 
 
-def _set_options(context: "ray.data.DataContext") -> None:
-    """Options of one dataset; those of other datasets in this process stay as they are."""
+def keep_order(context: "ray.data.DataContext") -> None:
+    """Have a dataset hand out its rows in order, and say nothing; other datasets in this process stay as they are."""
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     # Newer than the oldest Ray we run with: no lines at every start, and no failure while a long validation or a

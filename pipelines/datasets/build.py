@@ -177,7 +177,7 @@ def _records(
 def _nothing_to_train_on(locations: Sequence[str], skipped: list[Skipped]) -> DataError:
     reasons = " ".join(item.reason for item in skipped[:_NUM_NAMED])
     return DataError(
-        f"No image of {', '.join(locations)} can be trained on. {reasons}",
+        f"No image of {', '.join(locations)} can be used. {reasons}",
         "Give other images; where they are too small, lower data.patch_size or data.scale.",
     )
 

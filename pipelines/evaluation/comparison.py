@@ -239,13 +239,18 @@ def _measure(
 def prepare_pair(key: str, pixels: Pixels, spec: EvaluationSpec, draw: int = 0) -> EvaluatedImage:
     """Crop an image to a size that models return exactly, and make its LR image, one of many for each number `draw`."""
     height, width = (_cropped_side(side, spec) for side in pixels.shape[:2])
-    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    hr = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    hr = centre_of(pixels, (height, width))
     number = (draw,) if draw else ()  # the first stays what it was when there was only one
     lr = degrade(hr, spec.scale, spec.degradation, derive_seed(spec.seed, "evaluation", key, *number))
     if spec.scenes is not None:
         hr, lr = (stretched(image, spec.scenes.value_stretch) for image in (hr, lr))
     return EvaluatedImage(key, lr, hr, {}, spec.scale, spec.bands)
+
+
+def centre_of(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """The part of an image [H, W, C] around its centre that has this height and width."""
+    top, left = ((side - kept) // 2 for side, kept in zip(pixels.shape[:2], size, strict=True))
+    return np.ascontiguousarray(pixels[top : top + size[0], left : left + size[1]])
 
 
 def constant_colour(lr: Pixels, size: tuple[int, int]) -> Pixels:
@@ -255,11 +260,19 @@ def constant_colour(lr: Pixels, size: tuple[int, int]) -> Pixels:
     return np.broadcast_to(colour, (*size, lr.shape[-1])).copy()
 
 
-def upscaler_of(model: LoadedModel, scale: float, color_match: ColorMatching = "none") -> Upscaler:
-    """Whole-image super-resolution by a model, on images [h, w, C]; colours stay as the network gives them."""
+def upscaler_of(model: LoadedModel, scale: float, color_match: ColorMatching = "none", seed: int = 0) -> Upscaler:
+    """Whole-image super-resolution by a model, on images [h, w, C]; colours stay as the network gives them.
+
+    Args:
+        model: The model.
+        scale: HR/LR ratio.
+        color_match: How colours are matched to LR.
+        seed: Of the noise of a model that draws some.
+    """
 
     def upscale(lr: Pixels, size: tuple[int, int]) -> Pixels:
-        sr = np.moveaxis(super_resolve(np.moveaxis(lr, -1, 0), model, scale, color_match=color_match), 0, -1)
+        bands_first = super_resolve(np.moveaxis(lr, -1, 0), model, scale, color_match=color_match, seed=seed)
+        sr = np.moveaxis(bands_first, 0, -1)
         return _of_size(np.ascontiguousarray(sr), size, model.name)
 
     return upscale

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.attempts import attempt_number
 from pipelines.cluster import (
     inside_ray_job,
     ray_session,
@@ -173,18 +174,8 @@ def run_key(plan: Plan) -> str:
     """
     values = plan.config.model_dump(mode="json", exclude={"fresh", "ray", "mlflow", "output", "phase", "report"})
     values["num_workers"] = max(plan.config.workers[1], 1)  # fewer share the same samples
-    attempt = _attempt(plan.home, key := config_digest(values, plan.manifest.digest), plan.config.fresh)
+    attempt = attempt_number(plan.home, key := config_digest(values, plan.manifest.digest), plan.config.fresh)
     return f"{plan.method.name}-{key[:24]}-{attempt}"
-
-
-def _attempt(home: Store, key: str, fresh: bool) -> int:
-    """How often this experiment was started afresh; counted in the output."""
-    name = f"runs/{key[:24]}.attempts"
-    attempt = int(home.read_bytes(name)) if home.exists(name) else 0
-    if fresh:
-        attempt += 1
-        home.write_bytes(name, str(attempt).encode())
-    return attempt
 
 
 def next_commands(config: JobConfig, where: dict[str, str], job: str) -> list[str]:

@@ -10,7 +10,7 @@ import yaml
 
 from pipelines.storage import redact
 from pipelines.storage.cache import cache_folder
-from pipelines.tracking.connection import connect, prepare_mlflow
+from pipelines.tracking.connection import MlflowClient, connect, prepare_mlflow
 from pipelines.tracking.errors import TrackingError, first_line
 from pipelines.tracking.location import ENVIRONMENT_VARIABLE
 from pipelines.tracking.registry import REQUIRED_FILE, ModelVersion, find_model_version, folder_digest
@@ -33,17 +33,28 @@ def fetch_registered_model(uri: str) -> Path:
         ModelError: The URI is malformed, or there is no such model.
         TrackingError: No store is set, or it does not answer.
     """
-    match = _URI.fullmatch(uri)
-    if match is None:
-        raise ModelError(f"'{uri}' is not a model URI.", "Write models:/NAME@ALIAS or models:/NAME/VERSION.")
+    name, alias = _parsed(uri)
     tracking_uri = os.environ.get(ENVIRONMENT_VARIABLE)
     if not tracking_uri:
         raise TrackingError(
             f"'{uri}' is looked up in MLflow, but no store is set.",
             f"Set {ENVIRONMENT_VARIABLE}, e.g. to sqlite:////FOLDER/mlflow.db of the run that made the model.",
         )
-    name, alias, number = match.groups()
-    return fetch_model_version(tracking_uri, find_model_version(tracking_uri, name, alias or number))
+    return fetch_model_version(tracking_uri, find_model_version(tracking_uri, name, alias))
+
+
+def find_registered_model(uri: str, tracking_uri: str) -> ModelVersion:
+    """The version that a model URI names in a store.
+
+    Args:
+        uri: `models:/slimdiffsr-x4@champion` or `models:/slimdiffsr-x4/3`.
+        tracking_uri: The store.
+
+    Raises:
+        ModelError: The URI is malformed, or there is no such model.
+        TrackingError: The store does not answer.
+    """
+    return find_model_version(tracking_uri, *_parsed(uri))
 
 
 def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
@@ -58,10 +69,10 @@ def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
     target = cache_folder("models") / version.digest
     if target.is_dir():
         return target
-    connect(tracking_uri, create=False)  # fails fast, and says why
+    client = connect(tracking_uri, create=False)  # fails fast, and says why
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as temporary:
-        folder = _download(tracking_uri, version, Path(temporary))
+        folder = _download(client, tracking_uri, version, Path(temporary))
         if not (folder / REQUIRED_FILE).is_file() or folder_digest(folder) != version.digest:
             raise _damaged(version)
         try:
@@ -72,20 +83,38 @@ def fetch_model_version(tracking_uri: str, version: ModelVersion) -> Path:
     return target
 
 
-def _download(tracking_uri: str, version: ModelVersion, temporary: Path) -> Path:
+def _parsed(uri: str) -> tuple[str, str]:
+    """Name, and alias or version."""
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise ModelError(f"'{uri}' is not a model URI.", "Write models:/NAME@ALIAS or models:/NAME/VERSION.")
+    name, alias, number = match.groups()
+    return name, alias or number
+
+
+def _download(client: MlflowClient, tracking_uri: str, version: ModelVersion, temporary: Path) -> Path:
     prepare_mlflow()
     import mlflow.artifacts
 
     registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri
     try:
         packed = mlflow.artifacts.download_artifacts(
-            version.uri, dst_path=str(temporary), tracking_uri=tracking_uri, registry_uri=registry_uri
+            _address(client, version), dst_path=str(temporary), tracking_uri=tracking_uri, registry_uri=registry_uri
         )
     except Exception as error:
         reason = mask_secrets(first_line(error))
         store = redact(tracking_uri)
         raise TrackingError(f"{version.uri} cannot be fetched from {store} ({reason}).", "Check the store.") from error
     return Path(packed) / _path_of_folder(Path(packed), version)
+
+
+def _address(client: MlflowClient, version: ModelVersion) -> str:
+    """Where the files lie. MLflow looks `models:/` addresses up in the process's default store, not in this one."""
+    address = str(client.get_model_version_download_uri(version.name, str(version.version)))
+    scheme, separator, logged_model = address.partition(":/")
+    if not separator or scheme != "models":
+        return address
+    return str(client.get_logged_model(logged_model.strip("/")).artifact_location)
 
 
 def _path_of_folder(packed: Path, version: ModelVersion) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
+from torch import nn
 
 from rssr.errors import ModelError
 from rssr.inference.chosen_model import model_device
@@ -48,17 +49,33 @@ def measure_cost(model: LoadedModel, scale: float) -> ImageCost:
     Raises:
         ModelError: The model has no network.
     """
-    network = model.network
-    if network is None:
-        raise ModelError(f"{model.name} has no network whose cost could be told.")
+    network = _network_of(model)
     device = model_device(model)
-    num_bands = len(model.card.bands) if model.card else _USUAL_BANDS
-    seconds = _time(model, _lr_image(scale, num_bands, device))
+    seconds = _time(model, _lr_image(model, scale, device))
     num_parameters = count_live(network)
+    return ImageCost(num_parameters, count_image_cost(model, scale), seconds, device.type)
+
+
+def count_image_cost(model: LoadedModel, scale: float) -> int:
+    """Multiply-accumulates of one SR image of 512 by 512 pixels; gives the weights up, as `measure_cost` does.
+
+    Args:
+        model: With a network.
+        scale: HR/LR ratio; decides the LR size.
+
+    Raises:
+        ModelError: The model has no network.
+    """
+    network = _network_of(model)
     network.to("meta")
-    image = _lr_image(scale, num_bands, torch.device("meta"))
-    macs = count_macs(network, lambda: model.resolver(image, (SIDE, SIDE))).total
-    return ImageCost(num_parameters, macs, seconds, device.type)
+    image = _lr_image(model, scale, torch.device("meta"))
+    return count_macs(network, lambda: model.resolver(image, (SIDE, SIDE))).total
+
+
+def _network_of(model: LoadedModel) -> nn.Module:
+    if model.network is None:
+        raise ModelError(f"{model.name} has no network whose cost could be told.")
+    return model.network
 
 
 def _time(model: LoadedModel, lr: torch.Tensor) -> float:
@@ -79,6 +96,7 @@ def _run(model: LoadedModel, lr: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _lr_image(scale: float, num_bands: int, device: torch.device) -> torch.Tensor:
+def _lr_image(model: LoadedModel, scale: float, device: torch.device) -> torch.Tensor:
+    num_bands = len(model.card.bands) if model.card else _USUAL_BANDS
     side = round(SIDE / scale)
     return torch.zeros(1, num_bands, side, side, device=device)

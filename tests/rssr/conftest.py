@@ -12,6 +12,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 VECTORS = Path(__file__).parents[1] / "vectors"
+TINY_STUDENT: dict[str, Any] = {
+    "block_channels": [16, 32],
+    "mid_channels": 32,
+    "layers_per_block": 1,
+    "taesd_channels": 8,
+    "num_encoder_blocks": [1, 1, 1, 1],
+    "num_decoder_blocks": [1, 1, 1, 1],
+    "norm_num_groups": 8,
+    "num_queries": 4,
+    "query_channels": 8,
+}
+"""Architecture of the smallest student with every part."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +70,7 @@ def reduced_architecture() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tiny_architecture() -> dict[str, Any]:
     """The smallest student with every part."""
-    return {
-        "block_channels": [16, 32],
-        "mid_channels": 32,
-        "layers_per_block": 1,
-        "taesd_channels": 8,
-        "num_encoder_blocks": [1, 1, 1, 1],
-        "num_decoder_blocks": [1, 1, 1, 1],
-        "norm_num_groups": 8,
-        "num_queries": 4,
-        "query_channels": 8,
-    }
+    return dict(TINY_STUDENT)
 
 
 @pytest.fixture

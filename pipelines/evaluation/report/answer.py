@@ -48,8 +48,8 @@ def _winner(found: Findings, standing: Standing) -> str:
         f"{standing.leader} is best for these images: its {spec.title} is {_gap(found, next_best)} that of "
         f"{next_best.reference}, the next best ({_evidence(found, next_best)})."
     )
-    rest = f" It is clearly better than each of the others, too: {listed(standing.ranked[2:])}."
-    return lead + (rest if len(standing.ranked) > 2 else "")
+    others = standing.ranked[2:]
+    return lead + (f" It is clearly better than each of the others, too: {listed(others)}." if others else "")
 
 
 def _no_winner(found: Findings, standing: Standing) -> str:

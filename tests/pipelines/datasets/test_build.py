@@ -147,7 +147,7 @@ def test_small_images_serve_tests_but_not_training(dataset: Path, make_image: Ma
 
 
 def test_nothing_large_enough_is_an_error(dataset: Path) -> None:
-    with pytest.raises(DataError, match=r"can be trained on.*41"):
+    with pytest.raises(DataError, match=r"can be used.*41"):
         build(dataset, patch_size=41)
     with pytest.raises(DataError, match=r"farm_000"):
         build(dataset, scale=16, num_test=0)
@@ -156,7 +156,7 @@ def test_nothing_large_enough_is_an_error(dataset: Path) -> None:
 def test_nothing_readable_is_an_error_with_reasons(dataset: Path) -> None:
     for path in dataset.glob("*/*.*"):
         path.write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"can be trained on.*farm_000"):
+    with pytest.raises(DataError, match=r"can be used.*farm_000"):
         build(dataset, max_corrupt_fraction=1.0)
 
 
