@@ -65,4 +65,5 @@ def _spread(found: Findings) -> Iterable[Part]:
         gains += [sign * (mine[image] - theirs[image]) for image in sorted(mine.keys() & theirs.keys())]
     label = f"by how much {method} is better, {spec.title}{f', {spec.unit}' if spec.unit else ''}"
     title = f"{method} beside {reference}, image by image"
-    yield histogram(gains, title, label, "images", (0.0, f"{reference} better", f"{method} better"))
+    counted = "images" if len(found.result.scales) == 1 else "images, at each scale"
+    yield histogram(gains, title, label, counted, (0.0, f"{reference} better", f"{method} better"))

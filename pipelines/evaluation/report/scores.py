@@ -11,10 +11,12 @@ from pipelines.evaluation.result import PublishedCell
 from pipelines.evaluation.summary import SummaryBlock, SummaryColumn, SummaryRow, summarise
 from pipelines.report import Column, Estimate, Part, notice, prose, table
 from pipelines.report.table import Cell
+from rssr.metrics import METRICS
 from rssr.metrics.spec import MetricSpec
 
 _MEGA = 1e6
-_NAMES: dict[str, tuple[str, None, int]] = {SECONDS: ("Time, s", None, 3), PARAMETERS: ("Parameters, M", None, 2)}
+_LARGE = 2.0  # figures up to it are written with four digits after the point
+_COSTS = {SECONDS: "Time, s", PARAMETERS: "Parameters, M"}
 
 
 def scores(found: Findings) -> Iterable[Part]:
@@ -49,7 +51,9 @@ def _table(found: Findings, block: SummaryBlock, columns: Sequence[SummaryColumn
     shown = [Column("method", "Method"), Column("images", "Images")]
     for column in columns:
         shown.append(
-            Column(column.name, *_NAMES[SECONDS]) if column.metric is None else metric_column(found, column.metric)
+            Column(column.name, _COSTS[SECONDS], None, 3)
+            if column.metric is None
+            else metric_column(found, column.metric)
         )
     rows = [{"method": row.method, "images": row.num_images, **_cells(row)} for row in block.rows]
     return table(shown, rows, f"{Place(block.dataset, block.scale).title}: {counted(block.num_images, 'image')}")
@@ -77,29 +81,34 @@ def published(found: Findings) -> Iterable[Part]:
 
 def _beside(found: Findings, place: Place, cells: Sequence[PublishedCell]) -> Part:
     """Rows are the paper's methods in its order, then ours that it does not have."""
-    names = list(dict.fromkeys(cell.metric for cell in cells))
     ours = {_plain(name): name for name in found.methods}
     theirs = {_plain(cell.method): cell.method for cell in cells}
-    figures = {(_plain(cell.method), cell.metric): cell.value for cell in cells}
-    columns = [Column("method", "Method"), *(column for name in names for column in _columns(found, name))]
-    rows: list[dict[str, Cell]] = []
-    for key in dict.fromkeys([*theirs, *ours]):
-        row: dict[str, Cell] = {"method": theirs.get(key) or ours[key]}
-        for name in names:
-            value = _ours(found, place, ours[key], name) if key in ours else None
-            row |= {f"{name} published": figures.get((key, name), ""), name: "" if value is None else value}
-        rows.append(row)
+    rows: dict[str, dict[str, Cell]] = {key: {"method": theirs.get(key) or ours[key]} for key in [*theirs, *ours]}
+    columns = [Column("method", "Method")]
+    for name in dict.fromkeys(cell.metric for cell in cells):
+        figures = {_plain(cell.method): cell.value for cell in cells if cell.metric == name}
+        values = {key: _ours(found, place, own, name) for key, own in ours.items()}
+        title, digits = _titled(name), _digits(name, list(figures.values()))
+        columns.append(Column(f"{name} published", f"{title}: published", None, digits, is_numeric=True))
+        if any(value is not None for value in values.values()):
+            columns.append(Column(name, "ours", None, digits, is_numeric=True))
+        for key, row in rows.items():
+            value = values.get(key)
+            row |= {f"{name} published": figures.get(key, ""), name: "" if value is None else value}
     sources = "; ".join(dict.fromkeys(cell.source for cell in cells))
-    return table(columns, rows, f"{place.title}. Published: {sources}")
+    return table(columns, list(rows.values()), f"{place.title}. Published: {sources}")
 
 
-def _columns(found: Findings, name: str) -> tuple[Column, Column]:
-    """A figure as published, and ours."""
-    spec = next((spec for spec in found.result.metrics if spec.name == name), None)
-    title, _, digits = (titled(spec), None, found.digits(name)) if spec else _NAMES.get(name, (name, None, 4))
-    return Column(f"{name} published", f"{title}: published", None, digits, True), Column(
-        name, "ours", None, digits, True
-    )
+def _titled(name: str) -> str:
+    """Of a metric or a cost."""
+    return titled(METRICS[name]) if name in METRICS else _COSTS.get(name, name)
+
+
+def _digits(name: str, figures: Sequence[float]) -> int:
+    """With which published figures are written, and ours beside them."""
+    if name == SECONDS:
+        return 3
+    return 2 if max(map(abs, figures)) > _LARGE else 4
 
 
 def _ours(found: Findings, place: Place, method: str, name: str) -> Cell:

@@ -91,3 +91,10 @@ def test_costs_and_means_over_all_datasets_are_compared_as_well(change: Change, 
     result = change(published=cells, methods=methods, rows=rows)
     held = tables(read(published(Findings(result))))["All datasets, scale 4. Published: Table 2"]
     assert held["Ours (SlimDiffSR)"] == ["0.037", "1.100", "58.05", "45.00"]
+
+
+def test_a_metric_that_was_not_measured_here_has_no_column_of_ours(change: Change, read: Callable[..., Any]) -> None:
+    cells = (PublishedCell("Other", "sea", 4.0, "musiq", 49.84, "Table 2"),)
+    [held] = tables(read(published(Findings(change(published=cells))))).values()
+    assert held[""] == ["MUSIQ: published"]
+    assert held["Other"] == ["49.84"]
