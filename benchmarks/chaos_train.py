@@ -103,6 +103,7 @@ class Outcome:
 def main() -> int:
     """Run, print the table; 1 where a run differs from the undisturbed one."""
     options = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end with this process
     with tempfile.TemporaryDirectory(prefix="rssr-chaos-") as name, ExitStack() as running:
         place = _start(Path(name), running)
         calm = _run(place, "calm", "none", 0.0)

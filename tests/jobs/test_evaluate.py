@@ -35,6 +35,7 @@ from tests.jobs.running import (
 )
 from tests.pipelines.evaluation.small import picture, save_sampler, save_student, write_images
 from tests.pipelines.registries import Registry
+from tests.rssr.metrics.published_weights import write_weights
 
 TIMES = ("seconds", "seconds_with_io")
 
@@ -341,3 +342,20 @@ def test_the_help_lists_every_metric() -> None:
     assert "hallucination" in told
     assert "musiq" in told
     assert "metrics.rank_by" in told
+
+
+def test_learned_metrics_and_those_of_sets_are_measured_where_their_weights_are(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for name in ("lpips", "niqe", "fid"):
+        write_weights(name, weights)
+    hr = write_images(tmp_path / "hr", 4, (192, 192))
+    metrics = {"names": ["lpips", "niqe", "fid"], "weights": str(weights), "trust": False}
+    done = evaluate(tmp_path, metrics=metrics, datasets=[str(hr)], methods=["bicubic", "nearest"], num_shown=0)
+    assert done.finished.status == 0, done.finished.err
+    assert all(row["lpips"] > 0 and row["niqe"] > 0 for row in done.rows)
+    assert "is missing" not in done.finished.out
+    found = mlflow_metrics(tmp_path / "mlflow.db")
+    assert {f"evaluation/hr/x4/nearest/{name}" for name in ("lpips", "niqe", "fid", "kid")} <= found
+    [report] = tmp_path.glob("evaluations/*/report.html")
+    assert "2,048" in report.read_text(encoding="utf-8")  # FID of four images is noise, and says so

@@ -87,5 +87,5 @@ def reproducible() -> Iterator[None]:
 
 def to_network_input(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """A picture as pyiqa's networks take it: uint8 [H, W, 3] becomes float32 [1, 3, H, W] from 0 to 1."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    tensor = torch.from_numpy(np.array(pixels)).to(device)  # a copy: pictures may be read-only
     return tensor.permute(2, 0, 1)[None].float() / 255
