@@ -245,4 +245,4 @@ def told_of_extra(folder: str, keys: Sequence[str], dataset: str) -> tuple[str, 
     more = f" and {len(keys) - _NUM_NAMED} more" if len(keys) > _NUM_NAMED else ""
     named = ", ".join(map(printable, keys[:_NUM_NAMED]))
     count = "1 image belongs" if len(keys) == 1 else f"{len(keys)} images belong"
-    return (f"In {folder}, {count} to none of {dataset}, and count for nothing: {named}{more}.",)
+    return (f"In {folder}, {count} to none of {dataset}: {named}{more}.",)

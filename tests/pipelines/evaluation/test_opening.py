@@ -47,7 +47,7 @@ def test_images_made_elsewhere_are_found_and_strangers_among_them_named(
     assert keys[:2] == ["image_00.png", "image_02.png"]
     assert keys[2] == f"No SR image of it can be taken from {sr}: there is no file of its name."
     [notice] = evaluation.notices
-    assert notice == f"In {sr}, 2 images belong to none of hr, and count for nothing: another.png, stray.png."
+    assert notice == f"In {sr}, 2 images belong to none of hr: another.png, stray.png."
     assert notice in caplog.text
 
 
