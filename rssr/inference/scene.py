@@ -1,43 +1,32 @@
 """From a file to a file: GeoTIFF scenes of any size, and ordinary pictures."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from rssr.errors import ImageError
 from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
-from rssr.inference.engine import (
-    Engine,
-    FloatArray,
-    Mask,
-    SamplingArguments,
-    TilingArguments,
-    TilingOptions,
-    nearest_lr,
-)
+from rssr.inference.engine import Engine, SrRows
 from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
+from rssr.inference.finishing import FinishedRows, Finishing, FloatArray, Mask
+from rssr.inference.options import SamplingArguments, SceneOptions, TilingArguments, TilingOptions
 from rssr.inference.planning import plan_draws, plan_scene
-from rssr.inference.reflectance import bands_for, values_of
-from rssr.inference.values import check_values
+from rssr.inference.prologue import ScenePrologue
+from rssr.inference.reflectance import bands_for
+from rssr.inference.stored_scene import StoredScene, deviation_info, sr_info
 from rssr.models.loaded import LoadedModel
-from rssr.models.resolver import Draws
-from rssr.raster import Radiometry, RasterInfo, Window, create_geotiff, ground_sample_distance_m, scaled_transform
-from rssr.stretch import Stretch
+from rssr.raster import RasterInfo, create_geotiff, ground_sample_distance_m
 from rssr.tiling import TilePlan
+from rssr.windows import TILES_A_SIDE, Fetch, TileWindow, assemble, plan_windows
 
 _log = logging.getLogger(__name__)
-
-Strips = Iterator[tuple[NDArray[Any], Mask]]
-
-_KEPT_BYTES = 1 << 30  # SR scenes up to this size are held in memory, for exact colour statistics
 
 
 class SceneArguments(SamplingArguments, total=False):
@@ -64,9 +53,10 @@ class SceneReport:
     Attributes:
         lr_size: (H, W) of the input.
         sr_size: (H, W) of the output.
-        num_tiles: Tiles that were run or skipped.
-        num_skipped_tiles: Tiles without any data.
+        num_tiles: Tiles of the scene.
+        num_skipped_tiles: Those of them that this run came upon without any data.
         valid_share: Share of the output's pixels that hold data.
+        num_splits: How often a batch of tiles was halved because the accelerator's memory was short.
     """
 
     lr_size: tuple[int, int]
@@ -74,6 +64,7 @@ class SceneReport:
     num_tiles: int
     num_skipped_tiles: int
     valid_share: float
+    num_splits: int = 0
 
 
 def super_resolve_scene(
@@ -85,8 +76,9 @@ def super_resolve_scene(
 ) -> SceneReport:
     """Super-resolve a file into a file that appears whole or not at all.
 
-    A GeoTIFF keeps its CRS, ground, data type, scaling, nodata number and mask; memory holds one row of tiles (all
-    of a scene below 1 GiB). PNG and JPEG come out of pictures and of 8-bit rasters without holes.
+    A GeoTIFF keeps its CRS, ground, data type, scaling, nodata number and mask; memory holds one row of tiles (with
+    `color_match` scene all of a scene of up to 64 tiles). PNG and JPEG come out of pictures and of 8-bit rasters
+    without holes.
 
     Args:
         input_path: GeoTIFF, JPEG 2000, VRT or picture; or a Sentinel-2 product, a SAFE folder or STAC item, which gives
@@ -116,56 +108,98 @@ def super_resolve_scene(
     check_scale(loaded, scale)
     if files.deviation is not None:
         check_deviation(loaded)
+    with_deviation = files.deviation is not None
     draws = plan_draws(
-        loaded,
-        arguments.pop("seed", 0),
-        arguments.pop("num_samples", None),
-        with_deviation=files.deviation is not None,
+        loaded, arguments.pop("seed", 0), arguments.pop("num_samples", None), with_deviation=with_deviation
     )
-    options: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
+    tiling: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
+    options = SceneOptions(TilingOptions(**tiling), draws, with_deviation)
     with open_scene(files.source, bands_for(loaded)) as reader:
-        run = SceneRun.prepare(reader, loaded, scale, TilingOptions(**options), str(files.source))
-        run.use(draws)
+        run = SceneRun.prepare(reader, loaded, scale, options, str(files.source))
         run.write(files, progress)
         return run.report()
 
 
-class SceneRun:
-    """One scene on its way through a model."""
+@dataclass(frozen=True)
+class ComputedWindows:
+    """Windows of a scene that were computed before, wherever that was.
 
-    def __init__(self, scene: "StoredScene", engine: Engine, plan: TilePlan, info: RasterInfo) -> None:
-        self._scene = scene
-        self._engine = engine
-        self._plan = plan
-        self._info = info
+    Attributes:
+        prologue: Of the scene.
+        windows: All of them.
+        fetch: Reads a strip of one.
+    """
+
+    prologue: ScenePrologue
+    windows: Sequence[TileWindow]
+    fetch: Fetch
+
+
+class SceneRun:
+    """One scene on its way through a model: plan, prologue, windows, assembly, finishing, writing.
+
+    Windows may be computed by many processes, each with a run of its own that was prepared alike
+    (`run.engine.run_window(run.scene, run.plan, window)`), the prologue by any (`run.engine.prologue`), and the product
+    be written by any that can read them; or one process does it all.
+
+    Attributes:
+        scene: The LR scene as the model sees it.
+        engine: Runs the model.
+        plan: How the scene is cut.
+        info: Of the product.
+    """
+
+    def __init__(self, scene: StoredScene, engine: Engine, plan: TilePlan, info: RasterInfo) -> None:
+        self.scene = scene
+        self.engine = engine
+        self.plan = plan
+        self.info = info
         self._num_valid = 0
 
     @classmethod
     def prepare(
-        cls, reader: SceneReader, model: LoadedModel, scale: float, options: TilingOptions, name: str
+        cls, reader: SceneReader, model: LoadedModel, scale: float, options: SceneOptions, name: str
     ) -> "SceneRun":
         """Check that model and scene fit, and plan the tiles."""
         info = reader.info
         bands = select_bands(model, info.band_names, name)
         _warn(model, info, bands, name)
-        complete = options.completed(model.card)
+        complete = options.tiling.completed(model.card)
         plan = plan_scene(model, info.size, scale, complete)
         scene = StoredScene(reader, bands, model)
-        return cls(scene, Engine(model, complete), plan, _sr_info(info, plan, bands))
+        engine = Engine(model, complete, options.with_deviation, options.draws)
+        return cls(scene, engine, plan, sr_info(info, plan, bands))
 
-    def use(self, draws: Draws) -> None:
-        """Take seed and number of samples for what is written next."""
-        self._engine.draws = draws
+    def windows(self, tiles_a_side: int = TILES_A_SIDE) -> tuple[TileWindow, ...]:
+        """The scene in pieces of work."""
+        return plan_windows(self.plan, tiles_a_side)
 
-    def write(self, files: SceneFiles, progress: Callable[[int, int], None]) -> None:
-        """Write the image and, where asked for, its uncertainty, as rows get finished."""
-        self._engine.with_deviation = files.deviation is not None
+    def write(
+        self, files: SceneFiles, progress: Callable[[int, int], None], computed: ComputedWindows | None = None
+    ) -> None:
+        """Write the image and, where asked for, its uncertainty, as rows get finished.
+
+        Args:
+            files: Where to.
+            progress: See `SceneArguments`.
+            computed: The scene's windows; None computes them here.
+        """
+        if computed is None:
+            prologue, assembled = self.engine.begin(self.scene, self.plan)
+        else:
+            prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, computed.fetch)
         with self._deviation_writer(files.deviation) as write_deviation:
-            strips = self._strips(progress, write_deviation)
+            finishing = Finishing(self.scene, self.plan, prologue, write_deviation)
+            rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
-                self._write_raster(files.target, strips)
+                self._write_raster(files.target, rows)
             else:
-                self._write_picture(files.target, strips)
+                self._write_picture(files.target, rows)
+
+    def _parted(self, assembled: Iterator[tuple[int, FloatArray]]) -> Iterator[SrRows]:
+        for first, both in assembled:
+            yield self.engine.parted(first, both)
+            del both  # before the next strip is made
 
     @contextmanager
     def _deviation_writer(self, path: Path | None) -> Iterator[Callable[[FloatArray, Mask], None]]:
@@ -173,110 +207,48 @@ class SceneRun:
             yield _write_nothing
             return
         note = "How far each pixel may be off: half-width that holds 68 % of errors, in units of the stored numbers."
-        with create_geotiff(path, _deviation_info(self._info), tags=self._tags(note)) as writer:
+        with create_geotiff(path, deviation_info(self.info), tags=self._tags(note)) as writer:
             yield writer.write_rows
 
     def _tags(self, note: str) -> dict[str, str]:
-        tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self._engine.model.name, "RSSR_NOTE": note}
-        return tags | self._scene.tags
+        tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self.engine.model.name, "RSSR_NOTE": note}
+        return tags | self.scene.tags
 
-    def _write_raster(self, path: Path, strips: Strips) -> None:
+    def _write_raster(self, path: Path, rows: Iterator[FinishedRows]) -> None:
         note = "Super-resolved: detail beyond the input's resolution is estimated, not measured."
-        with create_geotiff(path, self._info, tags=self._tags(note)) as writer:
-            for pixels, mask in strips:
-                writer.write_rows(pixels, mask)
+        with create_geotiff(path, self.info, tags=self._tags(note)) as writer:
+            for finished in rows:
+                writer.write_rows(finished.pixels, finished.valid_mask)
 
-    def _write_picture(self, path: Path, rows: Strips) -> None:
-        if self._info.dtype != "uint8" or self._info.num_bands not in (1, 3):
+    def _write_picture(self, path: Path, rows: Iterator[FinishedRows]) -> None:
+        if self.info.dtype != "uint8" or self.info.num_bands not in (1, 3):
             raise ImageError(
-                f"{self._info.num_bands} bands of {self._info.dtype} do not fit into {path.suffix}.", "Write a .tif."
+                f"{self.info.num_bands} bands of {self.info.dtype} do not fit into {path.suffix}.", "Write a .tif."
             )
-        if self._info.crs is not None:
+        if self.info.crs is not None:
             _log.warning("%s does not keep the scene's place on the ground; a .tif would.", path)
         strips = []
-        for pixels, mask in rows:
-            if not mask.all():
+        for finished in rows:
+            if not finished.valid_mask.all():
                 raise ImageError(f"The scene has holes without data, which {path.suffix} cannot hold.", "Write a .tif.")
-            strips.append(pixels)
+            strips.append(finished.pixels)
         write_picture(path, np.concatenate(strips, axis=1))
 
     def report(self) -> SceneReport:
         """What was done so far."""
-        height, width = self._plan.sr_size
-        share = self._num_valid / (height * width)
+        height, width = self.plan.sr_size
+        counts, share = self.engine.counts, self._num_valid / (height * width)
         return SceneReport(
-            self._plan.lr_size, self._plan.sr_size, self._engine.num_tiles, self._engine.num_skipped_tiles, share
+            self.plan.lr_size, self.plan.sr_size, len(self.plan), counts.num_skipped, share, counts.num_splits
         )
 
-    def _strips(
-        self, progress: Callable[[int, int], None], write_deviation: Callable[[FloatArray, Mask], None]
-    ) -> Strips:
-        """Finished rows from top to bottom: stored values [C, rows, W] and mask [rows, W]."""
-        height, width = self._plan.sr_size
-        num_values = (1 + self._engine.with_deviation) * self._info.num_bands * height * width
-        for row, strip, deviation in self._engine.run(self._scene, self._plan, keep=4 * num_values <= _KEPT_BYTES):
-            mask = self._scene.enlarged_mask(self._plan, row, strip.shape[1])
-            self._num_valid += int(np.count_nonzero(mask))
-            if deviation is not None:
-                write_deviation(self._scene.values.deviation_from_network(deviation), mask)
-            yield self._scene.values.from_network(strip), mask
-            progress(row + strip.shape[1], height)
-
-
-class StoredScene:
-    """An LR scene in a file or in memory, shown to the model as its card asks; see `LrScene`."""
-
-    def __init__(self, reader: SceneReader, bands: list[int], model: LoadedModel) -> None:
-        self._reader = reader
-        self._bands = bands
-        self._card = model.card
-        self.values, self.tags = values_of(reader, bands, model)
-
-    def read(self, part: tuple[slice, slice]) -> tuple[FloatArray, Mask]:
-        """Values as networks see them, and which are real."""
-        rows, columns = part
-        window = Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-        raster = self._reader.read(window)
-        pixels = np.where(raster.valid_mask, raster.pixels[self._bands], 0).astype(raster.pixels.dtype)
-        if not isinstance(self.values, Stretch):  # reflectance far above 1 is a bright cloud, not a mistake
-            check_values(pixels, self._card)
-        return self.values.to_network(pixels), raster.valid_mask
-
-    def enlarged_mask(self, plan: TilePlan, first_row: int, num_rows: int) -> Mask:
-        """Mask of some SR rows, bool [num_rows, W]."""
-        lr_rows = nearest_lr(plan.lr_size[0], plan.sr_size[0])[first_row : first_row + num_rows]
-        window = Window(int(lr_rows[0]), 0, int(lr_rows[-1] - lr_rows[0]) + 1, plan.lr_size[1])
-        mask = self._reader.read(window).valid_mask
-        enlarged: Mask = mask[(lr_rows - lr_rows[0])[:, None], nearest_lr(plan.lr_size[1], plan.sr_size[1])]
-        return enlarged
-
-
-def _sr_info(info: RasterInfo, plan: TilePlan, bands: list[int]) -> RasterInfo:
-    radiometry = info.radiometry
-    return replace(
-        info,
-        size=plan.sr_size,
-        num_bands=len(bands),
-        transform=scaled_transform(info.transform, plan.lr_size, plan.sr_size),
-        band_names=tuple(info.band_names[index] for index in bands),
-        radiometry=Radiometry(
-            tuple(radiometry.scales[index] for index in bands),
-            tuple(radiometry.offsets[index] for index in bands),
-            radiometry.declared,
-        ),
-    )
-
-
-def _deviation_info(info: RasterInfo) -> RasterInfo:
-    """Deviations over the same ground. They scale as the values do, but an offset does not shift them."""
-    scales = info.radiometry.scales
-    return replace(
-        info,
-        dtype="float32",
-        nodata=float("nan"),
-        band_names=tuple(f"{name} deviation" for name in info.band_names),
-        radiometry=Radiometry(scales, (0.0,) * len(scales), info.radiometry.declared),
-    )
+    def _counted(self, rows: Iterator[FinishedRows], progress: Callable[[int, int], None]) -> Iterator[FinishedRows]:
+        for finished in rows:
+            self._num_valid += int(np.count_nonzero(finished.valid_mask))
+            last = finished.first + finished.pixels.shape[1]
+            yield finished
+            del finished
+            progress(last, self.plan.sr_size[0])
 
 
 def _write_nothing(deviation: FloatArray, mask: Mask) -> None:

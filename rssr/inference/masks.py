@@ -1,0 +1,35 @@
+"""Which pixels are real: LR masks at SR size, and holes filled before a network sees them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """The LR mask at SR size: each SR pixel takes the LR pixel that its centre lies in."""
+    rows, columns = (nearest_lr(lr, sr) for lr, sr in zip(mask.shape, size, strict=True))
+    enlarged: Mask = mask[rows[:, None], columns]
+    return enlarged
+
+
+def nearest_lr(lr_length: int, sr_length: int) -> NDArray[np.intp]:
+    """For each SR pixel along an axis, the LR pixel that its centre lies in."""
+    return np.minimum(((np.arange(sr_length) + 0.5) * lr_length / sr_length).astype(np.intp), lr_length - 1)
+
+
+def filled(values: FloatArray, mask: Mask) -> FloatArray:
+    """Holes take the value of the nearest valid pixel, so that the model sees no cliffs.
+
+    Args:
+        values: [C, h, w].
+        mask: Bool [h, w] with at least one valid pixel.
+    """
+    if mask.all():
+        return values
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    whole: FloatArray = values[:, nearest[0], nearest[1]]
+    return whole

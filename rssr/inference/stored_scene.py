@@ -1,0 +1,78 @@
+"""A scene in a file or in memory as a model sees it, and what its product says of itself."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rssr.inference.masks import nearest_lr
+from rssr.inference.reflectance import values_of
+from rssr.inference.values import check_values
+from rssr.raster import Radiometry, RasterInfo, Window, scaled_transform
+from rssr.stretch import Stretch
+from rssr.tiling import TilePlan
+
+if TYPE_CHECKING:
+    from rssr.inference.files import SceneReader
+    from rssr.models.loaded import LoadedModel
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class StoredScene:
+    """An LR scene in a file or in memory, shown to the model as its card asks; see `LrScene`."""
+
+    def __init__(self, reader: "SceneReader", bands: list[int], model: "LoadedModel") -> None:
+        self._reader = reader
+        self._bands = bands
+        self._card = model.card
+        self.values, self.tags = values_of(reader, bands, model)
+
+    def read(self, part: tuple[slice, slice]) -> tuple[FloatArray, Mask]:
+        """Values as networks see them, and which are real."""
+        rows, columns = part
+        window = Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+        raster = self._reader.read(window)
+        pixels = np.where(raster.valid_mask, raster.pixels[self._bands], 0).astype(raster.pixels.dtype)
+        if not isinstance(self.values, Stretch):  # reflectance far above 1 is a bright cloud, not a mistake
+            check_values(pixels, self._card)
+        return self.values.to_network(pixels), raster.valid_mask
+
+    def enlarged_mask(self, plan: TilePlan, first_row: int, num_rows: int) -> Mask:
+        """Mask of some SR rows, bool [num_rows, W]."""
+        lr_rows = nearest_lr(plan.lr_size[0], plan.sr_size[0])[first_row : first_row + num_rows]
+        window = Window(int(lr_rows[0]), 0, int(lr_rows[-1] - lr_rows[0]) + 1, plan.lr_size[1])
+        mask = self._reader.read(window).valid_mask
+        enlarged: Mask = mask[(lr_rows - lr_rows[0])[:, None], nearest_lr(plan.lr_size[1], plan.sr_size[1])]
+        return enlarged
+
+
+def sr_info(info: RasterInfo, plan: TilePlan, bands: list[int]) -> RasterInfo:
+    """The product over the scene's ground: some of its bands, with its type, radiometry and nodata number."""
+    radiometry = info.radiometry
+    return replace(
+        info,
+        size=plan.sr_size,
+        num_bands=len(bands),
+        transform=scaled_transform(info.transform, plan.lr_size, plan.sr_size),
+        band_names=tuple(info.band_names[index] for index in bands),
+        radiometry=Radiometry(
+            tuple(radiometry.scales[index] for index in bands),
+            tuple(radiometry.offsets[index] for index in bands),
+            radiometry.declared,
+        ),
+    )
+
+
+def deviation_info(info: RasterInfo) -> RasterInfo:
+    """Deviations over the same ground. They scale as the values do, but an offset does not shift them."""
+    scales = info.radiometry.scales
+    return replace(
+        info,
+        dtype="float32",
+        nodata=float("nan"),
+        band_names=tuple(f"{name} deviation" for name in info.band_names),
+        radiometry=Radiometry(scales, (0.0,) * len(scales), info.radiometry.declared),
+    )
