@@ -95,6 +95,11 @@ def output_size(lr_size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
+def nearest_lr(lr_length: int, sr_length: int) -> NDArray[np.intp]:
+    """For each SR pixel along an axis, the LR pixel that its centre lies in."""
+    return np.minimum(((np.arange(sr_length) + 0.5) * lr_length / sr_length).astype(np.intp), lr_length - 1)
+
+
 @dataclass(frozen=True)
 class SrGrid:
     """Where tiles may begin, for networks whose latents need it.

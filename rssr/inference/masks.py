@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from rssr.tiling import nearest_lr
+
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -12,11 +14,6 @@ def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     rows, columns = (nearest_lr(lr, sr) for lr, sr in zip(mask.shape, size, strict=True))
     enlarged: Mask = mask[rows[:, None], columns]
     return enlarged
-
-
-def nearest_lr(lr_length: int, sr_length: int) -> NDArray[np.intp]:
-    """For each SR pixel along an axis, the LR pixel that its centre lies in."""
-    return np.minimum(((np.arange(sr_length) + 0.5) * lr_length / sr_length).astype(np.intp), lr_length - 1)
 
 
 def filled(values: FloatArray, mask: Mask) -> FloatArray:

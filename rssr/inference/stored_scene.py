@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rssr.inference.masks import nearest_lr
 from rssr.inference.reflectance import values_of
 from rssr.inference.values import check_values
 from rssr.raster import Radiometry, RasterInfo, Window, scaled_transform
 from rssr.stretch import Stretch
-from rssr.tiling import TilePlan
+from rssr.tiling import TilePlan, nearest_lr
 
 if TYPE_CHECKING:
     from rssr.inference.files import SceneReader
