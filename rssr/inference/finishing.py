@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rssr.inference.engine import SrRows
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.stored_scene import StoredScene
+from rssr.metrics.seams import SeamMeter
 from rssr.tiling import TilePlan
 
 FloatArray = NDArray[np.float32]
@@ -42,12 +43,14 @@ class Finishing:
         plan: How it was cut.
         prologue: What must be known of the whole scene.
         write_deviation: Takes deviations in stored units, float32 [C, rows, W], and their mask, if there are any.
+        seams: Looks whether tiles show.
     """
 
     scene: StoredScene
     plan: TilePlan
     prologue: ScenePrologue
     write_deviation: Callable[[FloatArray, Mask], None]
+    seams: SeamMeter
 
     def rows(self, assembled: Iterator[SrRows]) -> Iterator[FinishedRows]:
         """Finish rows from top to bottom.
@@ -56,10 +59,12 @@ class Finishing:
             assembled: Network values as they come out of windows, not yet matched.
         """
         for part in _portions(assembled):
-            mask = self.scene.enlarged_mask(self.plan, part.first, part.values.shape[1])
+            lr = self.scene.lr_rows(self.plan, part.first, part.values.shape[1])
             if part.deviation is not None:
-                self.write_deviation(self.scene.values.deviation_from_network(part.deviation), mask)
-            yield FinishedRows(part.first, self._stored(part.values), mask)
+                self.write_deviation(self.scene.values.deviation_from_network(part.deviation), lr.sr_mask)
+            pixels = self._stored(part.values)
+            self.seams.add(pixels, lr.sr_mask, (lr.first, lr.pixels))
+            yield FinishedRows(part.first, pixels, lr.sr_mask)
             del part  # it is a view of a whole strip
 
     def _stored(self, values: FloatArray) -> NDArray[Any]:

@@ -21,8 +21,9 @@ from rssr.inference.planning import plan_draws, plan_scene
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.reflectance import bands_for
 from rssr.inference.stored_scene import StoredScene, deviation_info, sr_info
+from rssr.metrics.seams import SEAM_LIMIT, SeamMeter
 from rssr.models.loaded import LoadedModel
-from rssr.raster import RasterInfo, create_geotiff, ground_sample_distance_m
+from rssr.raster import RasterInfo, create_cog, ground_sample_distance_m
 from rssr.tiling import TilePlan
 from rssr.windows import TILES_A_SIDE, Fetch, TileWindow, assemble, plan_windows
 
@@ -56,6 +57,7 @@ class SceneReport:
         num_tiles: Tiles of the scene.
         num_skipped_tiles: Those of them that this run came upon without any data.
         valid_share: Share of the output's pixels that hold data.
+        seam_score: How much tiles show, see `rssr.metrics.seams`; 1 where they do not, above `SEAM_LIMIT` they do.
         num_splits: How often a batch of tiles was halved because the accelerator's memory was short.
     """
 
@@ -64,6 +66,7 @@ class SceneReport:
     num_tiles: int
     num_skipped_tiles: int
     valid_share: float
+    seam_score: float = 1.0
     num_splits: int = 0
 
 
@@ -76,9 +79,9 @@ def super_resolve_scene(
 ) -> SceneReport:
     """Super-resolve a file into a file that appears whole or not at all.
 
-    A GeoTIFF keeps its CRS, ground, data type, scaling, nodata number and mask; memory holds one row of tiles (with
-    `color_match` scene all of a scene of up to 64 tiles). PNG and JPEG come out of pictures and of 8-bit rasters
-    without holes.
+    A raster becomes a Cloud Optimized GeoTIFF that keeps its CRS, ground, data type, scaling, nodata number and mask;
+    memory holds one row of tiles (with `color_match` scene all of a scene of up to 64 tiles). PNG and JPEG come out of
+    pictures and of 8-bit rasters without holes.
 
     Args:
         input_path: GeoTIFF, JPEG 2000, VRT or picture; or a Sentinel-2 product, a SAFE folder or STAC item, which gives
@@ -117,7 +120,16 @@ def super_resolve_scene(
     with open_scene(files.source, bands_for(loaded)) as reader:
         run = SceneRun.prepare(reader, loaded, scale, options, str(files.source))
         run.write(files, progress)
-        return run.report()
+        report = run.report()
+    if report.seam_score > SEAM_LIMIT:
+        _log.warning(
+            "Tiles show in %s: its seam score is %.2f, and should be %.2f at most. Wider halos (halo=...) or matching "
+            "colours (color_match=local) help.",
+            files.target,
+            report.seam_score,
+            SEAM_LIMIT,
+        )
+    return report
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,8 @@ class SceneRun:
         self.plan = plan
         self.info = info
         self._num_valid = 0
+        whole_numbers = np.issubdtype(np.dtype(info.dtype), np.integer)
+        self._seams = SeamMeter(plan, info.num_bands, whole_numbers=bool(whole_numbers))
 
     @classmethod
     def prepare(
@@ -189,7 +203,7 @@ class SceneRun:
         else:
             prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, computed.fetch)
         with self._deviation_writer(files.deviation) as write_deviation:
-            finishing = Finishing(self.scene, self.plan, prologue, write_deviation)
+            finishing = Finishing(self.scene, self.plan, prologue, write_deviation, self._seams)
             rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
                 self._write_raster(files.target, rows)
@@ -207,7 +221,7 @@ class SceneRun:
             yield _write_nothing
             return
         note = "How far each pixel may be off: half-width that holds 68 % of errors, in units of the stored numbers."
-        with create_geotiff(path, deviation_info(self.info), tags=self._tags(note)) as writer:
+        with create_cog(path, deviation_info(self.info), tags=self._tags(note)) as writer:
             yield writer.write_rows
 
     def _tags(self, note: str) -> dict[str, str]:
@@ -216,9 +230,10 @@ class SceneRun:
 
     def _write_raster(self, path: Path, rows: Iterator[FinishedRows]) -> None:
         note = "Super-resolved: detail beyond the input's resolution is estimated, not measured."
-        with create_geotiff(path, self.info, tags=self._tags(note)) as writer:
+        with create_cog(path, self.info, tags=self._tags(note)) as writer:
             for finished in rows:
                 writer.write_rows(finished.pixels, finished.valid_mask)
+            writer.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
 
     def _write_picture(self, path: Path, rows: Iterator[FinishedRows]) -> None:
         if self.info.dtype != "uint8" or self.info.num_bands not in (1, 3):
@@ -239,7 +254,13 @@ class SceneRun:
         height, width = self.plan.sr_size
         counts, share = self.engine.counts, self._num_valid / (height * width)
         return SceneReport(
-            self.plan.lr_size, self.plan.sr_size, len(self.plan), counts.num_skipped, share, counts.num_splits
+            lr_size=self.plan.lr_size,
+            sr_size=self.plan.sr_size,
+            num_tiles=len(self.plan),
+            num_skipped_tiles=counts.num_skipped,
+            valid_share=share,
+            seam_score=self._seams.result().score,
+            num_splits=counts.num_splits,
         )
 
     def _counted(self, rows: Iterator[FinishedRows], progress: Callable[[int, int], None]) -> Iterator[FinishedRows]:

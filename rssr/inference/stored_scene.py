@@ -1,7 +1,7 @@
 """A scene in a file or in memory as a model sees it, and what its product says of itself."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +39,32 @@ class StoredScene:
             check_values(pixels, self._card)
         return self.values.to_network(pixels), raster.valid_mask
 
-    def enlarged_mask(self, plan: TilePlan, first_row: int, num_rows: int) -> Mask:
-        """Mask of some SR rows, bool [num_rows, W]."""
-        lr_rows = nearest_lr(plan.lr_size[0], plan.sr_size[0])[first_row : first_row + num_rows]
-        window = Window(int(lr_rows[0]), 0, int(lr_rows[-1] - lr_rows[0]) + 1, plan.lr_size[1])
-        mask = self._reader.read(window).valid_mask
-        enlarged: Mask = mask[(lr_rows - lr_rows[0])[:, None], nearest_lr(plan.lr_size[1], plan.sr_size[1])]
-        return enlarged
+    def lr_rows(self, plan: TilePlan, first_row: int, num_rows: int) -> "LrRows":
+        """What lies behind some SR rows."""
+        sr_rows = slice(first_row, first_row + num_rows)
+        rows = nearest_lr(plan.lr_size[0], plan.sr_size[0])[sr_rows]
+        first = int(rows[0])
+        raster = self._reader.read(Window(first, 0, int(rows[-1]) - first + 1, plan.lr_size[1]))
+        pixels = raster.pixels[self._bands]
+        if not raster.valid_mask.all():
+            pixels = np.where(raster.valid_mask, pixels, 0).astype(pixels.dtype)
+        columns = nearest_lr(plan.lr_size[1], plan.sr_size[1])
+        enlarged: Mask = raster.valid_mask[(rows - first)[:, None], columns]
+        return LrRows(first, pixels, enlarged)
+
+
+class LrRows(NamedTuple):
+    """LR rows in which SR rows lie.
+
+    Attributes:
+        first: Number of the first one.
+        pixels: Stored values [C, rows, w] of the model's bands; 0 where there is no data.
+        sr_mask: Where the SR rows are real, bool [SR rows, W].
+    """
+
+    first: int
+    pixels: NDArray[np.number]
+    sr_mask: Mask
 
 
 def sr_info(info: RasterInfo, plan: TilePlan, bands: list[int]) -> RasterInfo:

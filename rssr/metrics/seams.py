@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from rssr.metrics.seam_lines import SEGMENT, SeamLine, lines_of, middles_of
 from rssr.tiling import TilePlan, nearest_lr
@@ -211,10 +212,8 @@ def _ratio_and_bound(on_line: Values, around: Values) -> tuple[float, float]:
     ratio = float(on_line.sum()) / total
     if count < 2:
         return ratio, 1.0
-    from scipy.stats import t
-
     spread = float(np.sqrt(count / (count - 1) * np.square(on_line - ratio * around).sum())) / total
-    return ratio, ratio - float(t.ppf(_CERTAINTY, count - 1)) * spread
+    return ratio, ratio - float(stdtrit(count - 1, _CERTAINTY)) * spread
 
 
 @dataclass(frozen=True, eq=False)
