@@ -15,9 +15,9 @@ from torch import Tensor
 from rssr.color import BandStatistics, ColorMatch, match_colors, match_locally
 from rssr.errors import ModelError, RssrError, TileError
 from rssr.inference.chosen_model import model_device
-from rssr.inference.masks import enlarge_mask, filled
 from rssr.inference.options import CompleteOptions
 from rssr.inference.prologue import ScenePrologue, match_whole
+from rssr.masks import enlarge_mask, filled
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, SuperResolver, TilePlace
 from rssr.tiling import Span, Tile, TilePlan, sum_of_row

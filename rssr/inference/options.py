@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from rssr.errors import ConfigError
 from rssr.models.resolver import Draws
+from rssr.stretch import StretchConfig
 
 if TYPE_CHECKING:
     from rssr.card import ModelCard
@@ -95,8 +96,15 @@ class SceneOptions:
         tiling: How it is cut and matched.
         draws: Seed and number of samples.
         with_deviation: Whether the product tells how far it may be off.
+        project: Whether SR's mean over each LR pixel shall be that pixel.
+        other_bands: Whether the product also has the bands that the model does not take, enlarged bicubically.
+        stretch: Physical values that the model sees as -1 and 1, for models of pictures; None leaves that to the scene
+            and the card.
     """
 
     tiling: TilingOptions
     draws: Draws
     with_deviation: bool = False
+    project: bool = False
+    other_bands: bool = False
+    stretch: StretchConfig | None = None

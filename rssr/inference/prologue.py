@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from rssr.color import BandStatistics, ColorMatch, match_colors
 from rssr.configuration import Config
-from rssr.inference.masks import enlarge_mask
+from rssr.masks import enlarge_mask
 from rssr.tiling import TilePlan
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """From a file to a file: GeoTIFF scenes of any size, and ordinary pictures."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -15,15 +16,17 @@ from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
 from rssr.inference.engine import Engine, SrRows
 from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
-from rssr.inference.finishing import FinishedRows, Finishing, FloatArray, Mask
+from rssr.inference.finishing import FinishedRows, Finishing, FloatArray, WriteRows
 from rssr.inference.options import SamplingArguments, SceneOptions, TilingArguments, TilingOptions
 from rssr.inference.planning import plan_draws, plan_scene
+from rssr.inference.products import ProductBands, SideProducts, consistency_info, deviation_info, sr_info
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.reflectance import bands_for
-from rssr.inference.stored_scene import StoredScene, deviation_info, sr_info
+from rssr.inference.stored_scene import StoredScene
 from rssr.metrics.seams import SEAM_LIMIT, SeamMeter
 from rssr.models.loaded import LoadedModel
-from rssr.raster import RasterInfo, create_cog, ground_sample_distance_m
+from rssr.raster import CogWriter, RasterInfo, create_cog, ground_sample_distance_m
+from rssr.stretch import StretchConfig
 from rssr.tiling import TilePlan
 from rssr.windows import TILES_A_SIDE, Fetch, TileWindow, assemble, plan_windows
 
@@ -38,12 +41,24 @@ class SceneArguments(SamplingArguments, total=False):
         overwrite: Whether existing outputs are replaced.
         uncertainty_path: GeoTIFF for how far each pixel and band may be off: the half-width that holds 68 % of errors,
             float32 in the scene's own stored units, e.g. grey levels; NaN where there is no data. None for none.
+        consistency_path: GeoTIFF on the scene's own grid for how far SR, taken back to it, is from the scene: mean over
+            the model's bands of the absolute error, float32 in stored units; NaN where it cannot be told. None for
+            none.
+        project: Whether SR's mean over each LR pixel is made that pixel; see `rssr.projection`.
+        other_bands: Whether the product also has the bands that the model does not take: enlarged bicubically, and
+            projected. Its tags say which these are.
+        stretch: Physical values (stored * scale + offset, as far as the file declares these) that a model of pictures
+            sees as black and white, for scenes of another type than its own.
         progress: Called with the number of finished SR rows and of all.
     """
 
     device: str | torch.device | None
     overwrite: bool
     uncertainty_path: Path | str | None
+    consistency_path: Path | str | None
+    project: bool
+    other_bands: bool
+    stretch: StretchConfig | None
     progress: Callable[[int, int], None]
 
 
@@ -97,27 +112,16 @@ def super_resolve_scene(
         ImageError: The picture cannot be read, or the output cannot be a picture.
         ModelError: The model does not fit the bands, the type, the values or the scale, or gives no uncertainty.
     """
-    deviation = arguments.pop("uncertainty_path", None)
-    files = SceneFiles(
-        Path(input_path),
-        Path(output_path),
-        arguments.pop("overwrite", False),
-        None if deviation is None else Path(deviation),
-    )
+    uncertainty, consistency = arguments.pop("uncertainty_path", None), arguments.pop("consistency_path", None)
+    beside = SideProducts(_path(uncertainty), _path(consistency))
+    files = SceneFiles(Path(input_path), Path(output_path), arguments.pop("overwrite", False), beside)
     progress = arguments.pop("progress", _no_progress)
     device = arguments.pop("device", None)
     files.check()
     loaded = resolve_model(model, device)
     check_scale(loaded, scale)
-    if files.deviation is not None:
-        check_deviation(loaded)
-    with_deviation = files.deviation is not None
-    draws = plan_draws(
-        loaded, arguments.pop("seed", 0), arguments.pop("num_samples", None), with_deviation=with_deviation
-    )
-    tiling: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
-    options = SceneOptions(TilingOptions(**tiling), draws, with_deviation)
-    with open_scene(files.source, bands_for(loaded)) as reader:
+    options = _options(loaded, arguments, with_deviation=beside.deviation is not None)
+    with open_scene(files.source, bands_for(loaded, others=options.other_bands)) as reader:
         run = SceneRun.prepare(reader, loaded, scale, options, str(files.source))
         run.write(files, progress)
         report = run.report()
@@ -130,6 +134,18 @@ def super_resolve_scene(
             SEAM_LIMIT,
         )
     return report
+
+
+def _options(model: LoadedModel, arguments: SceneArguments, *, with_deviation: bool) -> SceneOptions:
+    """What is left of the arguments after files, device and progress."""
+    if with_deviation:
+        check_deviation(model)
+    seed, num_samples = arguments.pop("seed", 0), arguments.pop("num_samples", None)
+    draws = plan_draws(model, seed, num_samples, with_deviation=with_deviation)
+    project, other_bands = arguments.pop("project", False), arguments.pop("other_bands", False)
+    stretch = arguments.pop("stretch", None)
+    tiling: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
+    return SceneOptions(TilingOptions(**tiling), draws, with_deviation, project, other_bands, stretch)
 
 
 @dataclass(frozen=True)
@@ -158,17 +174,25 @@ class SceneRun:
         scene: The LR scene as the model sees it.
         engine: Runs the model.
         plan: How the scene is cut.
+        bands: Of the product.
+        options: How the scene is made into a product.
+        lr_info: Of the scene.
         info: Of the product.
     """
 
-    def __init__(self, scene: StoredScene, engine: Engine, plan: TilePlan, info: RasterInfo) -> None:
+    def __init__(
+        self, scene: StoredScene, engine: Engine, plan: TilePlan, bands: ProductBands, options: SceneOptions
+    ) -> None:
         self.scene = scene
         self.engine = engine
         self.plan = plan
-        self.info = info
+        self.bands = bands
+        self.options = options
+        self.lr_info = scene.info
+        self.info = sr_info(scene.info, plan, bands)
         self._num_valid = 0
-        whole_numbers = np.issubdtype(np.dtype(info.dtype), np.integer)
-        self._seams = SeamMeter(plan, info.num_bands, whole_numbers=bool(whole_numbers))
+        whole_numbers = bool(np.issubdtype(np.dtype(self.info.dtype), np.integer))
+        self._seams = SeamMeter(plan, len(bands.of_model), whole_numbers=whole_numbers)
 
     @classmethod
     def prepare(
@@ -176,13 +200,14 @@ class SceneRun:
     ) -> "SceneRun":
         """Check that model and scene fit, and plan the tiles."""
         info = reader.info
-        bands = select_bands(model, info.band_names, name)
-        _warn(model, info, bands, name)
+        taken = select_bands(model, info.band_names, name)
+        bands = ProductBands.of(taken, info.num_bands, others=options.other_bands)
+        _warn(model, info, [band for band in range(info.num_bands) if band not in bands.in_scene], name)
         complete = options.tiling.completed(model.card)
         plan = plan_scene(model, info.size, scale, complete)
-        scene = StoredScene(reader, bands, model)
+        scene = StoredScene(reader, taken, model, options.stretch)
         engine = Engine(model, complete, options.with_deviation, options.draws)
-        return cls(scene, engine, plan, sr_info(info, plan, bands))
+        return cls(scene, engine, plan, bands, options)
 
     def windows(self, tiles_a_side: int = TILES_A_SIDE) -> tuple[TileWindow, ...]:
         """The scene in pieces of work."""
@@ -202,8 +227,17 @@ class SceneRun:
             prologue, assembled = self.engine.begin(self.scene, self.plan)
         else:
             prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, computed.fetch)
-        with self._deviation_writer(files.deviation) as write_deviation:
-            finishing = Finishing(self.scene, self.plan, prologue, write_deviation, self._seams)
+        with ExitStack() as opened:
+            finishing = Finishing(
+                self.scene,
+                self.plan,
+                prologue,
+                self.bands,
+                self.options.project,
+                self._seams,
+                self._deviation_writer(files.beside.deviation, opened),
+                self._consistency_writer(files.beside.consistency, opened),
+            )
             rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
                 self._write_raster(files.target, rows)
@@ -215,14 +249,22 @@ class SceneRun:
             yield self.engine.parted(first, both)
             del both  # before the next strip is made
 
-    @contextmanager
-    def _deviation_writer(self, path: Path | None) -> Iterator[Callable[[FloatArray, Mask], None]]:
+    def _deviation_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
         if path is None:
-            yield _write_nothing
-            return
+            return None
         note = "How far each pixel may be off: half-width that holds 68 % of errors, in units of the stored numbers."
-        with create_cog(path, deviation_info(self.info), tags=self._tags(note)) as writer:
-            yield writer.write_rows
+        info = deviation_info(self.info, self.bands)
+        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
+
+    def _consistency_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
+        if path is None:
+            return None
+        note = (
+            "How far the super-resolved image, taken back to this grid, is from the scene: mean over the model's bands "
+            "of the absolute error, in units of the stored numbers."
+        )
+        info = consistency_info(self.lr_info, self.bands)
+        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
 
     def _tags(self, note: str) -> dict[str, str]:
         tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self.engine.model.name, "RSSR_NOTE": note}
@@ -233,7 +275,18 @@ class SceneRun:
         with create_cog(path, self.info, tags=self._tags(note)) as writer:
             for finished in rows:
                 writer.write_rows(finished.pixels, finished.valid_mask)
+            self._tag_bands(writer)
             writer.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
+
+    def _tag_bands(self, writer: CogWriter) -> None:
+        """Say of each band who made it."""
+        made_by = {}
+        for band, number in enumerate(self.bands.from_model):
+            made_by[self.info.band_names[band]] = "bicubic" if number is None else self.engine.model.name
+            projected = self.options.project or number is None
+            writer.tag_band(band, {"RSSR_SOURCE": "bicubic" if number is None else self.engine.model.name})
+            writer.tag_band(band, {"RSSR_PROJECTED": "yes" if projected else "no"})
+        writer.tag({"RSSR_BANDS": json.dumps(made_by), "RSSR_PROJECTED": "yes" if self.options.project else "no"})
 
     def _write_picture(self, path: Path, rows: Iterator[FinishedRows]) -> None:
         if self.info.dtype != "uint8" or self.info.num_bands not in (1, 3):
@@ -272,15 +325,21 @@ class SceneRun:
             progress(last, self.plan.sr_size[0])
 
 
-def _write_nothing(deviation: FloatArray, mask: Mask) -> None:
-    pass
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
-def _warn(model: LoadedModel, info: RasterInfo, bands: list[int], name: str) -> None:
+def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str) -> None:
     """Say what is possible but may surprise."""
-    left_out = [band for index, band in enumerate(info.band_names) if index not in bands]
     if left_out:
-        _log.warning("%s does not take the bands %s of %s; they are left out.", model.name, ", ".join(left_out), name)
+        names = ", ".join(info.band_names[band] for band in left_out)
+        _log.warning(
+            "%s does not take the bands %s of %s; they are left out. With --other-bands (other_bands=True) they are "
+            "enlarged bicubically.",
+            model.name,
+            names,
+            name,
+        )
     gsd_m = ground_sample_distance_m(info.transform, info.crs, info.size)
     if gsd_m is not None and model.card is not None and model.card.gsd_range_m is not None:
         finest, coarsest = model.card.gsd_range_m

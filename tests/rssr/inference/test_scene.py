@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,9 +159,9 @@ def test_bands_are_found_by_name_and_the_rest_is_left_out(tmp_path: Path, caplog
 
 
 def test_missing_bands_and_other_types_are_refused(tmp_path: Path) -> None:
-    write_geotiff(tmp_path / "lr.tif", reflectance(None))
+    write_geotiff(tmp_path / "lr.tif", replace(reflectance(None), radiometry=Radiometry.undeclared(4)))
     model = LoadedModel("cubic", CubicResolver(), None, {}, CARD)
-    with pytest.raises(ModelError, match="uint16"):
+    with pytest.raises(ModelError, match=r"uint16, but .*--stretch LOW HIGH"):
         super_resolve_scene(tmp_path / "lr.tif", tmp_path / "sr.tif", model, 2)
     write_geotiff(tmp_path / "two.tif", Raster(np.ones((2, 9, 9), np.uint8)))
     with pytest.raises(ModelError, match="red, green, blue"):

@@ -1,12 +1,14 @@
 """Which pixels are real: LR masks at SR size, and holes filled before a network sees them."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rssr.tiling import nearest_lr
 
-FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+NumberT = TypeVar("NumberT", bound=np.number)
 
 
 def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:
@@ -16,7 +18,7 @@ def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     return enlarged
 
 
-def filled(values: FloatArray, mask: Mask) -> FloatArray:
+def filled(values: NDArray[NumberT], mask: Mask) -> NDArray[NumberT]:
     """Holes take the value of the nearest valid pixel, so that the model sees no cliffs.
 
     Args:
@@ -28,5 +30,5 @@ def filled(values: FloatArray, mask: Mask) -> FloatArray:
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(~mask, return_distances=False, return_indices=True)
-    whole: FloatArray = values[:, nearest[0], nearest[1]]
+    whole: NDArray[NumberT] = values[:, nearest[0], nearest[1]]
     return whole
