@@ -119,9 +119,9 @@ def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> Values:
         raise ModelError(
             f"The image is {dtype.name}, but {card.name} was trained on {card.dtype} values "
             f"from {card.value_range[0]:g} to {card.value_range[1]:g}.",
-            f"Say which values shall look black and white to the model: --stretch LOW HIGH (stretch=...), or declare "
-            f"scale and offset of reflectance in a GeoTIFF; convert the image to {card.dtype}; or choose a model that "
-            f"was trained on {dtype.name}.",
+            f"Convert the image to {card.dtype}; give a GeoTIFF that declares scale and offset of reflectance, or say "
+            "which values shall look black and white: --stretch LOW HIGH (super_resolve_scene: stretch=...); or choose "
+            f"a model that was trained on {dtype.name}.",
         )
     return ValueScale(card.value_range[0], card.value_range[1], dtype)
 
