@@ -74,8 +74,8 @@ class TileDependence(Config):
     """How much results depend on the size of tiles; measured by `benchmarks/tiles.py`."""
 
     psnr_db: float | None = Field(default=None, ge=0)
-    """PSNR between results with tiles of 256 and of 512 LR pixels a side, the range of values as its peak, dB. 120 where
-    they are as good as equal, null where it was not measured."""
+    """PSNR between results with tiles of 256 and of 512 LR pixels a side, its peak being the range of values, dB. 120
+    where they are as good as equal, null where it was not measured."""
     seam_score: float | None = Field(default=None, ge=1)
     """Largest seam score of the results with tiles of 256 pixels: 1 where tiles do not show, above 1.05 they do."""
 

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from rssr.metrics.consistency import consistency
 from rssr.metrics.seams import SEAM_LIMIT
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import Draws
-from rssr.raster import Radiometry, Raster, read_raster, write_geotiff
+from rssr.raster import Radiometry, Raster, create_geotiff, describe, read_raster, write_geotiff
 from rssr.scenes import generate_scene, write_scene_geotiff
 from rssr.stretch import StretchConfig
 from tests.rssr.inference.test_scene import CARD, CubicResolver, doubtful
@@ -247,3 +250,53 @@ def test_windows_of_other_processes_become_the_same_product(tmp_path: Path, matc
     apart = read_raster(tmp_path / "apart.tif")
     assert apart.pixels.tobytes() == whole.pixels.tobytes()
     assert run.report().seam_score >= 1
+
+
+MEASURED = """
+import resource, sys
+from rssr.inference import super_resolve_scene
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+for scene in sys.argv[1:]:
+    super_resolve_scene(scene, scene.replace("lr", "sr"), "bicubic", 4)
+    print(peak_mib())
+"""
+
+
+def peaks_mib(*scenes: Path) -> list[float]:
+    """Largest resident memory of another process after each of these scenes."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *map(str, scenes)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return [float(line) for line in done.stdout.split()]
+
+
+def write_repeated(path: Path, pattern: np.ndarray, times: int) -> None:
+    """A scene of a pattern [C, h, W] below itself."""
+    num_bands, height, width = pattern.shape
+    info = describe(Raster(pattern, Affine(10, 0, 6e5, 0, -10, 5e6), "EPSG:32632"))
+    with create_geotiff(path, replace(info, size=(height * times, width), num_bands=num_bands)) as writer:
+        for _ in range(times):
+            writer.write_rows(pattern, np.ones((height, width), np.bool_))
+
+
+def test_memory_does_not_grow_with_the_height_of_a_scene(tmp_path: Path) -> None:
+    """Of a scene of 82 MB at SR size, a third may come on top of one of 16 MB."""
+    pattern = generate_scene(1, 850, 400).transpose(2, 0, 1)
+    write_repeated(tmp_path / "lr0.tif", pattern, 1)
+    write_repeated(tmp_path / "lr1.tif", pattern, 5)
+    low, high = peaks_mib(tmp_path / "lr0.tif", tmp_path / "lr1.tif")
+    assert high - low < 27
+
+
+@pytest.mark.long
+def test_a_whole_sentinel_2_tile_stays_below_four_gigabytes(tmp_path: Path) -> None:
+    """10,980 x 10,980 pixels of four 16-bit bands, enlarged four times; needs 35 GB of disk."""
+    pattern = np.tile(np.random.default_rng(0).integers(1000, 4000, (4, 549, 549)).astype(np.uint16), (1, 1, 20))
+    write_repeated(tmp_path / "lr.tif", pattern, 20)
+    assert peaks_mib(tmp_path / "lr.tif")[0] < 4 * 1024
+    (tmp_path / "sr.tif").unlink()
