@@ -72,6 +72,16 @@ class Uncertainty(Config):
         return _digest_or_plain_name(value)
 
 
+class TileDependence(Config):
+    """How much results depend on the size of tiles; measured by `benchmarks/tiles.py`."""
+
+    psnr_db: float | None = Field(default=None, ge=0)
+    """PSNR between results with tiles of 256 and of 512 LR pixels a side, its peak being the range of values, dB. 120
+    where they are as good as equal, null where it was not measured."""
+    seam_score: float | None = Field(default=None, ge=1)
+    """Largest seam score of the results with tiles of 256 pixels: 1 where tiles do not show, above 1.05 they do."""
+
+
 class ModelCard(Config):
     """Facts about a model that inference, evaluation and serving check or show."""
 
@@ -110,6 +120,8 @@ class ModelCard(Config):
     one image SHA-256 a line."""
     uncertainty: Uncertainty | None = None
     """How far images may be off, where the model says so; null where it does not."""
+    tile_dependence: TileDependence | None = None
+    """How much results depend on the size of tiles; null where it was not measured."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Results by name, unit in the name where there is one, e.g. psnr_db."""
     notes: str = ""

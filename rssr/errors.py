@@ -23,9 +23,14 @@ class RssrError(Exception):
     Args:
         problem: What is wrong, naming the file, key or value.
         remedy: What the reader can do about it.
+
+    Attributes:
+        where: Part of the work in which it happened, told behind the problem; empty for none. It may be set by
+            whoever knows, on the error's way up.
     """
 
     exit_code = ExitCode.OUR_FAULT
+    where: str = ""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(problem, remedy)
@@ -33,7 +38,8 @@ class RssrError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.remedy}".strip()
+        where = f" ({self.where})" if self.where else ""
+        return f"{self.problem}{where} {self.remedy}".strip()
 
 
 class UserError(RssrError):
@@ -60,6 +66,10 @@ class RasterError(UserError):
 
 class StorageError(UserError):
     """A local path or object store cannot be reached, read or written."""
+
+
+class TileError(RssrError):
+    """A tile of a scene could not be computed, for a reason that nobody foresaw."""
 
 
 class WeightsError(UserError):

@@ -84,6 +84,14 @@ class Stretch(Config):
         reflectance: FloatArray = (shares * span + low).astype(np.float32)
         return reflectance
 
+    def exact_from_network(self, values: FloatArray) -> FloatArray:
+        """As `from_network`: reflectance is not rounded."""
+        return self.from_network(values)
+
+    def stored(self, exact: NDArray[Any]) -> FloatArray:
+        """Reflectance as it is stored."""
+        return exact.astype(np.float32)
+
     def deviation_from_network(self, deviation: FloatArray) -> FloatArray:
         """Deviations [C, ...] in network units to reflectance, float32.
 

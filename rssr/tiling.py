@@ -95,6 +95,11 @@ def output_size(lr_size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
+def nearest_lr(lr_length: int, sr_length: int) -> NDArray[np.intp]:
+    """For each SR pixel along an axis, the LR pixel that its centre lies in."""
+    return np.minimum(((np.arange(sr_length) + 0.5) * lr_length / sr_length).astype(np.intp), lr_length - 1)
+
+
 @dataclass(frozen=True)
 class SrGrid:
     """Where tiles may begin, for networks whose latents need it.
@@ -150,27 +155,60 @@ def blend(plan: TilePlan, pieces: Iterable[FloatArray]) -> Iterator[tuple[int, F
         First row and float32 [C, rows, W]; together they cover the scene once, from top to bottom.
     """
     queue = iter(pieces)
+    return blend_rows(plan, (sum_of_row(plan, row, range(len(plan.columns)), queue) for row in range(len(plan.rows))))
+
+
+def blend_rows(plan: TilePlan, strips: Iterable[FloatArray]) -> Iterator[tuple[int, FloatArray]]:
+    """Add up strips that are complete from left to right; see `blend`.
+
+    Args:
+        plan: How the scene was cut.
+        strips: One a row of tiles, float32 [C, h, W], from top to bottom. They are taken over: what is added to
+            them is added in place.
+
+    Yields:
+        As `blend`. At most one strip, and what of the one before it overlaps, is in memory.
+    """
     carried: FloatArray | None = None
+    queue = iter(strips)
     for index, rows in enumerate(plan.rows):
-        strip = _sum_of_row(plan, rows, queue)
+        strip = next(queue)
         if carried is not None:
             strip[:, : carried.shape[1]] += carried
         last = index + 1 == len(plan.rows)
         finished = rows.sr[1] - rows.sr[0] if last else plan.rows[index + 1].sr[0] - rows.sr[0]
+        carried = strip[:, finished:].copy()  # a view would keep the whole strip in memory
         yield rows.sr[0], strip[:, :finished]
-        carried = strip[:, finished:]
+        del strip  # before the next one is made
 
 
-def _sum_of_row(plan: TilePlan, rows: Span, queue: Iterator[FloatArray]) -> FloatArray:
+def sum_of_row(plan: TilePlan, row: int, columns: range, pieces: Iterator[FloatArray]) -> FloatArray:
+    """Add up the weighted tiles of one row, or of a part of it, from left to right.
+
+    Args:
+        plan: How the scene was cut.
+        row: Number of the row of tiles.
+        columns: Numbers of the tiles in it.
+        pieces: Their results, float32 [C, h, w], in order; no more is taken than these.
+
+    Returns:
+        Float32 [C, h, width], from the first tile's first column to the last one's last.
+
+    Raises:
+        ValueError: A result of another size than its tile.
+    """
+    rows, first = plan.rows[row], plan.columns[columns[0]].sr[0]
     strip: FloatArray | None = None
-    for columns in plan.columns:
-        tile, piece = Tile(rows, columns), next(queue)
+    for column in columns:
+        tile, piece = Tile(rows, plan.columns[column]), next(pieces)
         if piece.shape[1:] != tile.sr_size:
             raise ValueError(f"A tile of {tile.sr_size} SR pixels came back as {piece.shape[1:]}.")
         if strip is None:
-            strip = np.zeros((piece.shape[0], rows.sr[1] - rows.sr[0], plan.sr_size[1]), np.float32)
-        strip[:, :, slice(*columns.sr)] += piece * tile.weight
-    assert strip is not None, "a plan has at least one column"
+            width = plan.columns[columns[-1]].sr[1] - first
+            strip = np.zeros((piece.shape[0], rows.sr[1] - rows.sr[0], width), np.float32)
+        start, stop = tile.columns.sr
+        strip[:, :, start - first : stop - first] += piece * tile.weight
+    assert strip is not None, "a row has at least one tile"
     return strip
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rssr.inference.scene import SceneReport
     from rssr.models.loaded import LoadedModel
+    from rssr.stretch import StretchConfig
 
 NAME = "sr"
 HELP = "Super-resolve a picture (PNG, JPEG ...) or a georeferenced scene (GeoTIFF, JPEG 2000)."
@@ -24,6 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="ends .tif, .tiff, .png, .jpg or .jpeg")
     parser.add_argument("--model", required=True, help="name (see `rssr models`), model folder or URI")
     parser.add_argument("--scale", type=float, default=4.0, help="enlargement of each side (default 4)")
+    _add_running(parser)
+    _add_layers(parser)
+    _add_values(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    """How the model runs."""
     parser.add_argument("--device", help="e.g. cpu or cuda (default: an accelerator if there is one)")
     parser.add_argument("--tile-size", type=int, help="side of a tile in input pixels (default: the model's)")
     parser.add_argument("--halo", type=int, help="context on each side of a tile, input pixels (default: the model's)")
@@ -33,15 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="match colours to the input: not; means and deviations once for the scene; whatever varies slowly, place "
         "by place; means and deviations a tile at a time (default: the model's)",
     )
-    parser.add_argument("--batch-size", type=int, default=4, help="tiles at a time (default 4)")
     parser.add_argument(
-        "--uncertainty",
-        nargs="?",
-        type=Path,
-        const=_BESIDE_OUTPUT,
-        metavar="FILE",
-        help="also write how far each pixel and band may be off, in the input's units, as a GeoTIFF: FILE, or "
-        "OUTPUT's name with _uncertainty.tif (the model must have a deviation head, or draw samples)",
+        "--batch-size", type=int, default=4, help="tiles at a time on an accelerator (default 4); the CPU takes one"
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="for models that draw noise: same seed, same image (default 0)"
@@ -59,7 +62,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run a student, LDCSR or LCMSR at reduced precision where the hardware has it: faster, a student a few "
         "times; values differ by about one level of 256",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+
+def _add_layers(parser: argparse.ArgumentParser) -> None:
+    """What is written beside the output."""
+    parser.add_argument(
+        "--uncertainty",
+        nargs="?",
+        type=Path,
+        const=_BESIDE_OUTPUT,
+        metavar="FILE",
+        help="also write how far each pixel and band may be off, in the input's units, as a GeoTIFF: FILE, or "
+        "OUTPUT's name with _uncertainty.tif (the model must have a deviation head, or draw samples)",
+    )
+    parser.add_argument(
+        "--consistency",
+        nargs="?",
+        type=Path,
+        const=_BESIDE_OUTPUT,
+        metavar="FILE",
+        help="also write how far the result, taken back to the input's grid, is from the input, in its units, as a "
+        "GeoTIFF: FILE, or OUTPUT's name with _consistency.tif",
+    )
+
+
+def _add_values(parser: argparse.ArgumentParser) -> None:
+    """What values mean and keep."""
+    parser.add_argument(
+        "--project",
+        action="store_true",
+        help="change the result, smoothly, so that its mean over each input pixel is that pixel: indices such as NDVI "
+        "keep",
+    )
+    parser.add_argument(
+        "--other-bands",
+        action="store_true",
+        help="also write the bands that the model does not take: enlarged bicubically and projected, as the output's "
+        "tags say",
+    )
+    parser.add_argument(
+        "--stretch",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="values that a model of pictures sees as black and white, where the input is of another type than its "
+        "training images: reflectance if the file declares scale and offset, else stored numbers",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,9 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     keep_freed_memory()
     started = time.monotonic()
-    uncertainty = arguments.uncertainty
-    if uncertainty == _BESIDE_OUTPUT:
-        uncertainty = arguments.output.with_name(f"{arguments.output.stem}_uncertainty.tif")
+    uncertainty, consistency = (_beside(arguments, name) for name in ("uncertainty", "consistency"))
     with _progress_bar() as progress:
         report = super_resolve_scene(
             arguments.input,
@@ -88,18 +134,51 @@ def run(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             overwrite=arguments.overwrite,
             uncertainty_path=uncertainty,
+            consistency_path=consistency,
+            project=arguments.project,
+            other_bands=arguments.other_bands,
+            stretch=_stretch(arguments),
             seed=arguments.seed,
             num_samples=arguments.num_samples,
             progress=progress,
         )
+    _tell(arguments.output, report, time.monotonic() - started)
+    if uncertainty is not None:
+        sys.stdout.write(f"{uncertainty}: expected deviation of every pixel and band\n")
+    if consistency is not None:
+        sys.stdout.write(f"{consistency}: error on the input's grid\n")
+    return 0
+
+
+def _beside(arguments: argparse.Namespace, name: str) -> Path | None:
+    """The file of a layer beside the output."""
+    given: Path | None = getattr(arguments, name)
+    if given != _BESIDE_OUTPUT:
+        return given
+    output: Path = arguments.output
+    return output.with_name(f"{output.stem}_{name}.tif")
+
+
+def _stretch(arguments: argparse.Namespace) -> "StretchConfig | None":
+    from rssr.errors import ConfigError
+    from rssr.stretch import StretchConfig
+
+    if arguments.stretch is None:
+        return None
+    low, high = arguments.stretch
+    if not low < high:
+        raise ConfigError(f"--stretch goes from {low:g} to {high:g}.", "Give the smaller value first.")
+    return StretchConfig(low=low, high=high)
+
+
+def _tell(output: Path, report: "SceneReport", seconds: float) -> None:
     (height, width), (sr_height, sr_width) = report.lr_size, report.sr_size
     holes = "" if report.valid_share == 1 else f", {1 - report.valid_share:.1%} without data"
-    second = "" if uncertainty is None else f"{uncertainty}: expected deviation of every pixel and band\n"
+    seams = "" if report.num_tiles == 1 else f", seam score {report.seam_score:.2f}"
     sys.stdout.write(
-        f"{arguments.output}: {width}x{height} to {sr_width}x{sr_height} pixels, {report.num_tiles} tiles{holes}, "
-        f"{time.monotonic() - started:.1f} s\n{second}"
+        f"{output}: {width}x{height} to {sr_width}x{sr_height} pixels, {report.num_tiles} tiles{holes}{seams}, "
+        f"{seconds:.1f} s\n"
     )
-    return 0
 
 
 def _fast(arguments: argparse.Namespace) -> "LoadedModel":

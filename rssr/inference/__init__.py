@@ -2,7 +2,8 @@
 
 from rssr.inference.arrays import super_resolve
 from rssr.inference.chosen_model import check_scale, resolve_model
-from rssr.inference.engine import ColorMatching, Engine, LrScene, SamplingArguments, TilingArguments, TilingOptions
+from rssr.inference.engine import Engine, LrScene
+from rssr.inference.options import ColorMatching, SamplingArguments, TilingArguments, TilingOptions
 from rssr.inference.scene import SceneArguments, SceneReport, super_resolve_scene
 
 __all__ = [

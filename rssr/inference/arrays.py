@@ -12,7 +12,8 @@ from torch import Tensor
 
 from rssr.errors import ImageError
 from rssr.inference.chosen_model import check_bands, check_deviation, check_scale, resolve_model
-from rssr.inference.engine import Engine, FloatArray, Mask, SamplingArguments, TilingArguments, TilingOptions
+from rssr.inference.engine import Engine, FloatArray, Mask
+from rssr.inference.options import SamplingArguments, TilingArguments, TilingOptions
 from rssr.inference.planning import plan_draws, plan_scene
 from rssr.inference.values import check_values, value_scale
 from rssr.models.loaded import LoadedModel
@@ -153,7 +154,7 @@ class ArrayRun:
         size = (bands.shape[0], *plan.sr_size)
         results: list[NDArray[Any]] = [np.empty(size, bands.dtype)]
         results += [np.empty(size, np.float32)] if self.with_deviation else []
-        for strip in Engine(self.model, complete, self.with_deviation, self.draws).run(scene, plan, keep=True):
+        for strip in Engine(self.model, complete, self.with_deviation, self.draws).run(scene, plan):
             rows = slice(strip.first, strip.first + strip.values.shape[1])
             results[0][:, rows] = values.from_network(strip.values)
             if strip.deviation is not None:

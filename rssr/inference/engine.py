@@ -1,9 +1,11 @@
 """From LR values, tile by tile through a model, to SR rows."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypedDict
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,95 +13,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rssr.color import BandStatistics, ColorMatch, match_colors, match_locally
-from rssr.errors import ConfigError, ModelError
+from rssr.errors import ModelError, RssrError, TileError
 from rssr.inference.chosen_model import model_device
+from rssr.inference.options import CompleteOptions
+from rssr.inference.prologue import ScenePrologue, match_whole
+from rssr.masks import enlarge_mask, filled
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, SuperResolver, TilePlace
-from rssr.tiling import Tile, TilePlan, blend
-
-if TYPE_CHECKING:
-    from rssr.card import ModelCard
+from rssr.tiling import Span, Tile, TilePlan, sum_of_row
+from rssr.windows import TileWindow, assemble, plan_windows
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-ColorMatching = Literal["none", "scene", "local", "authors"]
 
 _log = logging.getLogger(__name__)
 
-_DEFAULT_TILE_SIZE = 256  # LR pixels, for models without a card
-_DEFAULT_HALO = 16
-_SAMPLED_TILES = 64  # for the colour statistics of scenes too large to keep
-
-
-@dataclass(frozen=True)
-class TilingOptions:
-    """How a scene is run; None takes the model card's value.
-
-    Attributes:
-        tile_size: Largest side of a tile with its halos, LR pixels.
-        halo: Context on each side of a tile, LR pixels.
-        color_match: `none`; `scene`: mean and deviation, once for the whole scene; `local`: whatever varies slowly,
-            place by place and without seams; `authors`: mean and deviation, a tile at a time, as the authors of
-            SlimDiffSR do with whole images, which makes seams between tiles.
-        batch_size: Tiles at a time; halved as often as needed when the accelerator's memory is short.
-    """
-
-    tile_size: int | None = None
-    halo: int | None = None
-    color_match: ColorMatching | None = None
-    batch_size: int = 4
-
-    def completed(self, card: "ModelCard | None") -> "CompleteOptions":
-        """Fill what is open from the card."""
-        tile_size = self.tile_size or (card.tile_size if card else _DEFAULT_TILE_SIZE)
-        halo = self.halo if self.halo is not None else (card.halo if card else _DEFAULT_HALO)
-        if self.halo is None and tile_size <= 4 * halo:
-            halo = max(0, (tile_size - 1) // 4)  # a smaller tile was asked for, not a smaller share of it
-        matching = self.color_match or (card.color_match if card else "none")
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size is {self.batch_size}.", "Give at least 1.")
-        return CompleteOptions(tile_size, halo, matching, self.batch_size, may_grow=self.tile_size is None)
-
-
-class TilingArguments(TypedDict, total=False):
-    """The fields of `TilingOptions`, as keyword arguments."""
-
-    tile_size: int | None
-    halo: int | None
-    color_match: ColorMatching | None
-    batch_size: int
-
-
-class SamplingArguments(TilingArguments, total=False):
-    """How an image is cut, and what models that draw noise (LDCSR, LCMSR) draw.
-
-    Attributes:
-        seed: The same seed gives the same image; by default 0.
-        num_samples: How many results are averaged, and how many tell the deviation. None: one, or eight where a
-            deviation is wanted.
-    """
-
-    seed: int
-    num_samples: int | None
-
-
-@dataclass(frozen=True)
-class CompleteOptions:
-    """`TilingOptions` with nothing left open.
-
-    Attributes:
-        tile_size: As there; likewise those below.
-        halo: Context.
-        color_match: Colours.
-        batch_size: Tiles at a time.
-        may_grow: Whether tiles may be larger where a scale needs it: nobody asked for this size.
-    """
-
-    tile_size: int
-    halo: int
-    color_match: ColorMatching
-    batch_size: int
-    may_grow: bool = False
+_SAMPLED_TILES = 64  # for the colour statistics of scenes that have more
+_KEPT_BYTES = 1 << 30  # SR values up to this size are held in memory while statistics are taken, not made twice
 
 
 class LrScene(Protocol):
@@ -130,128 +60,225 @@ class SrRows(NamedTuple):
 
 
 @dataclass
+class TileCounts:
+    """What became of tiles so far.
+
+    Attributes:
+        num_tiles: All of them.
+        num_skipped: Without a single valid pixel; the model did not see them.
+        num_splits: How often a batch was halved because the accelerator's memory was short.
+    """
+
+    num_tiles: int = 0
+    num_skipped: int = 0
+    num_splits: int = 0
+
+
+@dataclass
 class Engine:
-    """Runs one model over scenes.
+    """Runs one model over scenes, a window of tiles at a time.
+
+    A tile's pixels depend on the scene, the model and the options alone. The CPU takes tiles one by one; an accelerator
+    takes `batch_size` of them, and always as many, so that its libraries choose the same way to add up.
 
     Attributes:
         model: The model.
         options: How to cut and match.
         with_deviation: Whether the model, a `DeviationResolver`, also says how far it may be off.
         draws: Seed and number of samples, for a model that draws noise.
-        num_skipped_tiles: Tiles without a single valid pixel so far; the model did not see them.
-        num_tiles: Tiles so far.
+        counts: What became of the tiles of all windows so far.
     """
 
     model: LoadedModel
     options: CompleteOptions
     with_deviation: bool = False
     draws: Draws = field(default_factory=Draws)
-    num_tiles: int = field(default=0, init=False)
-    num_skipped_tiles: int = field(default=0, init=False)
+    counts: TileCounts = field(default_factory=TileCounts, init=False)
 
-    def run(self, scene: LrScene, plan: TilePlan, *, keep: bool) -> Iterator[SrRows]:
-        """Super-resolve a scene.
+    def run(self, scene: LrScene, plan: TilePlan) -> Iterator[SrRows]:
+        """Super-resolve a scene in this process.
 
         Args:
             scene: Where LR values come from.
             plan: How it is cut.
-            keep: Whether the whole result fits in memory. Scene-wide colour matching is then exact; otherwise its
-                statistics come from evenly spread tiles.
 
         Yields:
-            Rows from top to bottom.
+            Rows from top to bottom, their colours matched.
         """
-        strips = (self._parted(first, strip) for first, strip in blend(plan, self._results(scene, plan, plan.tiles)))
-        if self.options.color_match != "scene":
-            yield from strips
-            return
-        if keep or len(plan) <= _SAMPLED_TILES:
-            kept = list(strips)
-            match = self._match_whole(scene, plan, kept)
-            yield from (strip.matched(match) for strip in kept)
-        else:
-            match = self._match_sample(scene, plan)
-            yield from (strip.matched(match) for strip in strips)
+        prologue, assembled = self.begin(scene, plan)
+        match = prologue.match
+        for first, both in assembled:
+            rows = self.parted(first, both)
+            yield rows if match is None else rows.matched(match)
 
-    def _parted(self, first: int, both: FloatArray) -> SrRows:
-        """Values and deviations, which go through blending as one."""
+    def begin(self, scene: LrScene, plan: TilePlan) -> tuple[ScenePrologue, Iterator[tuple[int, FloatArray]]]:
+        """The prologue, and assembled rows, which are made when they are asked for unless the prologue needed them."""
+        if not self.needs_all_rows(plan):
+            return self.prologue(scene, plan), self._assembled(scene, plan, self.counts)
+        num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0] * (1 + self.with_deviation)
+        if 4 * num_bands * plan.sr_size[0] * plan.sr_size[1] > _KEPT_BYTES:
+            return self.prologue(scene, plan), self._assembled(scene, plan, self.counts)
+        kept = list(self._assembled(scene, plan, self.counts))
+        return self.prologue(scene, plan, kept), iter(kept)
+
+    def needs_all_rows(self, plan: TilePlan) -> bool:
+        """Whether the prologue comes from all of the scene's rows, rather than from a few of its tiles."""
+        return self.options.color_match == "scene" and len(plan) <= _SAMPLED_TILES
+
+    def prologue(
+        self, scene: LrScene, plan: TilePlan, assembled: Iterable[tuple[int, FloatArray]] | None = None
+    ) -> ScenePrologue:
+        """What finishing needs to know of the whole scene.
+
+        Args:
+            scene: Where LR values come from.
+            plan: How it is cut.
+            assembled: Rows as `rssr.windows.assemble` hands them out, where they exist already and the prologue needs
+                them; None computes what is needed, without counting it.
+        """
+        if self.options.color_match != "scene":
+            return ScenePrologue()
+        if not self.needs_all_rows(plan):
+            return ScenePrologue.of(self._match_sample(scene, plan))
+        if assembled is None:
+            assembled = self._assembled(scene, plan, TileCounts())
+        rows = ((first, self.parted(first, both).values) for first, both in assembled)
+        return ScenePrologue.of(match_whole(scene, plan, rows))
+
+    def run_window(self, scene: LrScene, plan: TilePlan, window: TileWindow) -> list[FloatArray]:
+        """Compute a window: a strip for each of its rows of tiles; see `rssr.windows`.
+
+        Returns:
+            Float32 [C, h, width] in network values, not matched; deviations, if asked for, are C more bands.
+
+        Raises:
+            RssrError: A tile failed; `where` names it and its window. A `TileError` where the reason is unforeseen.
+        """
+        pieces = self._results(scene, plan, window.tiles(plan), self.counts, window)
+        return [sum_of_row(plan, row, window.columns, pieces) for row in window.rows]
+
+    def run_strip(self, scene: LrScene, plan: TilePlan, window: TileWindow, tile_row: int) -> FloatArray:
+        """One of the strips of `run_window`, with no more work than it needs."""
+        return self._strip(scene, plan, self.counts, window, tile_row)
+
+    def parted(self, first: int, both: FloatArray) -> SrRows:
+        """Values and deviations, which go through windows and assembly as one."""
         num_bands = both.shape[0] // 2 if self.with_deviation else both.shape[0]
         return SrRows(first, both[:num_bands], both[num_bands:] if self.with_deviation else None)
 
-    def _match_whole(self, scene: LrScene, plan: TilePlan, strips: list[SrRows]) -> ColorMatch:
-        lr, mask = scene.read((slice(0, plan.lr_size[0]), slice(0, plan.lr_size[1])))
-        lr_statistics, sr_statistics = BandStatistics(lr.shape[0]), BandStatistics(lr.shape[0])
-        lr_statistics.add(lr, mask)
-        sr_mask = enlarge_mask(mask, plan.sr_size)
-        for row, values, _ in strips:
-            sr_statistics.add(values, sr_mask[row : row + values.shape[1]])
-        return match_colors(sr_statistics, lr_statistics)
+    def _assembled(self, scene: LrScene, plan: TilePlan, counts: TileCounts) -> Iterator[tuple[int, FloatArray]]:
+        whole = plan_windows(plan, max(len(plan.rows), len(plan.columns)))
+        return assemble(plan, whole, partial(self._strip, scene, plan, counts))
+
+    def _strip(self, scene: LrScene, plan: TilePlan, counts: TileCounts, window: TileWindow, row: int) -> FloatArray:
+        tiles = (Tile(plan.rows[row], plan.columns[column]) for column in window.columns)
+        return sum_of_row(plan, row, window.columns, self._results(scene, plan, tiles, counts, window))
 
     def _match_sample(self, scene: LrScene, plan: TilePlan) -> ColorMatch:
         picked = [tile for index, tile in enumerate(plan.tiles) if index % -(-len(plan) // _SAMPLED_TILES) == 0]
         num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0]
         lr_statistics, sr_statistics = BandStatistics(num_bands), BandStatistics(num_bands)
-        for tile, sr in zip(picked, self._results(scene, plan, iter(picked)), strict=True):
+        results = self._results(scene, plan, iter(picked), TileCounts())
+        for tile, sr in zip(picked, results, strict=True):
             lr, mask = scene.read(tile.lr)
             lr_statistics.add(lr, mask)
-            sr_statistics.add(self._parted(0, sr).values, enlarge_mask(mask, tile.sr_size))
+            sr_statistics.add(self.parted(0, sr).values, enlarge_mask(mask, tile.sr_size))
         return match_colors(sr_statistics, lr_statistics)
 
-    def _results(self, scene: LrScene, plan: TilePlan, tiles: Iterator[Tile]) -> Iterator[FloatArray]:
+    def _results(
+        self,
+        scene: LrScene,
+        plan: TilePlan,
+        tiles: Iterator[Tile],
+        counts: TileCounts,
+        window: TileWindow | None = None,
+    ) -> Iterator[FloatArray]:
         """SR values of each tile in order, then their deviations if asked for; tiles of one shape share a batch."""
         waiting: list[tuple[Tile, FloatArray | None]] = []
         for tile in tiles:
-            values, mask = scene.read(tile.lr)
-            lr = filled(values, mask) if mask.any() else None
-            self.num_tiles += 1
-            self.num_skipped_tiles += lr is None
-            if waiting and (len(waiting) >= self.options.batch_size or not _same_shape(waiting[0][0], tile)):
-                yield from self._run_batch(waiting, values.shape[0], plan)
+            with _telling(tile, window):
+                values, mask = scene.read(tile.lr)
+                lr = filled(values, mask) if mask.any() else None
+            counts.num_tiles += 1
+            counts.num_skipped += lr is None
+            if waiting and (len(waiting) >= self._batch_size(plan, tile) or not _same_shape(waiting[0][0], tile)):
+                with _telling(waiting[0][0], window):
+                    results = self._run_batch(waiting, values.shape[0], plan, counts)
+                yield from results
                 waiting = []
             waiting.append((tile, lr))
         if waiting:
-            yield from self._run_batch(waiting, values.shape[0], plan)
+            with _telling(waiting[0][0], window):
+                results = self._run_batch(waiting, values.shape[0], plan, counts)
+            yield from results
+
+    def _batch_size(self, plan: TilePlan, tile: Tile) -> int:
+        """How many tiles like this run together: on an accelerator as many as a row of them has, at most."""
+        if not runs_batches(model_device(self.model)):
+            return 1
+        width = _lengths(tile.columns)
+        return min(self.options.batch_size, sum(_lengths(column) == width for column in plan.columns))
 
     def _run_batch(
-        self, batch: list[tuple[Tile, FloatArray | None]], num_bands: int, plan: TilePlan
-    ) -> Iterator[FloatArray]:
-        size = batch[0][0].sr_size
+        self, batch: list[tuple[Tile, FloatArray | None]], num_bands: int, plan: TilePlan, counts: TileCounts
+    ) -> list[FloatArray]:
+        size, count = batch[0][0].sr_size, self._batch_size(plan, batch[0][0])
         present = [lr for _, lr in batch if lr is not None]
         places = [_place(tile, plan) for tile, lr in batch if lr is not None]
-        results = iter(self._super_resolve(np.stack(present), size, places) if present else [])
-        for _, lr in batch:
-            yield np.zeros(((1 + self.with_deviation) * num_bands, *size), np.float32) if lr is None else next(results)
+        results = iter(self._super_resolve(_Batch(np.stack(present), size, places, count), counts) if present else [])
+        nothing = ((1 + self.with_deviation) * num_bands, *size)
+        return [np.zeros(nothing, np.float32) if lr is None else next(results) for _, lr in batch]
 
-    def _super_resolve(self, lr: FloatArray, size: tuple[int, int], places: list[TilePlace]) -> list[FloatArray]:
-        """Run [B, C, h, w]; on short accelerator memory in halves."""
+    def _super_resolve(self, batch: "_Batch", counts: TileCounts) -> list[FloatArray]:
+        """Run a batch; on short accelerator memory in halves."""
+        if batch.count > self.options.batch_size:
+            parts = batch.parts(self.options.batch_size)
+            return [result for part in parts for result in self._super_resolve(part, counts)]
         try:
-            return self._forward(lr, size, places)
+            return self._forward(batch)
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
-        if len(lr) == 1:
+        if batch.count == 1:
+            height, width = batch.lr.shape[2:]
             raise ModelError(
-                f"The accelerator's memory is too small for one tile of {lr.shape[2]}x{lr.shape[3]} LR pixels.",
-                "Give a smaller tile size.",
+                f"The accelerator's memory is too small for one tile of {height}x{width} LR pixels.",
+                f"Give a smaller tile size, e.g. --tile-size {max(1, max(height, width) // 2)} (tile_size=...): pixels "
+                "then differ a little from those of the model's own tile size.",
             )
-        half = (len(lr) + 1) // 2
+        half = (batch.count + 1) // 2
+        counts.num_splits += 1
         self.options = replace(self.options, batch_size=half)
         _log.warning("Accelerator memory is short: going on with %d tiles at a time.", half)
-        parts = (slice(None, half), slice(half, None))
-        return [result for part in parts for result in self._super_resolve(lr[part], size, places[part])]
+        return self._super_resolve(batch, counts)
 
-    def _forward(self, lr: FloatArray, size: tuple[int, int], places: list[TilePlace]) -> list[FloatArray]:
+    def _forward(self, batch: "_Batch") -> list[FloatArray]:
+        batch, num_wanted = batch.filled_up(), len(batch.lr)
         with torch.inference_mode():
-            tensor = torch.from_numpy(lr).to(model_device(self.model))
-            sr, deviation = self._resolve(tensor, size, places)
-            if tuple(sr.shape) != (*lr.shape[:2], *size):
-                raise ModelError(f"{self.model.name} returned {tuple(sr.shape)} for {lr.shape} at size {size}.")
+            tensor = torch.from_numpy(batch.lr).to(model_device(self.model))
+            sr, deviation = self._resolve(tensor, batch.size, batch.places)
+            if tuple(sr.shape) != (*batch.lr.shape[:2], *batch.size):
+                raise ModelError(
+                    f"{self.model.name} returned {tuple(sr.shape)} for {batch.lr.shape} at size {batch.size}."
+                )
             if self.options.color_match == "authors":
                 contrast, mean = _contrast_and_mean(sr)
                 wanted_contrast, wanted_mean = _contrast_and_mean(tensor)
                 sr = (sr - mean) / contrast.clamp_min(1e-6) * wanted_contrast + wanted_mean
             elif self.options.color_match == "local":
                 sr = match_locally(sr, tensor)
-            return list(torch.cat([sr, *deviation], dim=1).cpu().numpy())
+            parts = sr if not deviation else torch.cat([sr, *deviation], dim=1)
+            return [self._finite(result) for result in parts[:num_wanted].cpu().numpy()]
+
+    def _finite(self, result: FloatArray) -> FloatArray:
+        """The result, which would carry anything else into its neighbours."""
+        with np.errstate(all="ignore"):
+            is_finite = np.isfinite(result.sum()) or np.isfinite(result).all()
+        if not is_finite:
+            raise ModelError(
+                f"{self.model.name} returned values that are NaN or infinite.",
+                "Run it without reduced precision (--fast), or check its weights.",
+            )
+        return result
 
     def _resolve(self, lr: Tensor, size: tuple[int, int], places: list[TilePlace]) -> tuple[Tensor, list[Tensor]]:
         """SR images, and their deviations or nothing."""
@@ -266,6 +293,51 @@ class Engine:
         return sr.to(torch.float32), [deviation.to(torch.float32)]
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Tiles of one shape: their LR values [B, C, h, w], SR size and places, and how many shall run together."""
+
+    lr: FloatArray
+    size: tuple[int, int]
+    places: list[TilePlace]
+    count: int
+
+    def filled_up(self) -> "_Batch":
+        """With the last tile repeated until there are `count`."""
+        missing = self.count - len(self.lr)
+        if missing <= 0:
+            return self
+        lr = np.concatenate([self.lr, np.repeat(self.lr[-1:], missing, axis=0)])
+        return replace(self, lr=lr, places=[*self.places, *[self.places[-1]] * missing])
+
+    def parts(self, count: int) -> list["_Batch"]:
+        """The same tiles, `count` at a time."""
+        starts = range(0, len(self.lr), count)
+        parts = [slice(start, start + count) for start in starts]
+        return [_Batch(self.lr[part], self.size, self.places[part], count) for part in parts]
+
+
+def runs_batches(device: torch.device) -> bool:
+    """Whether tiles run together there: the CPU gains nothing by it, and one by one none depends on another."""
+    return device.type != "cpu"
+
+
+@contextmanager
+def _telling(tile: Tile, window: TileWindow | None) -> Iterator[None]:
+    """Errors say at which tile they happened."""
+    of_window = f" of window {window.key}" if window is not None else ""
+    where = f"tile at LR row {tile.rows.lr[0]}, column {tile.columns.lr[0]}{of_window}"
+    try:
+        yield
+    except RssrError as error:
+        error.where = error.where or where
+        raise
+    except Exception as error:
+        failure = TileError(f"A tile cannot be computed: {type(error).__name__}: {error}".rstrip(".") + ".")
+        failure.where = where
+        raise failure from error
+
+
 def _place(tile: Tile, plan: TilePlan) -> TilePlace:
     first = plan.rows[0].sr
     return TilePlace(
@@ -277,34 +349,6 @@ def _place(tile: Tile, plan: TilePlan) -> TilePlace:
     )
 
 
-def enlarge_mask(mask: Mask, size: tuple[int, int]) -> Mask:
-    """The LR mask at SR size: each SR pixel takes the LR pixel that its centre lies in."""
-    rows, columns = (nearest_lr(lr, sr) for lr, sr in zip(mask.shape, size, strict=True))
-    enlarged: Mask = mask[rows[:, None], columns]
-    return enlarged
-
-
-def nearest_lr(lr_length: int, sr_length: int) -> NDArray[np.intp]:
-    """For each SR pixel along an axis, the LR pixel that its centre lies in."""
-    return np.minimum(((np.arange(sr_length) + 0.5) * lr_length / sr_length).astype(np.intp), lr_length - 1)
-
-
-def filled(values: FloatArray, mask: Mask) -> FloatArray:
-    """Holes take the value of the nearest valid pixel, so that the model sees no cliffs.
-
-    Args:
-        values: [C, h, w].
-        mask: Bool [h, w] with at least one valid pixel.
-    """
-    if mask.all():
-        return values
-    from scipy.ndimage import distance_transform_edt
-
-    nearest = distance_transform_edt(~mask, return_distances=False, return_indices=True)
-    whole: FloatArray = values[:, nearest[0], nearest[1]]
-    return whole
-
-
 def _contrast_and_mean(images: Tensor) -> tuple[Tensor, Tensor]:
     """Standard deviation (as the authors' code, over n - 1 pixels) and mean of each image and band; one pixel has 0."""
     contrast, mean = torch.std_mean(images, dim=(2, 3), keepdim=True, correction=min(1, images[0, 0].numel() - 1))
@@ -312,6 +356,8 @@ def _contrast_and_mean(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _same_shape(one: Tile, other: Tile) -> bool:
-    return one.sr_size == other.sr_size and all(
-        first.stop - first.start == second.stop - second.start for first, second in zip(one.lr, other.lr, strict=True)
-    )
+    return _lengths(one.rows) == _lengths(other.rows) and _lengths(one.columns) == _lengths(other.columns)
+
+
+def _lengths(span: Span) -> tuple[int, int]:
+    return span.lr[1] - span.lr[0], span.sr[1] - span.sr[0]

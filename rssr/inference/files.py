@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rssr.errors import DataError
 from rssr.images import decode_image, encode_jpeg, encode_png, is_raster
+from rssr.inference.products import SideProducts
 from rssr.publish import write_aside
 from rssr.raster import Raster, RasterInfo, Window, describe, open_raster, window_transform
 from rssr.sentinel2 import open_sentinel2
@@ -68,13 +69,13 @@ class SceneFiles:
         source: GeoTIFF, JPEG 2000, VRT, or a picture that `decode_image` takes.
         target: Ends .tif, .tiff, .png, .jpg or .jpeg.
         overwrite: Whether existing targets are replaced.
-        deviation: GeoTIFF for how far each pixel may be off; None for none.
+        beside: GeoTIFFs for what is told of the image.
     """
 
     source: Path
     target: Path
     overwrite: bool = False
-    deviation: Path | None = None
+    beside: SideProducts = field(default_factory=SideProducts)
 
     def check(self) -> None:
         """Refuse what would destroy something or cannot work, before anything is computed.
@@ -85,10 +86,14 @@ class SceneFiles:
         if not self.source.is_file() and not is_product(self.source):
             raise DataError(f"There is no file {self.source}.", "Check the path.")
         self._check_target(self.target, (*RASTER_SUFFIXES, *PICTURE_SUFFIXES))
-        if self.deviation is not None:
-            self._check_target(self.deviation, RASTER_SUFFIXES)
-            if self.deviation.resolve() == self.target.resolve():
-                raise DataError(f"{self.target} cannot hold both image and uncertainty.", "Name two files.")
+        taken = {self.target.resolve()}
+        for path in self.beside.paths:
+            self._check_target(path, RASTER_SUFFIXES)
+            if path.resolve() in taken:
+                raise DataError(
+                    f"{path} cannot hold both image and uncertainty, or two such layers.", "Name two files."
+                )
+            taken.add(path.resolve())
 
     def _check_target(self, target: Path, suffixes: tuple[str, ...]) -> None:
         if target.suffix.lower() not in suffixes:

@@ -4,7 +4,7 @@ import logging
 from fractions import Fraction
 
 from rssr.errors import ModelError
-from rssr.inference.engine import CompleteOptions
+from rssr.inference.options import CompleteOptions
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import Draws, SamplingResolver
 from rssr.tiling import SrGrid, TilePlan, output_size, plan_tiles

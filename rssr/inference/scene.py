@@ -1,43 +1,36 @@
 """From a file to a file: GeoTIFF scenes of any size, and ordinary pictures."""
 
+import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from rssr.errors import ImageError
 from rssr.inference.bands import select_bands
 from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
-from rssr.inference.engine import (
-    Engine,
-    FloatArray,
-    Mask,
-    SamplingArguments,
-    TilingArguments,
-    TilingOptions,
-    nearest_lr,
-)
+from rssr.inference.engine import Engine, SrRows
 from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
+from rssr.inference.finishing import FinishedRows, Finishing, FloatArray, WriteRows
+from rssr.inference.options import SamplingArguments, SceneOptions, TilingArguments, TilingOptions
 from rssr.inference.planning import plan_draws, plan_scene
-from rssr.inference.reflectance import bands_for, values_of
-from rssr.inference.values import check_values
+from rssr.inference.products import ProductBands, SideProducts, consistency_info, deviation_info, sr_info
+from rssr.inference.prologue import ScenePrologue
+from rssr.inference.reflectance import bands_for
+from rssr.inference.stored_scene import StoredScene
+from rssr.metrics.seams import SEAM_LIMIT, SeamMeter
 from rssr.models.loaded import LoadedModel
-from rssr.models.resolver import Draws
-from rssr.raster import Radiometry, RasterInfo, Window, create_geotiff, ground_sample_distance_m, scaled_transform
-from rssr.stretch import Stretch
+from rssr.raster import CogWriter, RasterInfo, create_cog, ground_sample_distance_m
+from rssr.stretch import StretchConfig
 from rssr.tiling import TilePlan
+from rssr.windows import TILES_A_SIDE, Fetch, TileWindow, assemble, plan_windows
 
 _log = logging.getLogger(__name__)
-
-Strips = Iterator[tuple[NDArray[Any], Mask]]
-
-_KEPT_BYTES = 1 << 30  # SR scenes up to this size are held in memory, for exact colour statistics
 
 
 class SceneArguments(SamplingArguments, total=False):
@@ -48,12 +41,24 @@ class SceneArguments(SamplingArguments, total=False):
         overwrite: Whether existing outputs are replaced.
         uncertainty_path: GeoTIFF for how far each pixel and band may be off: the half-width that holds 68 % of errors,
             float32 in the scene's own stored units, e.g. grey levels; NaN where there is no data. None for none.
+        consistency_path: GeoTIFF on the scene's own grid for how far SR, taken back to it, is from the scene: mean over
+            the model's bands of the absolute error, float32 in stored units; NaN where it cannot be told. None for
+            none.
+        project: Whether SR's mean over each LR pixel is made that pixel; see `rssr.projection`.
+        other_bands: Whether the product also has the bands that the model does not take: enlarged bicubically, and
+            projected. Its tags say which these are.
+        stretch: Physical values (stored * scale + offset, as far as the file declares these) that a model of pictures
+            sees as black and white, for scenes of another type than its own.
         progress: Called with the number of finished SR rows and of all.
     """
 
     device: str | torch.device | None
     overwrite: bool
     uncertainty_path: Path | str | None
+    consistency_path: Path | str | None
+    project: bool
+    other_bands: bool
+    stretch: StretchConfig | None
     progress: Callable[[int, int], None]
 
 
@@ -64,9 +69,11 @@ class SceneReport:
     Attributes:
         lr_size: (H, W) of the input.
         sr_size: (H, W) of the output.
-        num_tiles: Tiles that were run or skipped.
-        num_skipped_tiles: Tiles without any data.
+        num_tiles: Tiles of the scene.
+        num_skipped_tiles: Those of them that this run came upon without any data.
         valid_share: Share of the output's pixels that hold data.
+        seam_score: How much tiles show, see `rssr.metrics.seams`; 1 where they do not, above `SEAM_LIMIT` they do.
+        num_splits: How often a batch of tiles was halved because the accelerator's memory was short.
     """
 
     lr_size: tuple[int, int]
@@ -74,6 +81,8 @@ class SceneReport:
     num_tiles: int
     num_skipped_tiles: int
     valid_share: float
+    seam_score: float = 1.0
+    num_splits: int = 0
 
 
 def super_resolve_scene(
@@ -85,8 +94,9 @@ def super_resolve_scene(
 ) -> SceneReport:
     """Super-resolve a file into a file that appears whole or not at all.
 
-    A GeoTIFF keeps its CRS, ground, data type, scaling, nodata number and mask; memory holds one row of tiles (all
-    of a scene below 1 GiB). PNG and JPEG come out of pictures and of 8-bit rasters without holes.
+    A raster becomes a Cloud Optimized GeoTIFF that keeps its CRS, ground, data type, scaling, nodata number and mask;
+    memory holds one row of tiles (with `color_match` scene all of a scene of up to 64 tiles). PNG and JPEG come out of
+    pictures and of 8-bit rasters without holes.
 
     Args:
         input_path: GeoTIFF, JPEG 2000, VRT or picture; or a Sentinel-2 product, a SAFE folder or STAC item, which gives
@@ -102,192 +112,234 @@ def super_resolve_scene(
         ImageError: The picture cannot be read, or the output cannot be a picture.
         ModelError: The model does not fit the bands, the type, the values or the scale, or gives no uncertainty.
     """
-    deviation = arguments.pop("uncertainty_path", None)
-    files = SceneFiles(
-        Path(input_path),
-        Path(output_path),
-        arguments.pop("overwrite", False),
-        None if deviation is None else Path(deviation),
-    )
+    uncertainty, consistency = arguments.pop("uncertainty_path", None), arguments.pop("consistency_path", None)
+    beside = SideProducts(_path(uncertainty), _path(consistency))
+    files = SceneFiles(Path(input_path), Path(output_path), arguments.pop("overwrite", False), beside)
     progress = arguments.pop("progress", _no_progress)
     device = arguments.pop("device", None)
     files.check()
     loaded = resolve_model(model, device)
     check_scale(loaded, scale)
-    if files.deviation is not None:
-        check_deviation(loaded)
-    draws = plan_draws(
-        loaded,
-        arguments.pop("seed", 0),
-        arguments.pop("num_samples", None),
-        with_deviation=files.deviation is not None,
-    )
-    options: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
-    with open_scene(files.source, bands_for(loaded)) as reader:
-        run = SceneRun.prepare(reader, loaded, scale, TilingOptions(**options), str(files.source))
-        run.use(draws)
+    options = _options(loaded, arguments, with_deviation=beside.deviation is not None)
+    with open_scene(files.source, bands_for(loaded, others=options.other_bands)) as reader:
+        run = SceneRun.prepare(reader, loaded, scale, options, str(files.source))
         run.write(files, progress)
-        return run.report()
+        report = run.report()
+    if report.seam_score > SEAM_LIMIT:
+        _log.warning(
+            "Tiles show in %s: its seam score is %.2f, and should be %.2f at most. Wider halos (halo=...) or matching "
+            "colours (color_match=local) help.",
+            files.target,
+            report.seam_score,
+            SEAM_LIMIT,
+        )
+    return report
+
+
+def _options(model: LoadedModel, arguments: SceneArguments, *, with_deviation: bool) -> SceneOptions:
+    """What is left of the arguments after files, device and progress."""
+    if with_deviation:
+        check_deviation(model)
+    seed, num_samples = arguments.pop("seed", 0), arguments.pop("num_samples", None)
+    draws = plan_draws(model, seed, num_samples, with_deviation=with_deviation)
+    project, other_bands = arguments.pop("project", False), arguments.pop("other_bands", False)
+    stretch = arguments.pop("stretch", None)
+    tiling: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
+    return SceneOptions(TilingOptions(**tiling), draws, with_deviation, project, other_bands, stretch)
+
+
+@dataclass(frozen=True)
+class ComputedWindows:
+    """Windows of a scene that were computed before, wherever that was.
+
+    Attributes:
+        prologue: Of the scene.
+        windows: All of them.
+        fetch: Reads a strip of one.
+    """
+
+    prologue: ScenePrologue
+    windows: Sequence[TileWindow]
+    fetch: Fetch
 
 
 class SceneRun:
-    """One scene on its way through a model."""
+    """One scene on its way through a model: plan, prologue, windows, assembly, finishing, writing.
 
-    def __init__(self, scene: "StoredScene", engine: Engine, plan: TilePlan, info: RasterInfo) -> None:
-        self._scene = scene
-        self._engine = engine
-        self._plan = plan
-        self._info = info
+    Windows may be computed by many processes, each with a run of its own that was prepared alike
+    (`run.engine.run_window(run.scene, run.plan, window)`), the prologue by any (`run.engine.prologue`), and the product
+    be written by any that can read them; or one process does it all.
+
+    Attributes:
+        scene: The LR scene as the model sees it.
+        engine: Runs the model.
+        plan: How the scene is cut.
+        bands: Of the product.
+        options: How the scene is made into a product.
+        lr_info: Of the scene.
+        info: Of the product.
+    """
+
+    def __init__(
+        self, scene: StoredScene, engine: Engine, plan: TilePlan, bands: ProductBands, options: SceneOptions
+    ) -> None:
+        self.scene = scene
+        self.engine = engine
+        self.plan = plan
+        self.bands = bands
+        self.options = options
+        self.lr_info = scene.info
+        self.info = sr_info(scene.info, plan, bands)
         self._num_valid = 0
+        whole_numbers = bool(np.issubdtype(np.dtype(self.info.dtype), np.integer))
+        self._seams = SeamMeter(plan, len(bands.of_model), whole_numbers=whole_numbers)
 
     @classmethod
     def prepare(
-        cls, reader: SceneReader, model: LoadedModel, scale: float, options: TilingOptions, name: str
+        cls, reader: SceneReader, model: LoadedModel, scale: float, options: SceneOptions, name: str
     ) -> "SceneRun":
         """Check that model and scene fit, and plan the tiles."""
         info = reader.info
-        bands = select_bands(model, info.band_names, name)
-        _warn(model, info, bands, name)
-        complete = options.completed(model.card)
+        taken = select_bands(model, info.band_names, name)
+        bands = ProductBands.of(taken, info.num_bands, others=options.other_bands)
+        _warn(model, info, [band for band in range(info.num_bands) if band not in bands.in_scene], name)
+        complete = options.tiling.completed(model.card)
         plan = plan_scene(model, info.size, scale, complete)
-        scene = StoredScene(reader, bands, model)
-        return cls(scene, Engine(model, complete), plan, _sr_info(info, plan, bands))
+        scene = StoredScene(reader, taken, model, options.stretch)
+        engine = Engine(model, complete, options.with_deviation, options.draws)
+        return cls(scene, engine, plan, bands, options)
 
-    def use(self, draws: Draws) -> None:
-        """Take seed and number of samples for what is written next."""
-        self._engine.draws = draws
+    def windows(self, tiles_a_side: int = TILES_A_SIDE) -> tuple[TileWindow, ...]:
+        """The scene in pieces of work."""
+        return plan_windows(self.plan, tiles_a_side)
 
-    def write(self, files: SceneFiles, progress: Callable[[int, int], None]) -> None:
-        """Write the image and, where asked for, its uncertainty, as rows get finished."""
-        self._engine.with_deviation = files.deviation is not None
-        with self._deviation_writer(files.deviation) as write_deviation:
-            strips = self._strips(progress, write_deviation)
+    def write(
+        self, files: SceneFiles, progress: Callable[[int, int], None], computed: ComputedWindows | None = None
+    ) -> None:
+        """Write the image and, where asked for, its uncertainty, as rows get finished.
+
+        Args:
+            files: Where to.
+            progress: See `SceneArguments`.
+            computed: The scene's windows; None computes them here.
+        """
+        if computed is None:
+            prologue, assembled = self.engine.begin(self.scene, self.plan)
+        else:
+            prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, computed.fetch)
+        with ExitStack() as opened:
+            finishing = Finishing(
+                self.scene,
+                self.plan,
+                prologue,
+                self.bands,
+                self.options.project,
+                self._seams,
+                self._deviation_writer(files.beside.deviation, opened),
+                self._consistency_writer(files.beside.consistency, opened),
+            )
+            rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
-                self._write_raster(files.target, strips)
+                self._write_raster(files.target, rows)
             else:
-                self._write_picture(files.target, strips)
+                self._write_picture(files.target, rows)
 
-    @contextmanager
-    def _deviation_writer(self, path: Path | None) -> Iterator[Callable[[FloatArray, Mask], None]]:
+    def _parted(self, assembled: Iterator[tuple[int, FloatArray]]) -> Iterator[SrRows]:
+        for first, both in assembled:
+            yield self.engine.parted(first, both)
+            del both  # before the next strip is made
+
+    def _deviation_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
         if path is None:
-            yield _write_nothing
-            return
+            return None
         note = "How far each pixel may be off: half-width that holds 68 % of errors, in units of the stored numbers."
-        with create_geotiff(path, _deviation_info(self._info), tags=self._tags(note)) as writer:
-            yield writer.write_rows
+        info = deviation_info(self.info, self.bands)
+        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
+
+    def _consistency_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
+        if path is None:
+            return None
+        note = (
+            "How far the super-resolved image, taken back to this grid, is from the scene: mean over the model's bands "
+            "of the absolute error, in units of the stored numbers."
+        )
+        info = consistency_info(self.lr_info, self.bands)
+        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
 
     def _tags(self, note: str) -> dict[str, str]:
-        tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self._engine.model.name, "RSSR_NOTE": note}
-        return tags | self._scene.tags
+        tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self.engine.model.name, "RSSR_NOTE": note}
+        return tags | self.scene.tags
 
-    def _write_raster(self, path: Path, strips: Strips) -> None:
+    def _write_raster(self, path: Path, rows: Iterator[FinishedRows]) -> None:
         note = "Super-resolved: detail beyond the input's resolution is estimated, not measured."
-        with create_geotiff(path, self._info, tags=self._tags(note)) as writer:
-            for pixels, mask in strips:
-                writer.write_rows(pixels, mask)
+        with create_cog(path, self.info, tags=self._tags(note)) as writer:
+            for finished in rows:
+                writer.write_rows(finished.pixels, finished.valid_mask)
+            self._tag_bands(writer)
+            writer.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
 
-    def _write_picture(self, path: Path, rows: Strips) -> None:
-        if self._info.dtype != "uint8" or self._info.num_bands not in (1, 3):
+    def _tag_bands(self, writer: CogWriter) -> None:
+        """Say of each band who made it."""
+        made_by = {}
+        for band, number in enumerate(self.bands.from_model):
+            made_by[self.info.band_names[band]] = "bicubic" if number is None else self.engine.model.name
+            projected = self.options.project or number is None
+            writer.tag_band(band, {"RSSR_SOURCE": "bicubic" if number is None else self.engine.model.name})
+            writer.tag_band(band, {"RSSR_PROJECTED": "yes" if projected else "no"})
+        writer.tag({"RSSR_BANDS": json.dumps(made_by), "RSSR_PROJECTED": "yes" if self.options.project else "no"})
+
+    def _write_picture(self, path: Path, rows: Iterator[FinishedRows]) -> None:
+        if self.info.dtype != "uint8" or self.info.num_bands not in (1, 3):
             raise ImageError(
-                f"{self._info.num_bands} bands of {self._info.dtype} do not fit into {path.suffix}.", "Write a .tif."
+                f"{self.info.num_bands} bands of {self.info.dtype} do not fit into {path.suffix}.", "Write a .tif."
             )
-        if self._info.crs is not None:
+        if self.info.crs is not None:
             _log.warning("%s does not keep the scene's place on the ground; a .tif would.", path)
         strips = []
-        for pixels, mask in rows:
-            if not mask.all():
+        for finished in rows:
+            if not finished.valid_mask.all():
                 raise ImageError(f"The scene has holes without data, which {path.suffix} cannot hold.", "Write a .tif.")
-            strips.append(pixels)
+            strips.append(finished.pixels)
         write_picture(path, np.concatenate(strips, axis=1))
 
     def report(self) -> SceneReport:
         """What was done so far."""
-        height, width = self._plan.sr_size
-        share = self._num_valid / (height * width)
+        height, width = self.plan.sr_size
+        counts, share = self.engine.counts, self._num_valid / (height * width)
         return SceneReport(
-            self._plan.lr_size, self._plan.sr_size, self._engine.num_tiles, self._engine.num_skipped_tiles, share
+            lr_size=self.plan.lr_size,
+            sr_size=self.plan.sr_size,
+            num_tiles=len(self.plan),
+            num_skipped_tiles=counts.num_skipped,
+            valid_share=share,
+            seam_score=self._seams.result().score,
+            num_splits=counts.num_splits,
         )
 
-    def _strips(
-        self, progress: Callable[[int, int], None], write_deviation: Callable[[FloatArray, Mask], None]
-    ) -> Strips:
-        """Finished rows from top to bottom: stored values [C, rows, W] and mask [rows, W]."""
-        height, width = self._plan.sr_size
-        num_values = (1 + self._engine.with_deviation) * self._info.num_bands * height * width
-        for row, strip, deviation in self._engine.run(self._scene, self._plan, keep=4 * num_values <= _KEPT_BYTES):
-            mask = self._scene.enlarged_mask(self._plan, row, strip.shape[1])
-            self._num_valid += int(np.count_nonzero(mask))
-            if deviation is not None:
-                write_deviation(self._scene.values.deviation_from_network(deviation), mask)
-            yield self._scene.values.from_network(strip), mask
-            progress(row + strip.shape[1], height)
+    def _counted(self, rows: Iterator[FinishedRows], progress: Callable[[int, int], None]) -> Iterator[FinishedRows]:
+        for finished in rows:
+            self._num_valid += int(np.count_nonzero(finished.valid_mask))
+            last = finished.first + finished.pixels.shape[1]
+            yield finished
+            del finished
+            progress(last, self.plan.sr_size[0])
 
 
-class StoredScene:
-    """An LR scene in a file or in memory, shown to the model as its card asks; see `LrScene`."""
-
-    def __init__(self, reader: SceneReader, bands: list[int], model: LoadedModel) -> None:
-        self._reader = reader
-        self._bands = bands
-        self._card = model.card
-        self.values, self.tags = values_of(reader, bands, model)
-
-    def read(self, part: tuple[slice, slice]) -> tuple[FloatArray, Mask]:
-        """Values as networks see them, and which are real."""
-        rows, columns = part
-        window = Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-        raster = self._reader.read(window)
-        pixels = np.where(raster.valid_mask, raster.pixels[self._bands], 0).astype(raster.pixels.dtype)
-        if not isinstance(self.values, Stretch):  # reflectance far above 1 is a bright cloud, not a mistake
-            check_values(pixels, self._card)
-        return self.values.to_network(pixels), raster.valid_mask
-
-    def enlarged_mask(self, plan: TilePlan, first_row: int, num_rows: int) -> Mask:
-        """Mask of some SR rows, bool [num_rows, W]."""
-        lr_rows = nearest_lr(plan.lr_size[0], plan.sr_size[0])[first_row : first_row + num_rows]
-        window = Window(int(lr_rows[0]), 0, int(lr_rows[-1] - lr_rows[0]) + 1, plan.lr_size[1])
-        mask = self._reader.read(window).valid_mask
-        enlarged: Mask = mask[(lr_rows - lr_rows[0])[:, None], nearest_lr(plan.lr_size[1], plan.sr_size[1])]
-        return enlarged
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
-def _sr_info(info: RasterInfo, plan: TilePlan, bands: list[int]) -> RasterInfo:
-    radiometry = info.radiometry
-    return replace(
-        info,
-        size=plan.sr_size,
-        num_bands=len(bands),
-        transform=scaled_transform(info.transform, plan.lr_size, plan.sr_size),
-        band_names=tuple(info.band_names[index] for index in bands),
-        radiometry=Radiometry(
-            tuple(radiometry.scales[index] for index in bands),
-            tuple(radiometry.offsets[index] for index in bands),
-            radiometry.declared,
-        ),
-    )
-
-
-def _deviation_info(info: RasterInfo) -> RasterInfo:
-    """Deviations over the same ground. They scale as the values do, but an offset does not shift them."""
-    scales = info.radiometry.scales
-    return replace(
-        info,
-        dtype="float32",
-        nodata=float("nan"),
-        band_names=tuple(f"{name} deviation" for name in info.band_names),
-        radiometry=Radiometry(scales, (0.0,) * len(scales), info.radiometry.declared),
-    )
-
-
-def _write_nothing(deviation: FloatArray, mask: Mask) -> None:
-    pass
-
-
-def _warn(model: LoadedModel, info: RasterInfo, bands: list[int], name: str) -> None:
+def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str) -> None:
     """Say what is possible but may surprise."""
-    left_out = [band for index, band in enumerate(info.band_names) if index not in bands]
     if left_out:
-        _log.warning("%s does not take the bands %s of %s; they are left out.", model.name, ", ".join(left_out), name)
+        names = ", ".join(info.band_names[band] for band in left_out)
+        _log.warning(
+            "%s does not take the bands %s of %s; they are left out. With --other-bands (other_bands=True) they are "
+            "enlarged bicubically.",
+            model.name,
+            names,
+            name,
+        )
     gsd_m = ground_sample_distance_m(info.transform, info.crs, info.size)
     if gsd_m is not None and model.card is not None and model.card.gsd_range_m is not None:
         finest, coarsest = model.card.gsd_range_m

@@ -26,6 +26,12 @@ class Values(Protocol):
     def from_network(self, values: FloatArray, /) -> NDArray[Any]:
         """About [-1, 1] to stored values."""
 
+    def exact_from_network(self, values: FloatArray, /) -> NDArray[Any]:
+        """About [-1, 1] to the unit of the stored values, neither rounded nor clipped: decimal numbers."""
+
+    def stored(self, exact: NDArray[Any], /) -> NDArray[Any]:
+        """The second half of `from_network`."""
+
     def deviation_from_network(self, values: FloatArray, /) -> FloatArray:
         """Deviations in network units to the unit of the stored values, float32."""
 
@@ -52,22 +58,35 @@ class ValueScale:
 
     def from_network(self, values: FloatArray) -> NDArray[Any]:
         """About [-1, 1] to stored values; whole numbers are rounded and clipped to what the type holds."""
+        return self.stored(self.exact_from_network(values))
+
+    def exact_from_network(self, values: FloatArray) -> NDArray[Any]:
+        """About [-1, 1] to the unit of the stored values, neither rounded nor clipped."""
         half = (self.high - self.low) / 2
         # Single precision resolves 16 bits, and strips of large scenes are worth no second copy.
         physical: NDArray[Any] = values.astype(np.float32 if self.dtype.itemsize <= 2 else np.float64)
         physical += 1
         physical *= half
         physical += self.low
-        if np.issubdtype(self.dtype, np.integer):
-            limits = np.iinfo(self.dtype)
-            np.clip(np.rint(physical, out=physical), limits.min, limits.max, out=physical)
-        stored: NDArray[Any] = physical.astype(self.dtype)
-        return stored
+        return physical
+
+    def stored(self, exact: NDArray[Any]) -> NDArray[Any]:
+        """What `exact_from_network` gives, as it is stored; the numbers given are changed."""
+        return rounded_to(exact, self.dtype)
 
     def deviation_from_network(self, values: FloatArray) -> FloatArray:
         """Deviations in network units to the unit of the stored values, float32: nothing is shifted or rounded."""
         deviation: FloatArray = values * np.float32((self.high - self.low) / 2)
         return deviation
+
+
+def rounded_to(exact: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Decimal numbers as a type; whole ones are rounded, in place, and clipped to what the type holds."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        np.clip(np.rint(exact, out=exact), limits.min, limits.max, out=exact)
+    stored: NDArray[Any] = exact.astype(dtype)
+    return stored
 
 
 def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> Values:
@@ -90,7 +109,8 @@ def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> Values:
         if not floating:
             raise ModelError(
                 f"The image holds {dtype.name} numbers, but {card.name} takes reflectance, about 0 to 1.",
-                "Give the Sentinel-2 product itself (its SAFE folder or STAC item), or convert to float32 reflectance.",
+                "Give the Sentinel-2 product itself (its SAFE folder or STAC item), a GeoTIFF that declares scale and "
+                "offset of its bands, or float32 reflectance.",
             )
         return card.stretch
     if floating and card.dtype != "float32":
@@ -99,7 +119,9 @@ def value_scale(card: "ModelCard | None", dtype: np.dtype[Any]) -> Values:
         raise ModelError(
             f"The image is {dtype.name}, but {card.name} was trained on {card.dtype} values "
             f"from {card.value_range[0]:g} to {card.value_range[1]:g}.",
-            f"Convert the image to {card.dtype}, or choose a model that was trained on {dtype.name}.",
+            f"Convert the image to {card.dtype}; give a GeoTIFF that declares scale and offset of reflectance, or say "
+            "which values shall look black and white: --stretch LOW HIGH (super_resolve_scene: stretch=...); or choose "
+            f"a model that was trained on {dtype.name}.",
         )
     return ValueScale(card.value_range[0], card.value_range[1], dtype)
 

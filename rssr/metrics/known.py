@@ -64,13 +64,13 @@ def reached_by_unknown(known: Mask, size: tuple[int, int]) -> Mask:
     """
     sums = np.zeros((known.shape[0] + 1, known.shape[1] + 1), np.int64)
     sums[1:, 1:] = (~known).cumsum(axis=0).cumsum(axis=1)
-    (top, bottom), (left, right) = (_sources(*lengths) for lengths in zip(known.shape, size, strict=True))
+    (top, bottom), (left, right) = (kernel_bounds(*lengths) for lengths in zip(known.shape, size, strict=True))
     inside = sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)] - sums[np.ix_(bottom, left)]
     reached: Mask = inside + sums[np.ix_(top, left)] > 0
     return reached
 
 
-def _sources(num_inputs: int, num_outputs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def kernel_bounds(num_inputs: int, num_outputs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First input pixel of each output pixel's kernel, and the one after its last."""
     ratio = num_inputs / num_outputs
     centres = (np.arange(num_outputs) + 0.5) * ratio - 0.5

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
-from rssr.resampling import upsample_bicubic
+from rssr.resampling import upsample_bicubic, upsample_bicubic_quickly
 
 HOW_TO_GET_A_DEVIATION = (
     "Models of all methods have one after the job's phase `deviation`: python jobs/METHOD.py PRESET "
@@ -111,4 +112,6 @@ class BicubicResolver(nn.Module):
 
     def forward(self, lr: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See `SuperResolver`."""
+        if lr.device.type == "cpu" and lr.dtype == torch.float32 and not lr.requires_grad:
+            return upsample_bicubic_quickly(lr, output_size)
         return upsample_bicubic(lr, output_size)

@@ -2,6 +2,7 @@
 
 from rssr.raster.access import GdalAccess
 from rssr.raster.byte_source import ByteSource
+from rssr.raster.cog import CogOptions, CogWriter, create_cog
 from rssr.raster.georeference import ground_sample_distance_m, scaled_transform, window_transform
 from rssr.raster.raster import Mask, Pixels, Radiometry, Raster
 from rssr.raster.read import RasterInfo, RasterReader, Window, open_raster, read_raster
@@ -9,6 +10,8 @@ from rssr.raster.write import RasterWriter, create_geotiff, describe, write_geot
 
 __all__ = [
     "ByteSource",
+    "CogOptions",
+    "CogWriter",
     "GdalAccess",
     "Mask",
     "Pixels",
@@ -18,6 +21,7 @@ __all__ = [
     "RasterReader",
     "RasterWriter",
     "Window",
+    "create_cog",
     "create_geotiff",
     "describe",
     "ground_sample_distance_m",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
@@ -18,7 +19,9 @@ from rssr.raster.georeference import parse_crs
 from rssr.raster.raster import Mask, Pixels, Raster
 from rssr.raster.read import RasterInfo
 
-_BLOCK = 512  # pixels; what cloud-optimised readers expect
+BLOCK = 512
+"""Side of a block, pixels; what cloud-optimised readers expect."""
+_NEARLY = 2.0**-21  # of a decimal number
 _COLOURS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
 
 
@@ -45,7 +48,7 @@ class RasterWriter:
         """
         self._pixels = np.concatenate([self._pixels, pixels], axis=1)
         self._mask = np.concatenate([self._mask, valid_mask])
-        self._write(self._pixels.shape[1] // _BLOCK * _BLOCK)
+        self._write(self._pixels.shape[1] // BLOCK * BLOCK)
 
     def finish(self) -> None:
         """Write what is held back.
@@ -91,7 +94,7 @@ def create_geotiff(
         try:
             with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(aside, "w", **profile) as dataset:
                 dataset.descriptions = info.band_names
-                dataset.colorinterp = [_COLOURS.get(name, ColorInterp.undefined) for name in info.band_names]
+                dataset.colorinterp = colours(info.band_names)
                 if info.radiometry.declared:
                     dataset.scales, dataset.offsets = info.radiometry.scales, info.radiometry.offsets
                 dataset.update_tags(**(tags or {}))
@@ -123,6 +126,11 @@ def describe(raster: Raster) -> RasterInfo:
     )
 
 
+def colours(band_names: tuple[str, ...]) -> list[ColorInterp]:
+    """What viewers shall take bands for."""
+    return [_COLOURS.get(name, ColorInterp.undefined) for name in band_names]
+
+
 def with_nodata(pixels: Pixels, valid_mask: Mask, nodata: float | None) -> Pixels:
     """Put the nodata number where there is no data, and nowhere else.
 
@@ -135,15 +143,23 @@ def with_nodata(pixels: Pixels, valid_mask: Mask, nodata: float | None) -> Pixel
     """
     filled = pixels.copy()
     if nodata is not None and not np.isnan(nodata):
-        filled[filled == nodata] = _neighbour(nodata, pixels.dtype)
+        filled[_equals(filled, nodata)] = _neighbour(nodata, pixels.dtype)
     filled[:, ~valid_mask] = 0 if nodata is None else nodata
     return filled
+
+
+def _equals(pixels: Pixels, nodata: float) -> Mask:
+    """Where GDAL would take pixels for "no data": it does not tell decimals apart that are nearly the same."""
+    if np.issubdtype(pixels.dtype, np.integer) or nodata == 0:
+        return np.asarray(pixels == nodata)
+    distances: NDArray[np.floating] = np.abs(np.subtract(pixels, np.asarray(nodata, pixels.dtype)))
+    return np.asarray(distances <= _NEARLY * abs(nodata))
 
 
 def _neighbour(nodata: float, dtype: np.dtype[Any]) -> float:
     if np.issubdtype(dtype, np.integer):
         return nodata - 1 if nodata >= np.iinfo(dtype).max else nodata + 1
-    return float(np.nextafter(np.asarray(nodata, dtype), np.asarray(0 if nodata else 1, dtype)))
+    return nodata * (1 - 2 * _NEARLY) if nodata else float(np.nextafter(np.asarray(0, dtype), np.asarray(1, dtype)))
 
 
 def _profile(info: RasterInfo) -> dict[str, Any]:
@@ -156,8 +172,8 @@ def _profile(info: RasterInfo) -> dict[str, Any]:
         "dtype": info.dtype,
         "nodata": info.nodata,
         "tiled": True,
-        "blockxsize": _BLOCK,
-        "blockysize": _BLOCK,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
         "compress": "deflate",
         "predictor": 3 if floating else 2,
         "BIGTIFF": "IF_SAFER",

@@ -23,6 +23,7 @@ FORBIDDEN = {
 # Package -> the only places that import it.
 DOORS = {
     "rasterio": ("rssr/raster/",),
+    "rio_cogeo": ("rssr/raster/cog.py",),
     "osgeo": (),
     "diffusers": ("rssr/weights/base.py", "rssr/weights/stand_ins.py"),
     "transformers": ("rssr/weights/base.py", "rssr/weights/stand_ins.py"),
@@ -58,7 +59,8 @@ BROUGHT_ALONG = {
 }
 
 # Distributions whose module is called otherwise.
-MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "rio-cogeo": "rio_cogeo"}
+MODULES |= {"scikit-image": "skimage"}
 
 
 # What methods may import of one another's: a folder that is no method.

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rssr.resampling import resample, upsample_bicubic
+from rssr.resampling import resample, upsample_bicubic, upsample_bicubic_quickly
 
 SIDES = st.integers(1, 12)
 
@@ -62,3 +62,14 @@ def test_places_are_exact_whatever_the_type_of_the_image(mode: str) -> None:
     found, expected = resample(ramp, *arguments), resample(ramp.double(), *arguments)
     assert found.dtype == torch.bfloat16
     assert (found.double() - expected).abs().max() < 2**-8
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 40), st.integers(1, 40), st.integers(1, 3))
+def test_opencv_enlarges_alike(height: int, width: int, out_height: int, out_width: int, count: int) -> None:
+    """No smaller size is asked for."""
+    size = max(height, out_height), max(width, out_width)
+    image = torch.randn(count, 2, height, width).transpose(0, 1)  # not contiguous
+    torch.testing.assert_close(
+        upsample_bicubic_quickly(image, size), upsample_bicubic(image, size), atol=1e-5, rtol=1e-5
+    )

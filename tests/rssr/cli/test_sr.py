@@ -11,7 +11,7 @@ from rssr.errors import ModelError
 from rssr.images import encode_png
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.models.fast import fast_dtype
-from rssr.raster import read_raster
+from rssr.raster import Raster, read_raster, write_geotiff
 from rssr.scenes import generate_scene, write_scene_geotiff
 from rssr.weights.folder import save_model_folder
 
@@ -140,3 +140,21 @@ def test_fast_gives_nearly_the_same_picture(tmp_path: Path, student: str, monkey
     plain, fast = (read_raster(tmp_path / f"{name}.tif").pixels.astype(int) for name in ("plain", "fast"))
     assert not np.array_equal(plain, fast) or fast_dtype("cpu") == torch.float32
     assert np.abs(plain - fast).mean() < 1
+
+
+def test_layers_bands_and_stretch_are_options(tmp_path: Path, student: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three bands of four are the student's, which was trained on 8-bit pictures."""
+    pixels = np.random.default_rng(0).integers(30_000, 33_000, (4, 12, 16)).astype(np.uint16)
+    names = ("red", "green", "blue", "nir")
+    write_geotiff(tmp_path / "lr.tif", Raster(pixels, band_names=names))
+    paths = [str(tmp_path / "lr.tif"), str(tmp_path / "sr.tif")]
+    assert main(["sr", *paths, "--model", student]) == 2
+    assert "--stretch LOW HIGH" in capsys.readouterr().err
+    assert main(["sr", *paths, "--model", student, "--stretch", "33000", "30000"]) == 2
+    options = ["--stretch", "30000", "33000", "--other-bands", "--project", "--consistency"]
+    assert main(["sr", *paths, "--model", student, *options]) == 0
+    sr, error = read_raster(tmp_path / "sr.tif"), read_raster(tmp_path / "sr_consistency.tif")
+    assert (sr.band_names, sr.pixels.dtype, error.size) == (names, np.uint16, (12, 16))
+    means = sr.pixels.reshape(4, 12, 4, 16, 4).mean(axis=(2, 4))
+    assert np.abs(means - pixels).max() < 0.5
+    assert "sr_consistency.tif: error on the input's grid" in capsys.readouterr().out

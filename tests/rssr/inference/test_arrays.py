@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+import rssr.inference.engine as engine_module
 from rssr.card import ModelCard
 from rssr.errors import ConfigError, ImageError, ModelError
 from rssr.inference import super_resolve
@@ -250,7 +251,8 @@ class SmallMemoryResolver(LocalResolver):
         return super().__call__(lr, output_size)
 
 
-def test_short_memory_halves_the_batch_and_changes_nothing() -> None:
+def test_short_memory_halves_the_batch_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "runs_batches", lambda device: True)
     resolver = SmallMemoryResolver()
     pixels = generate_scene(1, 100, 100)
     sr = super_resolve(pixels, LoadedModel("small", resolver, None, {}, CARD), 2, batch_size=8)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rssr.card import ModelCard
 from rssr.errors import ConfigError, ModelError
 from rssr.inference import super_resolve, super_resolve_scene
-from rssr.inference.engine import TilingOptions
+from rssr.inference.options import TilingOptions
 from rssr.inference.planning import plan_draws, plan_scene
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.registry import build_resolver, create_model

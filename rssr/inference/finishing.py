@@ -1,0 +1,159 @@
+"""From assembled rows to stored ones: everything that is done to a scene after its network, by any process."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rssr.inference.engine import SrRows
+from rssr.inference.other_bands import BicubicRows
+from rssr.inference.products import ProductBands
+from rssr.inference.prologue import ScenePrologue
+from rssr.inference.stored_scene import StoredScene
+from rssr.metrics.consistency_rows import ConsistencyRows
+from rssr.metrics.seams import SeamMeter
+from rssr.projection import LowFrequencyProjection
+from rssr.tiling import TilePlan, nearest_lr
+
+FloatArray = NDArray[np.float32]
+Rows = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+WriteRows = Callable[[FloatArray, Mask], None]
+"""Takes the next rows [C, rows, W] of a file, and their mask."""
+
+_ROWS = 256  # SR rows that are finished at a time: copies of whole tile rows would fill the memory of large scenes
+_SLAB_VALUES = 1 << 18  # SR values that are converted at a time: they stay in the processor's cache
+
+
+class FinishedRows(NamedTuple):
+    """Rows as they are stored.
+
+    Attributes:
+        first: Number of the first row.
+        pixels: [C, rows, W] of the product's type.
+        valid_mask: Bool [rows, W].
+    """
+
+    first: int
+    pixels: NDArray[Any]
+    valid_mask: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Finishing:
+    """How rows of a scene are finished.
+
+    Attributes:
+        scene: The LR scene, which knows the values' meaning and the mask.
+        plan: How it was cut.
+        prologue: What must be known of the whole scene.
+        bands: Of the product.
+        project: Whether the model's bands shall have the LR scene's means; see `rssr.projection`. Bands that the model
+            does not take always get them.
+        seams: Looks whether tiles show.
+        write_deviation: Takes deviations in stored units; None where there are none.
+        write_consistency: Takes how far SR is from LR on its grid; None where nobody asks.
+    """
+
+    scene: StoredScene
+    plan: TilePlan
+    prologue: ScenePrologue
+    bands: ProductBands
+    project: bool
+    seams: SeamMeter
+    write_deviation: WriteRows | None = None
+    write_consistency: WriteRows | None = None
+
+    def rows(self, assembled: Iterator[SrRows]) -> Iterator[FinishedRows]:
+        """Finish rows from top to bottom.
+
+        Args:
+            assembled: Network values as they come out of windows, not yet matched.
+        """
+        first, of_model = 0, self.bands.of_model
+        consistency = None if self.write_consistency is None else self._consistency()
+        for pixels in self._stored_rows(assembled):
+            mask, lr = self._behind(first, pixels.shape[1])
+            made = pixels if len(of_model) == len(pixels) else pixels[of_model]
+            self.seams.add(made, mask, lr)
+            if consistency is not None and self.write_consistency is not None:
+                for error, known in consistency.add(made if mask.all() else np.where(mask, made, 0)):
+                    self.write_consistency(error, known)
+            yield FinishedRows(first, pixels, mask)
+            first += pixels.shape[1]
+
+    def _stored_rows(self, assembled: Iterator[SrRows]) -> Iterator[NDArray[Any]]:
+        projected = range(len(self.bands.in_scene)) if self.project else self.bands.others
+        if not projected:
+            for part in self._portions(assembled):
+                yield self._converted(part.values, self.scene.values.from_network)
+                del part  # it is a view of a whole strip
+            return
+        projection = LowFrequencyProjection(
+            self.plan.lr_size, self.plan.sr_size, self._read_lr(self.bands.in_scene), projected
+        )
+        for rows in projection.rows(self._exact_rows(assembled)):
+            if rows.shape[1]:
+                yield self.scene.values.stored(rows)
+
+    def _exact_rows(self, assembled: Iterator[SrRows]) -> Iterator[Rows]:
+        """All bands in stored units, not rounded."""
+        others = [self.bands.in_scene[band] for band in self.bands.others]
+        bicubic = BicubicRows(self.plan.lr_size, self.plan.sr_size, self._read_lr(others)) if others else None
+        for part in self._portions(assembled):
+            made = self._converted(part.values, self.scene.values.exact_from_network)
+            if bicubic is None:
+                yield made
+            else:
+                rows = np.empty((len(self.bands.in_scene), *made.shape[1:]), made.dtype)
+                rows[self.bands.of_model] = made[[number for number in self.bands.from_model if number is not None]]
+                rows[self.bands.others] = bicubic.rows(part.first, made.shape[1], made.dtype.type)
+                yield rows
+            del part, made
+
+    def _portions(self, assembled: Iterator[SrRows]) -> Iterator[SrRows]:
+        """The same rows, a few at a time, after their deviations have been written."""
+        for first, values, deviation in assembled:
+            for start in range(0, values.shape[1], _ROWS):
+                part = slice(start, start + _ROWS)
+                if deviation is not None and self.write_deviation is not None:
+                    doubt = self.scene.values.deviation_from_network(deviation[:, part])
+                    self.write_deviation(doubt, self._behind(first + start, doubt.shape[1])[0])
+                yield SrRows(first + start, values[:, part], None)
+            del values, deviation  # before the next strip is made
+
+    def _converted(self, values: FloatArray, convert: Callable[[FloatArray], NDArray[Any]]) -> NDArray[Any]:
+        match, result = self.prologue.match, None
+        num_rows = max(1, _SLAB_VALUES // (values.shape[0] * values.shape[2]))
+        for start in range(0, values.shape[1], num_rows):
+            slab = values[:, start : start + num_rows]
+            converted = convert(slab if match is None else match.apply(slab))
+            if result is None:
+                result = np.empty(values.shape, converted.dtype)
+            result[:, start : start + num_rows] = converted
+        assert result is not None, "there is at least one row"
+        return result
+
+    def _behind(self, first: int, num_rows: int) -> tuple[Mask, tuple[int, NDArray[np.number]]]:
+        """Mask of SR rows, and the LR rows of the model's bands in which they lie, with the first one's number."""
+        rows = self._nearest[0][first : first + num_rows]
+        top = int(rows[0])
+        bands = [self.bands.in_scene[band] for band in self.bands.of_model]
+        pixels, mask = self.scene.read_rows(top, int(rows[-1]) + 1, bands)
+        enlarged: Mask = mask[(rows - top)[:, None], self._nearest[1]]
+        return enlarged, (top, pixels)
+
+    def _consistency(self) -> ConsistencyRows:
+        bands = tuple(self.bands.in_scene[band] for band in self.bands.of_model)
+        return ConsistencyRows(self.plan.lr_size, self.plan.sr_size, self._read_lr(bands))
+
+    def _read_lr(self, bands: list[int] | tuple[int, ...]) -> Callable[[int, int], tuple[NDArray[np.number], Mask]]:
+        return lambda first, stop: self.scene.read_rows(first, stop, bands)
+
+    @cached_property
+    def _nearest(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        rows, columns = (nearest_lr(lr, sr) for lr, sr in zip(self.plan.lr_size, self.plan.sr_size, strict=True))
+        return rows, columns
