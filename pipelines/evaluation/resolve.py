@@ -20,12 +20,13 @@ from rssr.errors import ImageError, StorageError
 from rssr.images import decode_image, probe_image
 from rssr.inference import super_resolve
 from rssr.inference.chosen_model import gives_deviation
-from rssr.inference.engine import FloatArray, nearest_lr
+from rssr.inference.engine import FloatArray
 from rssr.methods.slimdiffsr.inference import official_inference
 from rssr.methods.slimdiffsr.networks import SlimDiffSR
 from rssr.metrics.reliability import ReliabilityTally
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.seeds import derive_seed
+from rssr.tiling import nearest_lr
 
 _LEAST_DEVIATION = 1e-3  # grey levels: where samples agree exactly, an error bar that was never fitted is 0
 _MOST_WHOLE_PIXELS = 4096 * 4096  # of an SR image that is computed in one piece, as the published procedure does
