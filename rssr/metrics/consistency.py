@@ -117,7 +117,7 @@ def spectral_angle_deg(spectra: NDArray[np.float64], others: NDArray[np.float64]
 def _require_same_ground(sr: Image, lr: Image, scale: float) -> None:
     """Check sizes; at fractional scales LR may come from SR's size rounded down, or SR from LR's rounded to nearest."""
     sr_shape, lr_shape = (sr.shape[0], sr.shape[1]), (lr.shape[0], lr.shape[1])
-    if lr_size(sr_shape, scale) != lr_shape and output_size(lr_shape, scale) != sr_shape:
+    if output_size(lr_shape, scale) != sr_shape and lr_size(sr_shape, scale) != lr_shape:
         raise ImageError(
             f"The SR image is {sr_shape}, the LR image {lr_shape} pixels: not a ratio of {scale:g}.",
             "Give the scale that the SR image was made at, and crop both to the same ground.",
