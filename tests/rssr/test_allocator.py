@@ -19,7 +19,7 @@ def test_a_freed_block_is_used_again_without_new_pages() -> None:
         if {keep}: assert keep_freed_memory()
         for _ in range(16): torch.empty(2**24).fill_(1)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(8): torch.empty(2**24).fill_(1)
+        for _ in range(64): torch.empty(2**24).fill_(1)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     """
 
@@ -27,6 +27,7 @@ def test_a_freed_block_is_used_again_without_new_pages() -> None:
         command = [sys.executable, "-c", textwrap.dedent(program).format(keep=keep)]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
+    # A block or two may still find the heap's end moved by a small one, so not every fill is free.
     assert faults(keep=True) * 10 < faults(keep=False)
 
 
