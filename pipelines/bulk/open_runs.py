@@ -6,12 +6,13 @@ from contextlib import ExitStack
 from dataclasses import asdict
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.models import ModelSource
 from pipelines.bulk.opening import opened_scene
-from pipelines.bulk.planning import scene_options
+from pipelines.bulk.options import scene_options
 from pipelines.bulk.records import PlannedScene
 from pipelines.storage import StorageSettings
 from rssr.errors import DataError
@@ -65,7 +66,7 @@ class OpenRuns:
     def __init__(self, config: BulkConfig, source: ModelSource, settings: StorageSettings) -> None:
         self._config = config
         self._settings = settings
-        self.model = source.load(None)
+        self.model = source.load("cuda" if torch.cuda.is_available() else "cpu")
         self._options = scene_options(config, self.model)
         self._open: OrderedDict[str, tuple[ExitStack, OpenScene]] = OrderedDict()
 

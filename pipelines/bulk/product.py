@@ -10,8 +10,16 @@ import numpy as np
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.open_runs import FloatArray, OpenScene
 from pipelines.bulk.product_facts import ProductFacts
-from pipelines.bulk.records import MARKED_FOLDER, FailedWindow, FileRole, PlannedScene, ProductFile, RunIdentity
-from pipelines.bulk.records import SceneRecord, SceneState
+from pipelines.bulk.records import (
+    MARKED_FOLDER,
+    FailedWindow,
+    FileRole,
+    PlannedScene,
+    ProductFile,
+    RunIdentity,
+    SceneRecord,
+    SceneState,
+)
 from pipelines.bulk.stac import item_bytes, stac_item
 from pipelines.bulk.thumbnail import thumbnail_png
 from pipelines.bulk.work_objects import WindowObjects

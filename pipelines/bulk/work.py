@@ -21,7 +21,7 @@ from pipelines.bulk.product import ProductWriter, WrittenProduct
 from pipelines.bulk.records import WORK_FOLDER, PlannedScene, RunIdentity, SceneRecord
 from pipelines.bulk.tasks import Outcome, ProductTask, Task, WindowTask
 from pipelines.bulk.work_objects import WindowObjects
-from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, local_path, is_local
+from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, is_local, local_path
 from rssr.allocator import keep_freed_memory
 from rssr.errors import DataError, ModelError, RasterError, TileError
 
@@ -83,9 +83,7 @@ class SceneWorker:
         record = self._product(task)
         seconds = time.perf_counter() - started_s
         finished_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        record = replace(
-            record, compute_s=task.compute_s, write_s=seconds, finished_at=finished_at, worker=self._name
-        )
+        record = replace(record, compute_s=task.compute_s, write_s=seconds, finished_at=finished_at, worker=self._name)
         self._ledger.record(record)
         if not self._task.config.keep_work:
             self._windows.delete(task.scene.name)
@@ -105,13 +103,13 @@ class SceneWorker:
     def _product(self, task: ProductTask) -> SceneRecord:
         planned = task.scene
         if len(task.failed) == len(planned.windows):
-            return _nothing_written(planned, f"all of its windows failed; the first: {task.failed[0][1]}")
+            return nothing_written(planned, f"all of its windows failed; the first: {task.failed[0][1]}")
         with _scratch(self._task.output) as folder:
             try:
                 self._runs.close(planned.name)  # counts start anew
                 written = self._writer.write(planned, self._runs.get(planned), task.failed, folder)
             except OF_ONE_SCENE as error:
-                return _nothing_written(planned, str(error))
+                return nothing_written(planned, str(error))
             finally:
                 self._runs.close(planned.name)
             self._commit(written)
@@ -122,7 +120,8 @@ class SceneWorker:
         self._committer.commit([(path, file) for path, file in files])
 
 
-def _nothing_written(planned: PlannedScene, reason: str) -> SceneRecord:
+def nothing_written(planned: PlannedScene, reason: str) -> SceneRecord:
+    """The entry of a scene of which there is no product."""
     return SceneRecord(
         name=planned.name,
         state="failed",

@@ -23,7 +23,9 @@ def test_a_scene_of_one_window_is_one_task() -> None:
 
 
 def test_a_product_follows_its_windows_before_the_next_scene_is_begun() -> None:
-    names = [(type(task).__name__, task.scene.name) for task in _drain(Schedule([made_scene("a", 2), made_scene("b", 2)]))]
+    names = [
+        (type(task).__name__, task.scene.name) for task in _drain(Schedule([made_scene("a", 2), made_scene("b", 2)]))
+    ]
     window, product = "WindowTask", "ProductTask"
     assert names == [(window, "a"), (window, "a"), (product, "a"), (window, "b"), (window, "b"), (product, "b")]
 
@@ -32,7 +34,9 @@ def test_windows_that_are_kept_are_not_computed_again() -> None:
     scene = made_scene("a", 3)
     known = KnownWindows(frozenset(scene.windows[:2]))
     begun = []
-    first, second = _drain(Schedule([scene], lambda _: known, begun=lambda scene, done: begun.append((scene.name, done))))
+    first, second = _drain(
+        Schedule([scene], lambda _: known, begun=lambda scene, done: begun.append((scene.name, done)))
+    )
     assert begun == [("a", 2)]
     assert first == WindowTask(scene, scene.windows[2])
     assert second == ProductTask(scene, (), 1.0)
