@@ -102,7 +102,7 @@ def _hand_out(schedule: Schedule, free: "list[ActorHandle[SceneActor]]", running
 
 
 class SceneActor:
-    """The actor: makes its work when the first task comes, so that a model that cannot be loaded is told as a task's."""
+    """The actor: makes its work when the first task comes, so that a model which cannot be loaded fails a task."""
 
     def __init__(self, make_work: Callable[[], Work]) -> None:
         self._make_work = make_work
