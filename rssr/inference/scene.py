@@ -1,27 +1,25 @@
 """One scene on its way through a model, in one process or by windows in many."""
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from rssr.errors import ImageError
 from rssr.inference.bands import select_bands
 from rssr.inference.engine import Engine, SrRows
-from rssr.inference.files import SceneFiles, SceneReader, write_picture
-from rssr.inference.finishing import FinishedRows, Finishing, FloatArray, WriteRows
+from rssr.inference.files import SceneFiles, SceneReader
+from rssr.inference.finishing import FinishedRows, Finishing, FloatArray
 from rssr.inference.options import SceneOptions
 from rssr.inference.planning import plan_scene
-from rssr.inference.products import ProductBands, consistency_info, deviation_info, sr_info
+from rssr.inference.product_files import ProductFiles, write_as_picture
+from rssr.inference.products import ProductBands, sr_info
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.stored_scene import StoredScene
 from rssr.metrics.seams import SeamMeter
 from rssr.models.loaded import LoadedModel
-from rssr.raster import CogWriter, RasterInfo, create_cog, ground_sample_distance_m
+from rssr.raster import CogOptions, RasterInfo, ground_sample_distance_m
 from rssr.tiling import TilePlan
 from rssr.windows import TILES_A_SIDE, Fetch, TileWindow, assemble, plan_windows
 
@@ -117,19 +115,32 @@ class SceneRun:
         return plan_windows(self.plan, tiles_a_side)
 
     def write(
-        self, files: SceneFiles, progress: Callable[[int, int], None], computed: ComputedWindows | None = None
+        self,
+        files: SceneFiles,
+        progress: Callable[[int, int], None],
+        computed: ComputedWindows | None = None,
+        *,
+        compression: CogOptions | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write the image and, where asked for, its uncertainty, as rows get finished.
+        """Write the image and, where asked for, its uncertainty and consistency, as rows get finished.
+
+        The bytes of GeoTIFFs depend on scene, model, options, compression and tags alone: not on who computed which
+        windows, nor on time or place.
 
         Args:
             files: Where to.
             progress: See `SceneArguments`.
             computed: The scene's windows; None computes them here.
+            compression: Of GeoTIFFs.
+            tags: What GeoTIFFs shall say beside what they always do, e.g. which run made them.
         """
         if computed is None:
             prologue, assembled = self.engine.begin(self.scene, self.plan)
         else:
             prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, computed.fetch)
+        said = {**(tags or {}), **self.scene.tags}
+        product = ProductFiles(self.info, self.bands, self.engine.model.name, said, compression or CogOptions())
         with ExitStack() as opened:
             finishing = Finishing(
                 self.scene,
@@ -138,72 +149,23 @@ class SceneRun:
                 self.bands,
                 self.options.project,
                 self._seams,
-                self._deviation_writer(files.beside.deviation, opened),
-                self._consistency_writer(files.beside.consistency, opened),
+                product.deviation(files.beside.deviation, opened),
+                product.consistency(files.beside.consistency, self.lr_info, opened),
             )
             rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
-                self._write_raster(files.target, rows)
+                image = product.image(files.target, opened, projected=self.options.project)
+                for finished in rows:
+                    image.write_rows(finished.pixels, finished.valid_mask)
+                    del finished  # before the next rows are made
+                image.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
             else:
-                self._write_picture(files.target, rows)
+                write_as_picture(files.target, self.info, rows)
 
     def _parted(self, assembled: Iterator[tuple[int, FloatArray]]) -> Iterator[SrRows]:
         for first, both in assembled:
             yield self.engine.parted(first, both)
             del both  # before the next strip is made
-
-    def _deviation_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
-        if path is None:
-            return None
-        note = "How far each pixel may be off: half-width that holds 68 % of errors, in units of the stored numbers."
-        info = deviation_info(self.info, self.bands)
-        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
-
-    def _consistency_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
-        if path is None:
-            return None
-        note = (
-            "How far the super-resolved image, taken back to this grid, is from the scene: mean over the model's bands "
-            "of the absolute error, in units of the stored numbers."
-        )
-        info = consistency_info(self.lr_info, self.bands)
-        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
-
-    def _tags(self, note: str) -> dict[str, str]:
-        tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self.engine.model.name, "RSSR_NOTE": note}
-        return tags | self.scene.tags
-
-    def _write_raster(self, path: Path, rows: Iterator[FinishedRows]) -> None:
-        note = "Super-resolved: detail beyond the input's resolution is estimated, not measured."
-        with create_cog(path, self.info, tags=self._tags(note)) as writer:
-            for finished in rows:
-                writer.write_rows(finished.pixels, finished.valid_mask)
-            self._tag_bands(writer)
-            writer.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
-
-    def _tag_bands(self, writer: CogWriter) -> None:
-        """Say of each band who made it."""
-        made_by = {}
-        for band, number in enumerate(self.bands.from_model):
-            made_by[self.info.band_names[band]] = "bicubic" if number is None else self.engine.model.name
-            projected = self.options.project or number is None
-            writer.tag_band(band, {"RSSR_SOURCE": "bicubic" if number is None else self.engine.model.name})
-            writer.tag_band(band, {"RSSR_PROJECTED": "yes" if projected else "no"})
-        writer.tag({"RSSR_BANDS": json.dumps(made_by), "RSSR_PROJECTED": "yes" if self.options.project else "no"})
-
-    def _write_picture(self, path: Path, rows: Iterator[FinishedRows]) -> None:
-        if self.info.dtype != "uint8" or self.info.num_bands not in (1, 3):
-            raise ImageError(
-                f"{self.info.num_bands} bands of {self.info.dtype} do not fit into {path.suffix}.", "Write a .tif."
-            )
-        if self.info.crs is not None:
-            _log.warning("%s does not keep the scene's place on the ground; a .tif would.", path)
-        strips = []
-        for finished in rows:
-            if not finished.valid_mask.all():
-                raise ImageError(f"The scene has holes without data, which {path.suffix} cannot hold.", "Write a .tif.")
-            strips.append(finished.pixels)
-        write_picture(path, np.concatenate(strips, axis=1))
 
     def report(self) -> SceneReport:
         """What was done so far."""

@@ -1,7 +1,7 @@
 """From a file to a file: GeoTIFF scenes of any size, and ordinary pictures."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -16,6 +16,7 @@ from rssr.inference.reflectance import bands_for
 from rssr.inference.scene import SceneReport, SceneRun
 from rssr.metrics.seams import SEAM_LIMIT
 from rssr.models.loaded import LoadedModel
+from rssr.raster import CogOptions
 from rssr.stretch import StretchConfig
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class SceneArguments(SamplingArguments, total=False):
             projected. Its tags say which these are.
         stretch: Physical values (stored * scale + offset, as far as the file declares these) that a model of pictures
             sees as black and white, for scenes of another type than its own.
+        compression: Of GeoTIFFs; None: zstd, level 1.
+        tags: What GeoTIFFs shall say beside what they always do.
         progress: Called with the number of finished SR rows and of all.
     """
 
@@ -47,6 +50,8 @@ class SceneArguments(SamplingArguments, total=False):
     project: bool
     other_bands: bool
     stretch: StretchConfig | None
+    compression: CogOptions | None
+    tags: Mapping[str, str]
     progress: Callable[[int, int], None]
 
 
@@ -82,13 +87,14 @@ def super_resolve_scene(
     files = SceneFiles(Path(input_path), Path(output_path), arguments.pop("overwrite", False), beside)
     progress = arguments.pop("progress", _no_progress)
     device = arguments.pop("device", None)
+    compression, tags = arguments.pop("compression", None), arguments.pop("tags", {})
     files.check()
     loaded = resolve_model(model, device)
     check_scale(loaded, scale)
     options = _options(loaded, arguments, with_deviation=beside.deviation is not None)
     with open_scene(files.source, bands_for(loaded, others=options.other_bands)) as reader:
         run = SceneRun.prepare(reader, loaded, scale, options, str(files.source))
-        run.write(files, progress)
+        run.write(files, progress, compression=compression, tags=tags)
         report = run.report()
     if report.seam_score > SEAM_LIMIT:
         _log.warning(
