@@ -11,6 +11,7 @@ from rssr.inference.bands import select_bands
 from rssr.inference.engine import Engine, SrRows
 from rssr.inference.files import SceneFiles, SceneReader
 from rssr.inference.finishing import FinishedRows, Finishing, FloatArray
+from rssr.inference.missing import MissingPixels, zeros_for
 from rssr.inference.options import SceneOptions
 from rssr.inference.planning import plan_scene
 from rssr.inference.product_files import ProductFiles, write_as_picture
@@ -38,6 +39,7 @@ class SceneReport:
         valid_share: Share of the output's pixels that hold data.
         seam_score: How much tiles show, see `rssr.metrics.seams`; 1 where they do not, above `SEAM_LIMIT` they do.
         num_splits: How often a batch of tiles was halved because the accelerator's memory was short.
+        failed_windows: Keys of windows that could not be computed, and are masked.
     """
 
     lr_size: tuple[int, int]
@@ -47,6 +49,7 @@ class SceneReport:
     valid_share: float
     seam_score: float = 1.0
     num_splits: int = 0
+    failed_windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,22 +57,33 @@ class ComputedWindows:
     """Windows of a scene that were computed before, wherever that was.
 
     Attributes:
-        prologue: Of the scene.
+        prologue: Of the scene; `SceneRun.prologue` makes it of the same windows.
         windows: All of them.
         fetch: Reads a strip of one.
+        failed: Those of them that could not be computed. They are never read; all that their tiles contribute to
+            (`TileWindow.sr`) is masked in the product and left out of its figures.
+
+    Raises:
+        ValueError: Windows failed that are none of them.
     """
 
     prologue: ScenePrologue
     windows: Sequence[TileWindow]
     fetch: Fetch
+    failed: Sequence[TileWindow] = ()
+
+    def __post_init__(self) -> None:
+        unknown = [window.key for window in self.failed if window not in self.windows]
+        if unknown:
+            raise ValueError(f"These failed, but are no windows of the scene: {', '.join(unknown)}.")
 
 
 class SceneRun:
     """One scene on its way through a model: plan, prologue, windows, assembly, finishing, writing.
 
     Windows may be computed by many processes, each with a run of its own that was prepared alike
-    (`run.engine.run_window(run.scene, run.plan, window)`), the prologue by any (`run.engine.prologue`), and the product
-    be written by any that can read them; or one process does it all.
+    (`run.engine.run_window(run.scene, run.plan, window)`), the prologue by any that can read them (`run.prologue`),
+    and so the product (`run.write`); or one process does it all.
 
     Attributes:
         scene: The LR scene as the model sees it.
@@ -92,6 +106,7 @@ class SceneRun:
         self.lr_info = scene.info
         self.info = sr_info(scene.info, plan, bands)
         self._num_valid = 0
+        self._failed: tuple[TileWindow, ...] = ()
         whole_numbers = bool(np.issubdtype(np.dtype(self.info.dtype), np.integer))
         self._seams = SeamMeter(plan, len(bands.of_model), whole_numbers=whole_numbers)
 
@@ -113,6 +128,17 @@ class SceneRun:
     def windows(self, tiles_a_side: int = TILES_A_SIDE) -> tuple[TileWindow, ...]:
         """The scene in pieces of work."""
         return plan_windows(self.plan, tiles_a_side)
+
+    def prologue(self, windows: Sequence[TileWindow], fetch: Fetch, failed: Sequence[TileWindow] = ()) -> ScenePrologue:
+        """What finishing needs to know of the whole scene, from windows that were computed before.
+
+        Args:
+            windows: All of them. They are read only where the prologue needs all rows of the scene.
+            fetch: Reads a strip of one.
+            failed: See `ComputedWindows`.
+        """
+        assembled = assemble(self.plan, windows, self._fetched(fetch, failed))
+        return self.engine.prologue(self.scene, self.plan, assembled, failed)
 
     def write(
         self,
@@ -138,9 +164,9 @@ class SceneRun:
         if computed is None:
             prologue, assembled = self.engine.begin(self.scene, self.plan)
         else:
-            prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, computed.fetch)
-        said = {**(tags or {}), **self.scene.tags}
-        product = ProductFiles(self.info, self.bands, self.engine.model.name, said, compression or CogOptions())
+            fetch, self._failed = self._fetched(computed.fetch, computed.failed), _in_order(computed.failed)
+            prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, fetch)
+        product = self._product(compression or CogOptions(), tags or {})
         with ExitStack() as opened:
             finishing = Finishing(
                 self.scene,
@@ -149,6 +175,7 @@ class SceneRun:
                 self.bands,
                 self.options.project,
                 self._seams,
+                MissingPixels.of(self.plan, self._failed),
                 product.deviation(files.beside.deviation, opened),
                 product.consistency(files.beside.consistency, self.lr_info, opened),
             )
@@ -161,6 +188,16 @@ class SceneRun:
                 image.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
             else:
                 write_as_picture(files.target, self.info, rows)
+
+    def _product(self, compression: CogOptions, tags: Mapping[str, str]) -> ProductFiles:
+        said = {**tags, **self.scene.tags}
+        if self._failed:
+            said["RSSR_FAILED_WINDOWS"] = " ".join(window.key for window in self._failed)
+        return ProductFiles(self.info, self.bands, self.engine.model.name, said, compression)
+
+    def _fetched(self, fetch: Fetch, failed: Sequence[TileWindow]) -> Fetch:
+        num_bands = len(self.bands.of_model) * (1 + self.options.with_deviation)
+        return zeros_for(failed, self.plan, num_bands, fetch) if failed else fetch
 
     def _parted(self, assembled: Iterator[tuple[int, FloatArray]]) -> Iterator[SrRows]:
         for first, both in assembled:
@@ -179,6 +216,7 @@ class SceneRun:
             valid_share=share,
             seam_score=self._seams.result().score,
             num_splits=counts.num_splits,
+            failed_windows=tuple(window.key for window in self._failed),
         )
 
     def _counted(self, rows: Iterator[FinishedRows], progress: Callable[[int, int], None]) -> Iterator[FinishedRows]:
@@ -188,6 +226,10 @@ class SceneRun:
             yield finished
             del finished
             progress(last, self.plan.sr_size[0])
+
+
+def _in_order(windows: Sequence[TileWindow]) -> tuple[TileWindow, ...]:
+    return tuple(sorted(windows, key=lambda window: window.key))
 
 
 def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str) -> None:
