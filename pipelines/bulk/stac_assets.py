@@ -71,7 +71,7 @@ def _describe(asset: Asset, role: FileRole, product: ProductFacts) -> None:
     if info.size != product.info.size:
         projection = ProjectionExtension.ext(asset)
         projection.shape, projection.transform = list(info.size), list(info.transform)[:6]
-        asset.extra_fields["gsd"] = ground_sample_distance_m(info.transform, info.crs, info.size)
+        asset.common_metadata.gsd = ground_sample_distance_m(info.transform, info.crs, info.size)
 
 
 def _band(info: RasterInfo, number: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import rasterio.warp
 from affine import Affine
-from rasterio.errors import RasterioError
 
 from rssr.raster.georeference import parse_crs
 
@@ -77,9 +76,10 @@ def _outline(transform: Affine, size: tuple[int, int]) -> Ring:
 
 def _on_the_globe(points: Ring, crs: str) -> Ring | None:
     xs, ys = zip(*points, strict=True)
+    parsed = parse_crs(crs)
     try:
-        longitudes, latitudes = rasterio.warp.transform(parse_crs(crs), _GLOBE, list(xs), list(ys))[:2]
-    except RasterioError:
+        longitudes, latitudes = rasterio.warp.transform(parsed, _GLOBE, list(xs), list(ys))[:2]
+    except Exception:  # GDAL's errors about single points have no public base
         return None
     if not all(math.isfinite(value) for value in (*longitudes, *latitudes)):
         return None
