@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from affine import Affine
 from pystac import Item, Link, MediaType, STACObjectType
 from pystac.extensions.projection import ProjectionExtension
 from pystac.validation import JsonSchemaSTACValidator
@@ -158,12 +157,11 @@ def _model(product: ProductFacts, run: RunIdentity, card: ModelCard | None) -> d
 def _set_projection(item: Item, product: ProductFacts) -> None:
     info = product.info
     has_code = info.crs is not None and re.fullmatch(r"[A-Z]+:\w+", info.crs) is not None
-    is_placed = info.crs is not None or info.transform != Affine.identity()
     ProjectionExtension.ext(item, add_if_missing=True).apply(
         code=info.crs if has_code else None,
         wkt2=None if info.crs is None or has_code else wkt2_text(info.crs),
         shape=list(info.size),
-        transform=list(info.transform)[:6] if is_placed else None,
+        transform=list(info.transform)[:6] if info.crs is not None else None,
     )
 
 

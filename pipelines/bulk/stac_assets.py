@@ -70,8 +70,9 @@ def _describe(asset: Asset, role: FileRole, product: ProductFacts) -> None:
             band |= {"rssr:source": source, "rssr:projected": projected}
     if info.size != product.info.size:
         projection = ProjectionExtension.ext(asset)
-        projection.shape, projection.transform = list(info.size), list(info.transform)[:6]
-        asset.extra_fields["gsd"] = ground_sample_distance_m(info.transform, info.crs, info.size)
+        projection.shape = list(info.size)
+        projection.transform = list(info.transform)[:6] if info.crs is not None else None
+        asset.common_metadata.gsd = ground_sample_distance_m(info.transform, info.crs, info.size)
 
 
 def _band(info: RasterInfo, number: int) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def timeline(result: BulkResult) -> Iterable[Part]:
         edges = np.linspace(0, elapsed[-1], min(max(len(events) // 3, 4), _MOST_STRETCHES) + 1)
         finished, _ = np.histogram(elapsed, edges, weights=areas)
         speeds = finished / np.diff(edges)
-        rates = _as_steps(edges / factor, np.append(speeds, speeds[-1]))
+        from_zero = np.append(0.0, edges / factor), np.concatenate([[0.0], speeds, speeds[-1:]])
+        rates = _as_steps(*from_zero)
         yield curve({"rate": rates}, "Rate", x_label, "Mpx/s")
 
 
