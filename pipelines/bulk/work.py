@@ -21,7 +21,7 @@ from pipelines.bulk.product import ProductWriter, WrittenProduct
 from pipelines.bulk.records import WORK_FOLDER, PlannedScene, RunIdentity, SceneRecord
 from pipelines.bulk.tasks import Outcome, ProductTask, Task, WindowTask
 from pipelines.bulk.work_objects import WindowObjects
-from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, is_local, local_path
+from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, local_path
 from rssr.allocator import keep_freed_memory
 from rssr.errors import DataError, ModelError, RasterError, TileError
 
@@ -135,9 +135,9 @@ def nothing_written(planned: PlannedScene, reason: str) -> SceneRecord:
 @contextmanager
 def _scratch(output: Store) -> Iterator[Path]:
     """A folder for files on their way out: beside the products, where these lie on a disk, which has room for them."""
-    root = None
-    if is_local(output.uri):
-        root = local_path(output.uri) / WORK_FOLDER
+    folder = local_path(output.uri)
+    root = None if folder is None else folder / WORK_FOLDER
+    if root is not None:
         root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".scratch-", dir=root) as name:
         yield Path(name)
