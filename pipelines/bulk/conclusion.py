@@ -12,6 +12,7 @@ from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.identity import begun_run
 from pipelines.bulk.ledger import Ledger
 from pipelines.bulk.models import load_card
+from pipelines.bulk.plan_files import read_plan
 from pipelines.bulk.records import FAILURES_KEY, LEDGER_TABLE, REPORT_KEY, PlannedScene, SceneRecord
 from pipelines.bulk.report import write_report
 from pipelines.bulk.result import BulkResult
@@ -65,9 +66,12 @@ def conclude(config: BulkConfig, output: Store, planned: Sequence[PlannedScene],
     problems = None
     if config.verify:
         with Progress("scenes verified") as progress:
-            problems = verify_run(output, planned, progress.update).problems
-        if not problems and not config.keep_work:
-            delete_work(output)
+            verification = verify_run(output, read_plan(output), progress.update)
+        for warning in verification.warnings:
+            log.warning("%s", warning)
+        problems = [str(problem) for problem in verification.problems]
+        if verification.is_sound and not config.keep_work:
+            delete_work(output, verification)
     records = ledger.read_all()
     result = BulkResult(
         identity,
@@ -82,7 +86,7 @@ def conclude(config: BulkConfig, output: Store, planned: Sequence[PlannedScene],
         hardware=describe_machine("cpu"),
     )
     ledger.write_table(records.values())
-    ledger.write_failures(planned, records)
+    ledger.write_failures(records.values())
     _store_report(result, output)
     return Conclusion(result, _places(output), _next_commands(config, result))
 

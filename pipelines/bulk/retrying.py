@@ -1,6 +1,6 @@
 """Trying again what failed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pipelines.bulk.ledger import Ledger
 from pipelines.bulk.records import SceneRecord
@@ -8,7 +8,9 @@ from pipelines.bulk.work_objects import WindowObjects
 from pipelines.storage import Store
 
 
-def forget_failures(output: Store, records: Mapping[str, SceneRecord]) -> dict[str, SceneRecord]:
+def forget_failures(
+    output: Store, records: Mapping[str, SceneRecord], names: Collection[str]
+) -> dict[str, SceneRecord]:
     """Forget scenes of which something failed, so that they are done anew; returns what is left of the ledger.
 
     A product whose windows failed gives way to the new one: its entry goes last, so that an interrupted forgetting is
@@ -17,6 +19,7 @@ def forget_failures(output: Store, records: Mapping[str, SceneRecord]) -> dict[s
     Args:
         output: Of the run.
         records: Its ledger.
+        names: Of the scenes that are tried again; others are left as they are.
 
     Raises:
         StorageError: The output refuses.
@@ -24,7 +27,7 @@ def forget_failures(output: Store, records: Mapping[str, SceneRecord]) -> dict[s
     windows, ledger = WindowObjects(output), Ledger(output)
     left = {}
     for name, record in records.items():
-        if record.state == "failed" or record.failed_windows:
+        if name in names and (record.state == "failed" or record.failed_windows):
             windows.forget_failures(name)
             for file in reversed(record.files):
                 output.delete(file.key)

@@ -10,7 +10,7 @@ from pipelines.bulk.checks import check_config
 from pipelines.bulk.conclusion import Conclusion, conclude
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.console import result_text
-from pipelines.bulk.lease import Lease, driver_lease
+from pipelines.bulk.lease import DRIVER_LEASE, Lease
 from pipelines.bulk.ledger import Ledger
 from pipelines.bulk.plan_files import read_plan
 from pipelines.bulk.pool import Ended, run_here, run_on_ray
@@ -63,7 +63,7 @@ def run_bulk(config: BulkConfig) -> ExitCode:
     started_at = datetime.now(UTC)
     settings = StorageSettings.from_environment()
     output = open_store(config.output.uri, settings)
-    with driver_lease(output) as lease:
+    with Lease(output, DRIVER_LEASE, "jobs/bulk.py") as lease:
         if config.verify_only:
             planned = read_plan(output)
         else:
@@ -85,12 +85,14 @@ def _with_sample(config: BulkConfig) -> BulkConfig:
 def _open(config: BulkConfig, output: Store, settings: StorageSettings, lease: Lease) -> OpenBulk:
     with Progress("scenes planned") as progress:
         prepared = prepare_run(config, output, settings, datetime.now(UTC), progress.update)
+    task = BulkTask(config, prepared.identity, prepared.model, output, settings, lease.witness())
+    records = Ledger(output).read_all()
+    again = set(records) if config.retry_failed else set(prepared.plan.added)
+    records = forget_failures(output, records, again)
     for scene in prepared.plan.refused:
         log.warning("%s is left out: %s", scene.name, scene.refusal)
-    task = BulkTask(config, prepared.identity, prepared.model, output, settings)
-    records = Ledger(output).read_all()
-    if config.retry_failed:
-        records = forget_failures(output, records)
+        if scene.name not in records:
+            records[scene.name] = Ledger(output).record(nothing_written(scene, scene.refusal))
     return OpenBulk(task, prepared.plan.scenes, records, lease)
 
 

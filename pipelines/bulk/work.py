@@ -14,6 +14,7 @@ import torch
 
 from pipelines.bulk.commit import Committer
 from pipelines.bulk.config import BulkConfig
+from pipelines.bulk.lease import LeaseWitness
 from pipelines.bulk.ledger import Ledger
 from pipelines.bulk.models import ModelSource
 from pipelines.bulk.open_runs import OpenRuns
@@ -39,6 +40,7 @@ class BulkTask:
         model: Where the model comes from.
         output: Where products go.
         settings: How to reach S3.
+        lease: Of the run; who works for one that has ended commits nothing.
     """
 
     config: BulkConfig
@@ -46,6 +48,7 @@ class BulkTask:
     model: ModelSource
     output: Store
     settings: StorageSettings
+    lease: LeaseWitness
 
 
 class SceneWorker:
@@ -67,7 +70,7 @@ class SceneWorker:
         self._runs = OpenRuns(task.config, task.model, task.settings)
         self._windows = WindowObjects(task.output)
         self._writer = ProductWriter(task.config, task.identity, self._runs.model.card, self._windows)
-        self._committer = Committer(task.output)
+        self._committer = Committer(task.output, task.lease)
         self._ledger = Ledger(task.output)
 
     def __call__(self, task: Task) -> Outcome:
@@ -117,7 +120,7 @@ class SceneWorker:
 
     def _commit(self, written: WrittenProduct) -> None:
         files = zip(written.paths, written.record.files, strict=True)
-        self._committer.commit([(path, file) for path, file in files])
+        self._committer.commit([(path, file.key, file.role) for path, file in files])
 
 
 def nothing_written(planned: PlannedScene, reason: str) -> SceneRecord:
