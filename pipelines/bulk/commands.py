@@ -22,7 +22,7 @@ def command_line(config: BulkConfig, *changes: str) -> str:
     """
     values = flatten(config.model_dump(mode="json"))
     usual = flatten(BulkConfig(input=("",), output=config.output).model_dump(mode="json"))
-    kept = [*_FIRST, *(key for key, value in values.items() if key not in _FIRST and value != usual[key])]
+    kept = [*_FIRST, *(key for key, value in values.items() if key not in _FIRST and value != usual.get(key, ...))]
     words = [f"{_short(key)}={_written(values[key])}" for key in kept if key not in _OF_ONE_COMMAND]
     return mask_secrets(shlex.join(["python", "jobs/bulk.py", *words, *changes]))
 

@@ -65,9 +65,9 @@ def _level(result: BulkResult) -> Level:
 def _figures(result: BulkResult) -> Iterator[KeyFigure]:
     counts, products = by_state(result), list(result.products)
     yield KeyFigure(f"{counts['done']:,} of {len(result.scenes):,}", "scenes done", _others(counts))
-    yield KeyFigure(f"{_amount(mpx(products))} Mpx", "products")
-    if ground := km2(products):
-        yield KeyFigure(f"{_amount(ground)} km²", "ground with data")
+    ground = km2(products)
+    note = f"{_amount(ground)} km² of ground with data" if ground else ""
+    yield KeyFigure(f"{_amount(mpx(products))} Mpx", "products", note)
     if result.seconds is not None:
         note = f"worker time of all attempts: {in_words(result.worker_hours * 3600)}"
         yield KeyFigure(in_words(result.seconds), "time of this command", note)
