@@ -3,7 +3,7 @@
 from rssr.raster.access import GdalAccess
 from rssr.raster.byte_source import ByteSource
 from rssr.raster.cog import CogOptions, CogWriter, create_cog
-from rssr.raster.georeference import ground_sample_distance_m, scaled_transform, window_transform
+from rssr.raster.georeference import degrees_bounds, ground_sample_distance_m, scaled_transform, window_transform
 from rssr.raster.raster import Mask, Pixels, Radiometry, Raster
 from rssr.raster.read import RasterInfo, RasterReader, Window, open_raster, read_raster
 from rssr.raster.write import RasterWriter, create_geotiff, describe, write_geotiff
@@ -23,6 +23,7 @@ __all__ = [
     "Window",
     "create_cog",
     "create_geotiff",
+    "degrees_bounds",
     "describe",
     "ground_sample_distance_m",
     "open_raster",

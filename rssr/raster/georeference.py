@@ -3,6 +3,7 @@
 import math
 
 import rasterio.errors
+import rasterio.warp
 from affine import Affine
 from rasterio.crs import CRS
 
@@ -47,6 +48,31 @@ def ground_sample_distance_m(transform: Affine, crs: str | None, size: tuple[int
         metres = float(parsed.linear_units_factor[1])
         across, along = column_step[0] * metres, column_step[1] * metres
     return math.sqrt(across * along)
+
+
+def degrees_bounds(
+    transform: Affine, crs: str | None, size: tuple[int, int]
+) -> tuple[float, float, float, float] | None:
+    """Footprint of a raster: west, south, east, north in degrees (WGS 84); None where the CRS is unknown.
+
+    West is greater than east where it crosses the date line. Sides are followed at 21 points between their ends.
+
+    Args:
+        transform: The raster's transform, which may be rotated.
+        crs: As in `Raster.crs`.
+        size: (H, W), pixels.
+    """
+    if crs is None:
+        return None
+    corners = [transform * (x, y) for x in (0, size[1]) for y in (0, size[0])]
+    eastings, northings = [x for x, _ in corners], [y for _, y in corners]
+    box = (min(eastings), min(northings), max(eastings), max(northings))
+    try:
+        west, south, east, north = rasterio.warp.transform_bounds(parse_crs(crs), CRS.from_epsg(4326), *box)
+    except rasterio.errors.CRSError:
+        return None
+    found = (float(west), float(south), float(east), float(north))
+    return found if all(map(math.isfinite, found)) else None
 
 
 def parse_crs(text: str) -> CRS:
