@@ -16,8 +16,8 @@ from pipelines.storage.local import LocalStore
 from pipelines.storage.retries import RetryPolicy
 from pipelines.storage.uris import parse_uri
 from rssr.errors import ExitCode, StorageError
-from tests.conftest import FaultyServer
-from tests.faults import ACCESS_DENIED, SLOW_DOWN
+from tests.conftest import FaultyServer, S3Server
+from tests.faults import ACCESS_DENIED, SLOW_DOWN, fault_proxy
 from tests.pipelines.bulk.outputs import KINDS, OPEN_STORE, Output, make_output
 from tests.processes import start_python, wait_until
 
@@ -257,15 +257,18 @@ sys.stdin.read()
 """
 
 
-def test_a_commit_waits_for_another_one_of_the_same_product(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    server = request.getfixturevalue("s3_server")
-    uri = server.make_bucket()
-    store = open_store(uri, server.settings)
+def test_a_commit_waits_for_another_one_of_the_same_product(s3_server: S3Server, tmp_path: Path) -> None:
+    uri = s3_server.make_bucket()
     files: list[tuple[Path, str, FileRole]] = [(write_files(tmp_path / "files")[0][0], "scene.tif", "data")]
-    with start_python(HOLDING, uri, server.settings.endpoint_url) as other, ThreadPoolExecutor(1) as pool:
+    with (
+        fault_proxy(s3_server.settings) as proxy,
+        start_python(HOLDING, uri, s3_server.settings.endpoint_url) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        store = open_store(uri, proxy.settings)
         committing = pool.submit(Committer(store, AlwaysHeld()).commit, files)
-        wait_until(lambda: len(server.log.read_text().split("scene.tif")) > 5 or committing.done())
+        wait_until(lambda: len(proxy.asked("prefix=_run/committing/scene.tif")) >= 3 or committing.done())
         assert not store.exists("scene.tif")
         other.kill()
         assert committing.result()[0].key == "scene.tif"
-    assert store.exists("scene.tif")
+        assert store.exists("scene.tif")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rssr.errors import RasterError
-from rssr.raster import ground_sample_distance_m, scaled_transform, window_transform
+from rssr.raster import degrees_bounds, ground_sample_distance_m, scaled_transform, window_transform
 
 side = st.integers(1, 5000)
 
@@ -52,3 +52,32 @@ def test_ground_sample_distance_in_metres(transform: Affine, crs: str | None, ex
 def test_nonsense_crs_is_refused() -> None:
     with pytest.raises(RasterError, match="moon"):
         ground_sample_distance_m(Affine.identity(), "moon", (1, 1))
+
+
+def test_footprints_are_in_degrees() -> None:
+    tile = Affine(10, 0, 600_000, 0, -10, 5_100_000)  # T32TPS: a Sentinel-2 tile north of Verona
+    found = degrees_bounds(tile, "EPSG:32632", (10_980, 10_980))
+    assert found == pytest.approx((10.289, 45.044, 11.736, 46.047), abs=0.01)
+    degrees = Affine(0.5, 0, 7, 0, -0.25, 50)
+    assert degrees_bounds(degrees, "EPSG:4326", (4, 2)) == pytest.approx((7, 49, 8, 50))
+
+
+def test_footprints_do_not_depend_on_rotation_or_direction() -> None:
+    upward = Affine(0.5, 0, 7, 0, 0.25, 49)
+    assert degrees_bounds(upward, "EPSG:4326", (4, 2)) == pytest.approx((7, 49, 8, 50))
+    turned = Affine.translation(7, 50) * Affine.rotation(-90) * Affine.scale(1, -1)
+    assert degrees_bounds(turned, "EPSG:4326", (2, 3)) == pytest.approx((5, 47, 7, 50))
+
+
+def test_footprints_across_the_date_line_have_west_in_the_east() -> None:
+    found = degrees_bounds(Affine(1000, 0, 700_000, 0, -1000, 1_000_000), "EPSG:32601", (10, 200))
+    assert found is not None
+    west, _, east, _ = found
+    assert -180 <= west < east
+    crossing = degrees_bounds(Affine(1000, 0, 100_000, 0, -1000, 1_000_000), "EPSG:32601", (10, 200))
+    assert crossing is not None
+    assert crossing[0] > 179 > -178 > crossing[2]
+
+
+def test_there_is_no_footprint_without_a_crs() -> None:
+    assert degrees_bounds(Affine.identity(), None, (1, 1)) is None
