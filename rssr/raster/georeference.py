@@ -3,6 +3,7 @@
 import math
 
 import rasterio.errors
+import rasterio.warp
 from affine import Affine
 from rasterio.crs import CRS
 

@@ -177,6 +177,10 @@ class RasterReader:
         )
         return pixels, (mask >= _ALPHA_THRESHOLD) & np.isfinite(pixels).all(axis=0)
 
+    def read_tags(self) -> dict[str, str]:
+        """The file's metadata by name, without that of its bands."""
+        return {str(name): str(value) for name, value in self._attempt(lambda dataset: dataset.tags()).items()}
+
     def _attempt(self, read: Callable[[Any], Result]) -> Result:
         reopen = self._reopen
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
 
 from rssr.errors import RasterError, StorageError
-from rssr.raster import CogOptions, Radiometry, Raster, create_cog, describe, read_raster
+from rssr.raster import ByteSource, CogOptions, Radiometry, Raster, create_cog, describe, open_raster, read_raster
 from rssr.raster.write import with_nodata
 
 PLACE = Affine(2.5, 0, 600_000, 0, -2.5, 5_200_000)
@@ -188,6 +188,20 @@ def test_missing_rows_are_noticed_and_leave_no_file(tmp_path: Path) -> None:
     ):
         writer.write_rows(sample().pixels[:, :5], sample().valid_mask[:5])
     assert not list(tmp_path.iterdir())
+
+
+def test_tags_are_read_back(tmp_path: Path) -> None:
+    raster = sample()
+    with create_cog(tmp_path / "a.tif", describe(raster), tags={"RSSR_MODEL": "bicubic"}) as writer:
+        writer.write_rows(raster.pixels, raster.valid_mask)
+        writer.tag({"RSSR_NOTE": "a & b"})
+    data = (tmp_path / "a.tif").read_bytes()
+    elsewhere = ByteSource("a.tif", len(data), lambda start, num_bytes: data[start : start + num_bytes])
+    for source in (tmp_path / "a.tif", elsewhere):
+        with open_raster(source) as reader:
+            tags = reader.read_tags()
+        assert tags["RSSR_MODEL"] == "bicubic"
+        assert tags["RSSR_NOTE"] == "a & b"
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_before_anything_else(tmp_path: Path) -> None:
