@@ -29,6 +29,7 @@ from rssr.errors import StorageError
 log = logging.getLogger(__name__)
 
 _RASTERS = (".tif", ".tiff", ".jp2", ".vrt")
+_SEPARATORS = "_-. "  # between a band and the rest of a file's name
 _OWN_FOLDERS = {MARKED_FOLDER, RUN_KEY.partition("/")[0], WORK_FOLDER}
 
 
@@ -102,13 +103,14 @@ def _image_scene(listing: Listing, location: str, entry: Entry) -> FoundScene:
 
 
 def _group_scene(listing: Listing, location: str, pattern: str, entries: Sequence[Entry]) -> FoundScene:
-    folder, slash, leaf = pattern.rpartition("/")
-    before, after = leaf.split(ANY_BAND)
-    bands = [entry.key[len(folder + slash + before) : len(entry.key) - len(after)] for entry in entries]
-    stem, ending = without_ending(after)
-    name = (before.rstrip("_-. ") + stem) if before else stem.lstrip("_-. ")
-    fallback = folder.rpartition("/")[2] or location.rstrip("/").rpartition("/")[2]
-    base = f"{listing.folder}{folder}{slash}{name or fallback}"
+    before, after = pattern.split(ANY_BAND)
+    bands = [entry.key[len(before) : len(entry.key) - len(after)] for entry in entries]
+    stem, ending = without_ending(pattern)
+    named, _, rest = stem.partition(ANY_BAND)
+    if named.endswith("/") or not named:
+        rest = rest.lstrip(_SEPARATORS)
+    name = (named.rstrip(_SEPARATORS) + rest).rstrip("/") or location.rstrip("/").rpartition("/")[2]
+    base = listing.folder + name
     num_bytes = sum(entry.num_bytes for entry in entries)
     key = group_key(pattern, bands)
     return FoundScene(base, ending, location, key, "product", num_bytes, version_of_all(entries))
