@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rssr.models.loaded import LoadedModel, load_model
 
 PLACE = Affine(10, 0, 600_000, 0, -10, 5_100_000)
 RGB = ("red", "green", "blue")
+NOW = datetime(2026, 11, 29, 4, 25, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
