@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipelines.evaluation.machine import describe_machine
+from pipelines.machine import describe_machine
 from pipelines.evaluation.opening import OpenEvaluation, own_version
 from pipelines.evaluation.parts import Part
 from pipelines.evaluation.result import EvaluationResult, Failure, ImageRow, MethodFacts

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pipelines.evaluation.comparison import upscaler_of
-from pipelines.evaluation.machine import describe_machine
+from pipelines.machine import describe_machine
 from pipelines.evaluation.memory import peak_memory
 from pipelines.evaluation.prepare import OF_ONE_IMAGE, Picture, PreparedImage, in_words, is_final
 from pipelines.evaluation.task import EvaluationTask, Place, RunnableMethod

@@ -1,7 +1,7 @@
 """From LR values, tile by tile through a model, to SR rows."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,13 +15,14 @@ from torch import Tensor
 from rssr.color import BandStatistics, ColorMatch, match_colors, match_locally
 from rssr.errors import ModelError, RssrError, TileError
 from rssr.inference.chosen_model import model_device
+from rssr.inference.missing import MissingPixels, zeros_for
 from rssr.inference.options import CompleteOptions
 from rssr.inference.prologue import ScenePrologue, match_whole
 from rssr.masks import enlarge_mask, filled
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, SuperResolver, TilePlace
 from rssr.tiling import Span, Tile, TilePlan, sum_of_row
-from rssr.windows import TileWindow, assemble, plan_windows
+from rssr.windows import Fetch, TileWindow, assemble, plan_windows
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -115,8 +116,7 @@ class Engine:
         """The prologue, and assembled rows, which are made when they are asked for unless the prologue needed them."""
         if not self.needs_all_rows(plan):
             return self.prologue(scene, plan), self._assembled(scene, plan, self.counts)
-        num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0] * (1 + self.with_deviation)
-        if 4 * num_bands * plan.sr_size[0] * plan.sr_size[1] > _KEPT_BYTES:
+        if 4 * self._num_results(scene) * plan.sr_size[0] * plan.sr_size[1] > _KEPT_BYTES:
             return self.prologue(scene, plan), self._assembled(scene, plan, self.counts)
         kept = list(self._assembled(scene, plan, self.counts))
         return self.prologue(scene, plan, kept), iter(kept)
@@ -126,7 +126,11 @@ class Engine:
         return self.options.color_match == "scene" and len(plan) <= _SAMPLED_TILES
 
     def prologue(
-        self, scene: LrScene, plan: TilePlan, assembled: Iterable[tuple[int, FloatArray]] | None = None
+        self,
+        scene: LrScene,
+        plan: TilePlan,
+        assembled: Iterable[tuple[int, FloatArray]] | None = None,
+        failed: Sequence[TileWindow] = (),
     ) -> ScenePrologue:
         """What finishing needs to know of the whole scene.
 
@@ -135,15 +139,16 @@ class Engine:
             plan: How it is cut.
             assembled: Rows as `rssr.windows.assemble` hands them out, where they exist already and the prologue needs
                 them; None computes what is needed, without counting it.
+            failed: Windows that could not be computed: nothing is taken from there.
         """
         if self.options.color_match != "scene":
             return ScenePrologue()
         if not self.needs_all_rows(plan):
-            return ScenePrologue.of(self._match_sample(scene, plan))
+            return ScenePrologue.of(self._match_sample(scene, plan, failed))
         if assembled is None:
-            assembled = self._assembled(scene, plan, TileCounts())
+            assembled = self._assembled(scene, plan, TileCounts(), failed)
         rows = ((first, self.parted(first, both).values) for first, both in assembled)
-        return ScenePrologue.of(match_whole(scene, plan, rows))
+        return ScenePrologue.of(match_whole(scene, plan, rows, MissingPixels.of(plan, failed)))
 
     def run_window(self, scene: LrScene, plan: TilePlan, window: TileWindow) -> list[FloatArray]:
         """Compute a window: a strip for each of its rows of tiles; see `rssr.windows`.
@@ -166,16 +171,31 @@ class Engine:
         num_bands = both.shape[0] // 2 if self.with_deviation else both.shape[0]
         return SrRows(first, both[:num_bands], both[num_bands:] if self.with_deviation else None)
 
-    def _assembled(self, scene: LrScene, plan: TilePlan, counts: TileCounts) -> Iterator[tuple[int, FloatArray]]:
-        whole = plan_windows(plan, max(len(plan.rows), len(plan.columns)))
-        return assemble(plan, whole, partial(self._strip, scene, plan, counts))
+    def _assembled(
+        self, scene: LrScene, plan: TilePlan, counts: TileCounts, failed: Sequence[TileWindow] = ()
+    ) -> Iterator[tuple[int, FloatArray]]:
+        compute: Fetch = partial(self._strip, scene, plan, counts)
+        if not failed:
+            return assemble(plan, plan_windows(plan, max(len(plan.rows), len(plan.columns))), compute)
+        single, lost = plan_windows(plan, 1), _tiles_of(failed)
+        missing = [window for window in single if (window.tile_rows[0], window.tile_columns[0]) in lost]
+        return assemble(plan, single, zeros_for(missing, plan, self._num_results(scene), compute))
 
     def _strip(self, scene: LrScene, plan: TilePlan, counts: TileCounts, window: TileWindow, row: int) -> FloatArray:
         tiles = (Tile(plan.rows[row], plan.columns[column]) for column in window.columns)
         return sum_of_row(plan, row, window.columns, self._results(scene, plan, tiles, counts, window))
 
-    def _match_sample(self, scene: LrScene, plan: TilePlan) -> ColorMatch:
-        picked = [tile for index, tile in enumerate(plan.tiles) if index % -(-len(plan) // _SAMPLED_TILES) == 0]
+    def _num_results(self, scene: LrScene) -> int:
+        """Bands of a strip: values and, where asked for, deviations."""
+        return int(scene.read((slice(0, 1), slice(0, 1)))[0].shape[0]) * (1 + self.with_deviation)
+
+    def _match_sample(self, scene: LrScene, plan: TilePlan, failed: Sequence[TileWindow]) -> ColorMatch:
+        lost, places = _tiles_of(failed), np.ndindex(len(plan.rows), len(plan.columns))
+        picked = [
+            tile
+            for index, (place, tile) in enumerate(zip(places, plan.tiles, strict=True))
+            if index % -(-len(plan) // _SAMPLED_TILES) == 0 and place not in lost
+        ]
         num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0]
         lr_statistics, sr_statistics = BandStatistics(num_bands), BandStatistics(num_bands)
         results = self._results(scene, plan, iter(picked), TileCounts())
@@ -347,6 +367,11 @@ def _place(tile: Tile, plan: TilePlan) -> TilePlace:
         plan.sr_size,
         first[1] - first[0],
     )
+
+
+def _tiles_of(windows: Iterable[TileWindow]) -> set[tuple[int, int]]:
+    """Numbers of rows and columns of their tiles."""
+    return {(row, column) for window in windows for row in window.rows for column in window.columns}
 
 
 def _contrast_and_mean(images: Tensor) -> tuple[Tensor, Tensor]:

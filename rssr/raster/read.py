@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
@@ -158,6 +158,29 @@ class RasterReader:
         """Read the last pixel, which files that were cut off lack; raises `RasterError` as reading does."""
         height, width = self.info.size
         self.read_bands([len(self._bands) - 1], Window(height - 1, width - 1, 1, 1))
+
+    def read_reduced(self, bands: Sequence[int], size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """All of it with fewer pixels, from the file's overviews as far as it has them; palettes stay numbers.
+
+        Args:
+            bands: Positions among `info.band_names`, from 0.
+            size: (H, W), at most the raster's own.
+
+        Returns:
+            Means [C, H, W] of the valid pixels, and which are real, [H, W].
+
+        Raises:
+            RasterError: The pixels are damaged.
+        """
+        numbers = [self._bands[band] for band in bands]
+        shape, average = (len(numbers), *size), Resampling.average
+        pixels, mask = self._attempt(
+            lambda dataset: (
+                dataset.read(numbers, out_shape=shape, resampling=average),
+                dataset.dataset_mask(out_shape=size),
+            )
+        )
+        return pixels, (mask >= _ALPHA_THRESHOLD) & np.isfinite(pixels).all(axis=0)
 
     def _attempt(self, read: Callable[[Any], Result]) -> Result:
         reopen = self._reopen

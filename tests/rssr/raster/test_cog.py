@@ -117,6 +117,17 @@ def test_any_size_written_in_any_portions_comes_back(
     np.testing.assert_array_equal(back.valid_mask, mask)
 
 
+@pytest.mark.parametrize(("compression", "level"), [("zstd", 1), ("zstd", 9), ("deflate", 6)])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path, compression: Any, level: int, dtype: str) -> None:
+    raster = sample(dtype, size=(1700, 1300))
+    files = [
+        written(tmp_path / f"{threads}.tif", raster, options=CogOptions(compression, level, threads)).read_bytes()
+        for threads in (1, 2, 7, 0)
+    ]
+    assert files == files[:1] * 4
+
+
 def test_a_complete_raster_has_no_mask_and_one_that_ends_in_a_hole_has(tmp_path: Path) -> None:
     complete, holed = sample(holes=False), sample(holes=False)
     holed.valid_mask[-1, -1] = False
