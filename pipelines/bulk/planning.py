@@ -16,8 +16,7 @@ from rssr.errors import DataError, RssrError
 from rssr.inference.files import MemoryReader, SceneReader
 from rssr.inference.scene import SceneRun
 from rssr.models.loaded import LoadedModel
-from rssr.raster import RasterReader, ground_sample_distance_m
-from rssr.raster.footprint import footprint
+from rssr.raster import RasterReader, footprint, ground_sample_distance_m
 from rssr.sentinel2 import Sentinel2Scene
 from rssr.tiling import TilePlan
 
