@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.records import RunIdentity
 from pipelines.storage import ObjectMissing, StorageSettings, Store, open_store, redact
@@ -22,6 +20,7 @@ from rssr.card import ModelCard
 from rssr.errors import ModelError
 from rssr.inference.chosen_model import checked_device
 from rssr.models.loaded import LoadedModel, find_model_folder, load_model
+from rssr.plain_yaml import read_yaml
 from rssr.weights.folder import CARD_FILE
 
 log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ def load_card(identity: RunIdentity, output: Store) -> ModelCard | None:
         data = output.read_bytes(f"{_copy_key(identity.model_digest)}/{CARD_FILE}")
     except ObjectMissing:
         return None
-    return ModelCard.model_validate(yaml.safe_load(data))
+    return ModelCard.model_validate(read_yaml(data.decode()))
 
 
 def _copy_key(digest: str) -> str:

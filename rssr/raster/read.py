@@ -154,6 +154,11 @@ class RasterReader:
         )
         return pixels, (mask >= _ALPHA_THRESHOLD) & np.isfinite(pixels)
 
+    def check_end(self) -> None:
+        """Read the last pixel, which files that were cut off lack; raises `RasterError` as reading does."""
+        height, width = self.info.size
+        self.read_bands([len(self._bands) - 1], Window(height - 1, width - 1, 1, 1))
+
     def read_reduced(self, bands: Sequence[int], size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """All of it with fewer pixels, from the file's overviews as far as it has them; palettes stay numbers.
 
