@@ -175,17 +175,7 @@ class SceneRun:
             self._counts_elsewhere = computed.counts
         product = self._product(compression or CogOptions(), tags or {})
         with ExitStack() as opened:
-            finishing = Finishing(
-                self.scene,
-                self.plan,
-                prologue,
-                self.bands,
-                self.options.project,
-                self._seams,
-                MissingPixels.of(self.plan, self._failed),
-                product.deviation(files.beside.deviation, opened),
-                product.consistency(files.beside.consistency, self.lr_info, opened),
-            )
+            finishing = self._finishing(prologue, product, files, opened)
             rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
                 image = product.image(files.target, opened, projected=self.options.project)
@@ -197,6 +187,21 @@ class SceneRun:
                 write_as_picture(files.target, self.info, rows)
             if self._counts.num_smaller_tiles:
                 product.tag({"RSSR_SMALLER_TILES": str(self._counts.num_smaller_tiles)})
+
+    def _finishing(
+        self, prologue: ScenePrologue, product: ProductFiles, files: SceneFiles, opened: ExitStack
+    ) -> Finishing:
+        return Finishing(
+            self.scene,
+            self.plan,
+            prologue,
+            self.bands,
+            self.options.project,
+            self._seams,
+            MissingPixels.of(self.plan, self._failed),
+            product.deviation(files.beside.deviation, opened),
+            product.consistency(files.beside.consistency, self.lr_info, opened),
+        )
 
     def _product(self, compression: CogOptions, tags: Mapping[str, str]) -> ProductFiles:
         said = {**tags, **self.scene.tags}

@@ -178,8 +178,8 @@ class TileRunner:
         if stays_whole or smallest >= side:
             raise ModelError(
                 f"The accelerator's memory is too small for one tile of {side} LR pixels a side.",
-                "Give a smaller tile size (--tile-size, tile_size=...), and halo if need be; see whether others use the "
-                "memory; or run on the CPU: --device cpu (device='cpu').",
+                "Give a smaller tile size (--tile-size, tile_size=...), and halo if need be; see whether others use it "
+                "too; or run on the CPU: --device cpu (device='cpu').",
             )
         self._largest = max(smallest, side // 2)
         _log.warning(
