@@ -9,6 +9,7 @@ from rssr.inference.products import SideProducts
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.scene import ComputedWindows, SceneReport, SceneRun
 from rssr.inference.scene_file import SceneArguments, super_resolve_scene
+from rssr.inference.tile_runner import TileCounts
 
 __all__ = [
     "ColorMatching",
@@ -25,6 +26,7 @@ __all__ = [
     "SceneReport",
     "SceneRun",
     "SideProducts",
+    "TileCounts",
     "TilingArguments",
     "TilingOptions",
     "check_scale",

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rssr.inference.product_files import ProductFiles, write_as_picture
 from rssr.inference.products import ProductBands, sr_info
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.stored_scene import StoredScene
+from rssr.inference.tile_runner import TileCounts
 from rssr.metrics.seams import SeamMeter
 from rssr.models.loaded import LoadedModel
 from rssr.raster import CogOptions, RasterInfo, ground_sample_distance_m
@@ -38,7 +39,8 @@ class SceneReport:
         num_skipped_tiles: Those of them that this run came upon without any data.
         valid_share: Share of the output's pixels that hold data.
         seam_score: How much tiles show, see `rssr.metrics.seams`; 1 where they do not, above `SEAM_LIMIT` they do.
-        num_splits: How often a batch of tiles was halved because the accelerator's memory was short.
+        num_splits: How often a batch of tiles, or a tile, was halved because the accelerator's memory was short.
+        num_smaller_tiles: Tiles that were put together from smaller ones therefore: their pixels differ a little.
         failed_windows: Keys of windows that could not be computed, and are masked.
     """
 
@@ -49,6 +51,7 @@ class SceneReport:
     valid_share: float
     seam_score: float = 1.0
     num_splits: int = 0
+    num_smaller_tiles: int = 0
     failed_windows: tuple[str, ...] = ()
 
 
@@ -62,6 +65,7 @@ class ComputedWindows:
         fetch: Reads a strip of one.
         failed: Those of them that could not be computed. They are never read; all that their tiles contribute to
             (`TileWindow.sr`) is masked in the product and left out of its figures.
+        counts: What became of the tiles of all others together (`Engine.take_counts` after each).
 
     Raises:
         ValueError: Windows failed that are none of them.
@@ -71,6 +75,7 @@ class ComputedWindows:
     windows: Sequence[TileWindow]
     fetch: Fetch
     failed: Sequence[TileWindow] = ()
+    counts: TileCounts = field(default_factory=TileCounts)
 
     def __post_init__(self) -> None:
         unknown = [window.key for window in self.failed if window not in self.windows]
@@ -107,6 +112,7 @@ class SceneRun:
         self.info = sr_info(scene.info, plan, bands)
         self._num_valid = 0
         self._failed: tuple[TileWindow, ...] = ()
+        self._counts_elsewhere = TileCounts()
         whole_numbers = bool(np.issubdtype(np.dtype(self.info.dtype), np.integer))
         self._seams = SeamMeter(plan, len(bands.of_model), whole_numbers=whole_numbers)
 
@@ -166,19 +172,10 @@ class SceneRun:
         else:
             fetch, self._failed = self._fetched(computed.fetch, computed.failed), _in_order(computed.failed)
             prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, fetch)
+            self._counts_elsewhere = computed.counts
         product = self._product(compression or CogOptions(), tags or {})
         with ExitStack() as opened:
-            finishing = Finishing(
-                self.scene,
-                self.plan,
-                prologue,
-                self.bands,
-                self.options.project,
-                self._seams,
-                MissingPixels.of(self.plan, self._failed),
-                product.deviation(files.beside.deviation, opened),
-                product.consistency(files.beside.consistency, self.lr_info, opened),
-            )
+            finishing = self._finishing(prologue, product, files, opened)
             rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
                 image = product.image(files.target, opened, projected=self.options.project)
@@ -188,6 +185,23 @@ class SceneRun:
                 image.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
             else:
                 write_as_picture(files.target, self.info, rows)
+            if self._counts.num_smaller_tiles:
+                product.tag({"RSSR_SMALLER_TILES": str(self._counts.num_smaller_tiles)})
+
+    def _finishing(
+        self, prologue: ScenePrologue, product: ProductFiles, files: SceneFiles, opened: ExitStack
+    ) -> Finishing:
+        return Finishing(
+            self.scene,
+            self.plan,
+            prologue,
+            self.bands,
+            self.options.project,
+            self._seams,
+            MissingPixels.of(self.plan, self._failed),
+            product.deviation(files.beside.deviation, opened),
+            product.consistency(files.beside.consistency, self.lr_info, opened),
+        )
 
     def _product(self, compression: CogOptions, tags: Mapping[str, str]) -> ProductFiles:
         said = {**tags, **self.scene.tags}
@@ -207,7 +221,7 @@ class SceneRun:
     def report(self) -> SceneReport:
         """What was done so far."""
         height, width = self.plan.sr_size
-        counts, share = self.engine.counts, self._num_valid / (height * width)
+        counts, share = self._counts, self._num_valid / (height * width)
         return SceneReport(
             lr_size=self.plan.lr_size,
             sr_size=self.plan.sr_size,
@@ -216,8 +230,13 @@ class SceneRun:
             valid_share=share,
             seam_score=self._seams.result().score,
             num_splits=counts.num_splits,
+            num_smaller_tiles=counts.num_smaller_tiles,
             failed_windows=tuple(window.key for window in self._failed),
         )
+
+    @property
+    def _counts(self) -> TileCounts:
+        return self.engine.counts + self._counts_elsewhere
 
     def _counted(self, rows: Iterator[FinishedRows], progress: Callable[[int, int], None]) -> Iterator[FinishedRows]:
         for finished in rows:

@@ -96,15 +96,19 @@ def super_resolve_scene(
         run = SceneRun.prepare(reader, loaded, scale, options, str(files.source))
         run.write(files, progress, compression=compression, tags=tags)
         report = run.report()
+    _warn_of_seams(report, files.target)
+    return report
+
+
+def _warn_of_seams(report: SceneReport, target: Path) -> None:
     if report.seam_score > SEAM_LIMIT:
         _log.warning(
             "Tiles show in %s: its seam score is %.2f, and should be %.2f at most. Wider halos (halo=...) or matching "
             "colours (color_match=local) help.",
-            files.target,
+            target,
             report.seam_score,
             SEAM_LIMIT,
         )
-    return report
 
 
 def _options(model: LoadedModel, arguments: SceneArguments, *, with_deviation: bool) -> SceneOptions:

@@ -193,7 +193,10 @@ class RasterReader:
             if number and reopen is not None:
                 self._dataset.close()
                 self._dataset = reopen()
-            return read(self._dataset)
+            # What GDAL's own threads cannot decode, as in a JPEG 2000 file that was cut off, is never told to the one
+            # that reads: it gets pixels that nobody wrote.
+            with rasterio.Env(GDAL_NUM_THREADS="1"):
+                return read(self._dataset)
 
         try:
             if self._source is not None:
@@ -211,7 +214,8 @@ class RasterReader:
         return RasterioWindow(window.column, window.row, window.width, window.height)
 
     def _unreadable(self, error: Exception) -> RasterError:
-        return RasterError(f"The pixels of {self._name} cannot be read: {_first_line(error)}.", "Is the file complete?")
+        told = _first_line(error.__cause__ or error)  # rasterio itself says no more than that reading failed
+        return RasterError(f"The pixels of {self._name} cannot be read: {told}.", "Is the file complete?")
 
     def _check_finite(self, pixels: NDArray[Any], mask: NDArray[np.bool_], window: Window) -> None:
         nodata = self.info.nodata
