@@ -53,7 +53,7 @@ class Run:
         tracking_uri: The store, for buffers in other processes.
         run_id: MLflow's id.
         reopened: Whether an earlier process has begun the run.
-        patience_s: How long recording waits for a store that does not answer; once it has waited in vain, what follows is
+        patience_s: How long recording waits for a store that does not answer; once that was in vain, what follows is
             tried once, until something arrives again.
     """
 
