@@ -91,7 +91,7 @@ def _open(config: BulkConfig, output: Store, settings: StorageSettings, lease: L
     records = forget_failures(output, records, again)
     for scene in prepared.plan.refused:
         log.warning("%s is left out: %s", scene.name, scene.refusal)
-        if scene.name not in records:
+        if scene.name not in records and scene.name not in prepared.plan.changed:
             records[scene.name] = Ledger(output).record(nothing_written(scene, scene.refusal))
     return OpenBulk(task, prepared.plan.scenes, records, lease)
 

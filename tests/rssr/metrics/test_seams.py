@@ -83,7 +83,7 @@ def test_it_does_not_depend_on_where_the_tiles_lie(tile_size: int, halo: int, sc
     plan = plan_tiles((SIDE, SIDE), output_size((SIDE, SIDE), scale), tile_size, halo)
     image = sr_scene("suburb", scale)
     assert score(plan, levels(image), lr_scene()).score <= 1.03
-    assert score(plan, levels(with_steps(plan, image, 3)), lr_scene()).score > SEAM_LIMIT
+    assert score(plan, levels(with_steps(plan, image, 4)), lr_scene()).score > SEAM_LIMIT
 
 
 def test_other_brightness_that_the_fading_hides_is_found_where_it_shows() -> None:
