@@ -55,9 +55,14 @@ def test_nonsense_crs_is_refused() -> None:
 
 
 def test_footprints_are_in_degrees() -> None:
-    tile = Affine(10, 0, 600_000, 0, -10, 5_100_000)  # T32TPS: a Sentinel-2 tile north of Verona
-    found = degrees_bounds(tile, "EPSG:32632", (10_980, 10_980))
-    assert found == pytest.approx((10.289, 45.044, 11.736, 46.047), abs=0.01)
+    found = degrees_bounds(Affine(10, 0, 450_000, 0, -10, 5_100_000), "EPSG:32632", (1000, 10_000))
+    assert found is not None
+    west, south, east, north = found
+    assert west + east == pytest.approx(2 * 9.0), "the zone's middle is 9 degrees east"
+    metres_a_degree = 111_320 * np.cos(np.radians(46))
+    assert east - west == pytest.approx(100_000 / metres_a_degree, rel=0.01)
+    assert north - south == pytest.approx(10_000 / 111_320, rel=0.05), "the northern side bends"
+    assert south == pytest.approx(5_090_000 / 0.9996 / (4_984_944 / 45), abs=0.02), "along a meridian up to 45 degrees"
     degrees = Affine(0.5, 0, 7, 0, -0.25, 50)
     assert degrees_bounds(degrees, "EPSG:4326", (4, 2)) == pytest.approx((7, 49, 8, 50))
 
