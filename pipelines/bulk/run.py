@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from pipelines.bulk.checks import check_config
+from pipelines.bulk.commit import Committer
 from pipelines.bulk.conclusion import Conclusion, conclude
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.console import result_text
@@ -64,6 +65,9 @@ def run_bulk(config: BulkConfig) -> ExitCode:
     settings = StorageSettings.from_environment()
     output = open_store(config.output.uri, settings)
     with Lease(output, DRIVER_LEASE, "jobs/bulk.py") as lease:
+        if not config.verify_only:
+            output.delete_unfinished()
+            log.info("%s", Committer(output, lease).describe())
         if config.verify_only:
             planned = read_plan(output)
         else:
