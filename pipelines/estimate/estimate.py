@@ -1,17 +1,13 @@
 """The estimate of a run: what there is, what it takes, and what that costs with how many workers."""
 
-import collections
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.bulk.records import PlannedScene
 from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.scaling import Worker, Workload, find_limit, lost_to, most_at_once, run_with
 from pipelines.estimate.simulation import Outcome
 from pipelines.estimate.speed import PACES, Rates
-from pipelines.estimate.workload import Layers, SceneWork, scene_work
-from rssr.errors import DataError
 
 _HOUR_S = 3600.0
 
@@ -129,37 +125,15 @@ class Estimate:
         return {**values, "rates": self.rates.model_dump(mode="json")}
 
 
-Scenes = Sequence[tuple[PlannedScene, int]]
-"""Scenes as planned, each with how many there are like it."""
-
-
-def require_runnable(scenes: Scenes) -> None:
-    """Refuse a run of which nothing would come.
-
-    Raises:
-        DataError: No scene can be run.
-    """
-    reasons = [f"{scene.name}: {scene.refusal}" for scene, _ in scenes if scene.refusal]
-    if len(reasons) == len(scenes):
-        first = f" {reasons[0]}" if reasons else ""
-        raise DataError(f"None of {len(scenes)} scenes can be run.{first}", "Check input, model and scale.")
-
-
-def estimate_run(scenes: Scenes, layers: Layers, rates: Rates, config: PlanConfig) -> Estimate:
+def estimate_run(workload: Workload, refused: Sequence[Refusal], rates: Rates, config: PlanConfig) -> Estimate:
     """Tell what a run takes.
 
     Args:
-        scenes: Those refused among them; at least one is not.
-        layers: What is made of each.
+        workload: All there is to do; one scene at least.
+        refused: What cannot be done.
         rates: Of one worker.
         config: Numbers of workers, money, and what is shared.
     """
-    counts: collections.Counter[SceneWork] = collections.Counter()
-    for scene, count in scenes:
-        if not scene.refusal:
-            counts[scene_work(scene, layers)] += count
-    refused = tuple(Refusal(scene.name, scene.refusal) for scene, _ in scenes if scene.refusal)
-    workload = Workload(tuple(counts.items()), _num_files(config))
     workers = [Worker(rates.at(pace), config.plan.store) for pace in PACES]
     told = _Telling(workload, workers, config)
     chosen = told.with_workers(max(1, config.num_workers))
@@ -168,7 +142,7 @@ def estimate_run(scenes: Scenes, layers: Layers, rates: Rates, config: PlanConfi
     )
     limit = find_limit(workload, workers[1]) if config.plan.simulate else None
     return Estimate(
-        totals=_totals(workload, refused, workers),
+        totals=_totals(workload, tuple(refused), workers),
         worker_hours=Range(*(worker.demand_s(workload) / _HOUR_S for worker in workers)),
         accelerated=config.worker.num_gpus > 0,
         shares=workers[1].shares(workload),
@@ -226,8 +200,3 @@ def _totals(workload: Workload, refused: tuple[Refusal, ...], workers: Sequence[
         work_bytes=sum(work.work_bytes * count for work, count in scenes),
         scratch_bytes=Range(*(max(work.scratch_bytes(ratio) for work, _ in scenes) for ratio in ratios)),
     )
-
-
-def _num_files(config: PlanConfig) -> int:
-    """Image, thumbnail, item and the ledger's entry, and the layers that are wanted."""
-    return 4 + config.products.uncertainty + config.products.consistency

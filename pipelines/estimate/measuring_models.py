@@ -178,7 +178,7 @@ def _time_tiles(run: SceneRun, scene: PlannedScene, subject: Subject, samples: M
         times.append(time.perf_counter() - start)
         if len(times) > _NUM_RUNS or time.monotonic() + times[-1] > subject.deadline:
             break
-    whole_tiles = num_pixels / scene.tile_size**2
+    whole_tiles = num_pixels / subject.layers.tile_size**2
     samples.tile_s += [seconds / whole_tiles for seconds in times[1:] or times]
     return strip
 

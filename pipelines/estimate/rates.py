@@ -54,7 +54,7 @@ def decisive_settings(run: PlannedRun, config: PlanConfig) -> dict[str, Any]:
     return {
         "scale": config.scale,
         "num_bands": max(len(scene.band_names) for scene in run.runnable),
-        "tile_size": max(scene.tile_size for scene in run.runnable),
+        "tile_size": layers_of(run, config).tile_size,
         "halo": tiling.halo,
         "color_match": tiling.color_match,
         "batch_size": tiling.batch_size if config.worker.num_gpus > 0 else 1,

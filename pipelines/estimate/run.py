@@ -6,10 +6,10 @@ from pathlib import Path
 from pipelines.cluster import require_durable_output
 from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.console import estimate_text
-from pipelines.estimate.estimate import estimate_run, require_runnable
+from pipelines.estimate.estimate import Refusal, estimate_run
 from pipelines.estimate.kept_rates import write_rates
 from pipelines.estimate.limits import check_limits, warn_of_full_disks
-from pipelines.estimate.planned import layers_of, planned_run
+from pipelines.estimate.planned import planned_run, workload_of
 from pipelines.estimate.rates import rates_for
 from rssr.errors import ExitCode
 from rssr.publish import write_aside
@@ -23,9 +23,12 @@ def run_plan(config: PlanConfig) -> ExitCode:
     """
     require_durable_output(config.output.uri)
     run = planned_run(config)
-    require_runnable(run.scenes)
+    if not run.runnable:
+        print(f"Nothing is left to do: all {run.num_finished} scenes are finished.")  # the job's answer
+        return ExitCode.DONE
     rates = rates_for(run, config)
-    estimate = estimate_run(run.scenes, layers_of(run, config), rates, config)
+    refused = [Refusal(scene.name, scene.refusal) for scene in run.refused]
+    estimate = estimate_run(workload_of(run, config), refused, rates, config)
     print(estimate_text(estimate, config))  # the job's answer, not a log line
     if config.plan.save_rates is not None:
         write_rates(rates, Path(config.plan.save_rates))

@@ -1,14 +1,15 @@
 """What a planned scene asks for: tiles, bytes and values, told from its plan alone."""
 
 import math
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.bulk.records import PlannedScene
+from rssr.tiling import Span, TilePlan
+from rssr.windows import plan_windows
 
-_COLUMN = re.compile(r"c(\d+)$")
 _OVERVIEWS = 4 / 3  # of the pixels of the full size
 _FLOAT_BYTES = 4
 _SAMPLED_TILES = 64  # that the colours of a large scene are taken from, see `rssr.inference.engine`
@@ -19,17 +20,19 @@ class Layers:
     """What is made of every scene.
 
     Attributes:
+        tile_size: Side of a whole tile, LR pixels.
+        tiles_a_side: Of a window.
         num_model_bands: Bands that the model makes; None where it makes all of a product.
         uncertainty: Whether deviations are computed and written.
         consistency: Whether a layer on the LR grid is written.
-        tiles_a_side: Of a window.
         matches_scene: Whether colours are matched once for the whole scene, which takes tiles of its own.
     """
 
+    tile_size: int
+    tiles_a_side: int = 8
     num_model_bands: int | None = None
     uncertainty: bool = False
     consistency: bool = True
-    tiles_a_side: int = 8
     matches_scene: bool = False
 
 
@@ -70,44 +73,31 @@ class SceneWork:
         return self.product_raw_bytes * (1 + compression_ratio)
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """How a scene is cut: rows and columns of tiles, columns of windows, and how many LR pixels neighbours share."""
-
-    rows: int
-    columns: int
-    window_columns: int
-    shared: int
-
-
-def scene_work(scene: PlannedScene, layers: Layers) -> SceneWork:
+def scene_work(scene: PlannedScene, plan: TilePlan, layers: Layers) -> SceneWork:
     """What a scene that can be run asks for.
 
     Args:
         scene: As it is planned, not refused.
+        plan: How it is cut.
         layers: What is made of it.
     """
-    (height, width), (sr_height, sr_width) = scene.lr_size, scene.sr_size
-    cut, tile = _cut_of(scene), scene.tile_size
-    tiled_height = height + (cut.rows - 1) * cut.shared
-    tiled_width = width + (cut.columns - 1) * cut.shared
-    windowed_width = width + (cut.window_columns - 1) * cut.shared
+    read_pixels = _total(plan.rows) * _total(plan.columns)
     strip_bytes = _FLOAT_BYTES * _model_bands(scene, layers) * (1 + layers.uncertainty)
-    whole_tiles = tiled_height * tiled_width / tile**2
-    lr_pixels, sr_pixels = height * width, sr_height * sr_width
+    whole_tiles = read_pixels / layers.tile_size**2
+    lr_pixels, sr_pixels = math.prod(scene.lr_size), math.prod(scene.sr_size)
     return SceneWork(
         num_windows=len(scene.windows),
-        num_tiles=scene.num_tiles,
+        num_tiles=len(plan),
         whole_tiles=whole_tiles,
-        extra_tiles=_extra_share(scene.num_tiles) * whole_tiles if layers.matches_scene else 0.0,
-        read_share=tiled_height * tiled_width / lr_pixels,
+        extra_tiles=_extra_share(len(plan)) * whole_tiles if layers.matches_scene else 0.0,
+        read_share=read_pixels / lr_pixels,
         lr_pixels=lr_pixels,
         sr_pixels=sr_pixels,
         area_km2=None if scene.gsd_m is None else lr_pixels * scene.gsd_m**2 / 1e6,
         input_bytes=scene.scene.num_bytes,
         sr_values=sr_pixels * len(scene.band_names),
         product_raw_bytes=raw_bytes(scene, layers),
-        work_bytes=strip_bytes * tiled_height * windowed_width * (sr_height / height) * (sr_width / width),
+        work_bytes=strip_bytes * sum(row.sr[1] - row.sr[0] for row in plan.rows) * _strips_width(plan, layers),
     )
 
 
@@ -140,17 +130,12 @@ def _extra_share(num_tiles: int) -> float:
     return 1 / -(-num_tiles // _SAMPLED_TILES)
 
 
-def _cut_of(scene: PlannedScene) -> _Cut:
-    """The number of tiles says which stride the scene was cut with: the longest that comes to as many."""
-    height, width = scene.lr_size
-    longest = max(1, scene.tile_size - 2 * scene.halo)
-    for stride in range(longest, 0, -1):
-        rows, columns = (_num_spans(length, scene.tile_size, stride) for length in (height, width))
-        if rows * columns >= scene.num_tiles:
-            break
-    window_columns = 1 + max((int(found[1]) for key in scene.windows if (found := _COLUMN.search(key))), default=0)
-    return _Cut(rows, columns, window_columns, scene.tile_size - stride)
+def _total(spans: Sequence[Span]) -> int:
+    """LR pixels of all tiles along an axis."""
+    return sum(span.lr[1] - span.lr[0] for span in spans)
 
 
-def _num_spans(length: int, tile_size: int, stride: int) -> int:
-    return 1 if length <= tile_size else 1 + math.ceil((length - tile_size) / stride)
+def _strips_width(plan: TilePlan, layers: Layers) -> int:
+    """SR columns of the windows beside one another, which share some."""
+    first_row = (window for window in plan_windows(plan, layers.tiles_a_side) if window.row == 0)
+    return sum(place.stop - place.start for place in (window.sr_columns(plan) for window in first_row))
