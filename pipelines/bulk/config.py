@@ -9,6 +9,7 @@ from pipelines.experiment.config import OutputConfig
 from pipelines.tracking.config import TrackingConfig
 from rssr.configuration import Config
 from rssr.inference import ColorMatching
+from rssr.sentinel2 import Declared
 from rssr.stretch import StretchConfig
 
 
@@ -86,6 +87,8 @@ class BulkConfig(Config):
     """How scenes are cut."""
     products: ProductsConfig = ProductsConfig()
     """What is written for each scene."""
+    sentinel2: Declared = Declared()
+    """What Sentinel-2 products do not say themselves, such as band files alone, or say wrongly."""
     num_workers: int = Field(default=0, ge=0)
     """Ray actors that compute windows and write products; 0 works in this process, without Ray. Products are the
     same to the byte."""
@@ -116,9 +119,16 @@ class BulkConfig(Config):
     def _plain_uri(cls, value: Any) -> Any:  # noqa: ANN401  # whatever YAML holds; validated afterwards
         return {"uri": value} if isinstance(value, str) else value
 
+    @field_validator("sentinel2")
+    @classmethod
+    def _products_only(cls, value: Declared) -> Declared:
+        if value.file_bands is not None:
+            raise ValueError("a file with several bands is taken as it is; name its bands in the file")
+        return value
+
     def product_values(self) -> dict[str, Any]:
         """What decides the products' pixels and tags: another value of any of these is another run."""
-        chosen = {"scale", "seed", "num_samples", "tiling", "products"}
+        chosen = {"scale", "seed", "num_samples", "tiling", "products", "sentinel2"}
         values = self.model_dump(mode="json", include=chosen)
         del values["tiling"]["batch_size"]
         return {**values, "num_threads": self.worker.num_threads}

@@ -93,6 +93,9 @@ def describe_others(keys: Iterable[str]) -> str:
 
 def is_image_key(key: str) -> bool:
     """Whether a file is an image by its name, neither hidden nor left by an operating system."""
-    if not key.lower().endswith(EXTENSIONS):
-        return False
-    return not any(part.startswith(".") or part.lower() in _JUNK_FOLDERS for part in key.split("/"))
+    return key.lower().endswith(EXTENSIONS) and not is_hidden(key)
+
+
+def is_hidden(key: str) -> bool:
+    """Whether a file or a folder above it is hidden, or left by an operating system."""
+    return any(part.startswith(".") or part.lower() in _JUNK_FOLDERS for part in key.split("/"))

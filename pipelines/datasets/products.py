@@ -12,7 +12,8 @@ from rssr.sentinel2 import band_in_file_name
 
 _SAFE = ".SAFE"
 _IMAGES = (".tif", ".tiff", ".jp2")
-_ANY_BAND = "{band}"
+ANY_BAND = "{band}"
+"""Stands for a band in the name of a group of files."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,14 @@ def open_product_files(uri: str, name: str, settings: StorageSettings | None = N
     described = store.describe(name)
     if name == "" or name.upper().endswith(_SAFE):
         folder = store.child(name) if name else store
-        return StoredFiles(folder, [entry.key for entry in folder.list()], described, settings)
-    if _ANY_BAND not in name:
+        sizes = {entry.key: entry.num_bytes for entry in folder.list()}
+        return StoredFiles(folder, list(sizes), described, settings, sizes)
+    if ANY_BAND not in name:
         return StoredFiles(store, [name], described, settings)
     folder_key = PurePosixPath(name).parent.as_posix()
     listed = store.list("" if folder_key == "." else folder_key)
-    keys = [entry.key for entry in listed if _name_of(entry.key) == name]
-    return StoredFiles(store, keys, described, settings)
+    sizes = {entry.key: entry.num_bytes for entry in listed if product_name(entry.key) == name}
+    return StoredFiles(store, list(sizes), described, settings, sizes)
 
 
 def _groups(store: Store, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
@@ -71,15 +73,19 @@ def _groups(store: Store, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     is_safe = store.uri.rstrip("/").upper().endswith(_SAFE)
     described = {PurePosixPath(entry.key).parent for entry in entries if entry.key.lower().endswith(".json")}
     for entry in entries:
-        name = "" if is_safe else _name_of(entry.key)
+        name = "" if is_safe else product_name(entry.key)
         belongs_to_item = not entry.key.lower().endswith(".json") and PurePosixPath(entry.key).parent in described
         if name is not None and not (belongs_to_item and _SAFE not in name.upper()):
             groups[name].append(entry)
     return dict(groups)
 
 
-def _name_of(key: str) -> str | None:
-    """The product that an object belongs to; None for what is part of none."""
+def product_name(key: str) -> str | None:
+    """The product that an object may belong to by its key; None for what is part of none.
+
+    A SAFE folder; the object itself; or of a file that holds one band its key with `ANY_BAND` in place of the band's
+    name, which is the same for all bands of an image.
+    """
     path = PurePosixPath(key)
     for depth, part in enumerate(path.parts[:-1], start=1):
         if part.upper().endswith(_SAFE):

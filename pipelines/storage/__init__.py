@@ -6,7 +6,7 @@ place (`StorageSettings.from_environment`) and translated for every library that
 
 from pipelines.storage.door import open_store, pyarrow_filesystem, ray_filesystem
 from pipelines.storage.settings import StorageSettings
-from pipelines.storage.store import Entry, ObjectDamaged, ObjectMissing, Store
+from pipelines.storage.store import Entry, ObjectDamaged, ObjectMissing, Store, StoreUnavailable
 from pipelines.storage.uris import is_local, join_uri, local_path, redact
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ObjectMissing",
     "StorageSettings",
     "Store",
+    "StoreUnavailable",
     "is_local",
     "join_uri",
     "local_path",

@@ -72,6 +72,11 @@ class ArchiveStore(ReadOnlyStore[_Opened]):
         """The archive's address, and the folder within it."""
         return self._archive + (f"!/{self._prefix.rstrip('/')}" if self._prefix else "")
 
+    @property
+    def has_ranges(self) -> bool:
+        """Only a plain tar's members lie there as they are."""
+        return self._key.lower().endswith(".tar")
+
     def child(self, key: str) -> "ArchiveStore":
         """The files below a folder of the archive."""
         return ArchiveStore(self._container, self._key, f"{self._prefix}{clean_key(key)}", self._limits)

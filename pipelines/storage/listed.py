@@ -77,26 +77,52 @@ class ListedStore(ReadOnlyStore[dict[str, None]]):
         return key
 
     def _look(self) -> dict[str, None]:
-        data = self._container.read_range(self._key, 0, _MAX_LIST_BYTES + 1)
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text or len(data) > _MAX_LIST_BYTES:
-            raise StorageError(f"{self.uri} is no list of files.", "Give a text file in UTF-8 with a key a line.")
-        lines = [line.strip() for line in text.splitlines()]
-        return dict.fromkeys(self._checked(line, number) for number, line in enumerate(lines, 1) if line)
+        return dict.fromkeys(self._checked(line, number) for number, line in read_lines(self._container, self._key))
 
     def _checked(self, line: str, number: int) -> str:
-        try:
-            if "://" in line:
-                raise StorageError("an address")
-            return clean_key(line)
-        except StorageError:
-            raise StorageError(
-                f"Line {number} of the list {self.uri} is no key: {line[:100]!a}.",
-                "Write paths relative to the folder of the list, without '..'.",
-            ) from None
+        if "://" in line:
+            raise no_key(line, number, self.uri)
+        return key_in_line(line, number, self.uri)
 
     def _refuse(self) -> NoReturn:
         raise StorageError(f"The list {self.uri} is read-only.", "Give a folder to write to.")
+
+
+def read_lines(container: Store, key: str) -> list[tuple[int, str]]:
+    """The lines of a list that are not empty, with their numbers from 1.
+
+    Raises:
+        ObjectMissing: There is no such list.
+        StorageError: It is no text, or too long.
+    """
+    data = container.read_range(key, 0, _MAX_LIST_BYTES + 1)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or len(data) > _MAX_LIST_BYTES:
+        raise StorageError(
+            f"{container.describe(key)} is no list of files.", "Give a text file in UTF-8 with a key a line."
+        )
+    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
+    return [(number, line) for number, line in lines if line]
+
+
+def key_in_line(line: str, number: int, address: str) -> str:
+    """A line as a key below the folder of the list.
+
+    Raises:
+        StorageError: It is none; names line and list.
+    """
+    try:
+        return clean_key(line)
+    except StorageError:
+        raise no_key(line, number, address) from None
+
+
+def no_key(line: str, number: int, address: str) -> StorageError:
+    """The error for a line that is no key."""
+    return StorageError(
+        f"Line {number} of the list {address} is no key: {line[:100]!a}.",
+        "Write paths relative to the folder of the list, without '..'.",
+    )

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import fsspec
 
 from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries, has_answered, note_answer
-from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key, probe_key
+from pipelines.storage.store import Entry, ObjectMissing, Store, StoreUnavailable, clean_key, probe_key
 from pipelines.storage.uris import Location
 from rssr.errors import StorageError
 
@@ -179,7 +179,8 @@ class RemoteStore(Store):
             raise StorageError(f"Access to {address} is refused.", "Check the credentials.") from None
         except (OSError, TimeoutError, NotImplementedError) as error:
             what = str(error) if isinstance(error, _WebFailure) else type(error).__name__
-            raise StorageError(f"{address} failed with {what}.", "Check the URI and network.") from None
+            kind = StoreUnavailable if _classify(error) is Failure.TRANSIENT else StorageError
+            raise kind(f"{address} failed with {what}.", "Check the URI and network.") from None
         note_answer(self._server)
         return result
 

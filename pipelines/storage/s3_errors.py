@@ -21,7 +21,7 @@ from botocore.parsers import ResponseParserError
 
 from pipelines.storage.retries import Failure
 from pipelines.storage.settings import StorageSettings
-from pipelines.storage.store import ObjectMissing
+from pipelines.storage.store import ObjectMissing, StoreUnavailable
 from rssr.errors import StorageError
 
 _BUSY_CODES = {
@@ -97,32 +97,34 @@ def explain(error: Exception, address: str, settings: StorageSettings) -> Storag
     if code in ("NoSuchKey", "404"):
         return ObjectMissing(f"There is no object {address}.", "Check the URI.")
     if code in _EXPIRED_CODES:
-        return StorageError(
+        return StoreUnavailable(
             f"{server} refuses access to {address}: the credentials have expired ({code}).",
             "Renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, then run again.",
         )
     if code == "RequestTimeTooSkewed":
-        return StorageError(f"{server} refuses access to {address} ({code}).", "Set the clock of this machine.")
+        return StoreUnavailable(f"{server} refuses access to {address} ({code}).", "Set the clock of this machine.")
     if code in _REFUSED_CODES:
         return StorageError(
             f"{server} refuses access to {address} ({code}).",
             "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy.",
         )
     if isinstance(error, _NO_CREDENTIALS):
-        return StorageError(
+        return StoreUnavailable(
             f"There are no credentials for {address}.", "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     if isinstance(error, _UNREACHABLE):
-        return StorageError(
+        return StoreUnavailable(
             f"{address} cannot be reached: no connection to {server}.",
             "Check AWS_ENDPOINT_URL_S3, the network and that the server runs.",
         )
     if isinstance(error, NoRegionError | SSLError):
         hint = "Set AWS_REGION." if isinstance(error, NoRegionError) else "Set AWS_CA_BUNDLE to trust its certificate."
-        return StorageError(f"{address} cannot be reached on {server} ({code}).", hint)
+        return StoreUnavailable(f"{address} cannot be reached on {server} ({code}).", hint)
     kind = "answered" if isinstance(error, ClientError) else "failed with"
-    again = "Try again later." if classify(error) is Failure.TRANSIENT else _other_remedy(error)
-    return StorageError(f"{server} {kind} {code} for {address}.", again)
+    problem = f"{server} {kind} {code} for {address}."
+    if classify(error) is Failure.TRANSIENT:
+        return StoreUnavailable(problem, "Try again later.")
+    return StorageError(problem, _other_remedy(error))
 
 
 def _unwrapped(error: Exception) -> Exception:

@@ -24,6 +24,10 @@ class ObjectDamaged(StorageError):
     """The store answers, but this object's content is not what it should be; others may be sound."""
 
 
+class StoreUnavailable(StorageError):
+    """The store as a whole cannot be used at present, whatever the object: no connection, no credentials, overload."""
+
+
 @dataclass(frozen=True, order=True)
 class Entry:
     """One object of a listing.
@@ -54,6 +58,11 @@ class Store(ABC):
     @abstractmethod
     def child(self, key: str) -> "Store":
         """The store below a key."""
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether `read_range` costs what it reads; else who needs several parts had better read the whole object."""
+        return True
 
     def expect_answers(self) -> None:
         """Wait for the store where it cannot be reached, as for one that has answered: another process reached it."""

@@ -13,13 +13,14 @@ from rssr.errors import DataError
 from rssr.images import decode_image, encode_jpeg, encode_png, is_raster
 from rssr.inference.products import SideProducts
 from rssr.publish import write_aside
-from rssr.raster import Raster, RasterInfo, Window, describe, open_raster, window_transform
+from rssr.raster import ByteSource, Raster, RasterInfo, Window, describe, open_raster, window_transform
 from rssr.sentinel2 import open_sentinel2
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _VIRTUAL_RASTER = b"<VRTDataset"
+_HEAD_BYTES = 32
 
 
 class SceneReader(Protocol):
@@ -119,29 +120,46 @@ def is_product(path: Path) -> bool:
 
 
 @contextmanager
-def open_scene(path: Path, bands: Sequence[str] = ()) -> Iterator[SceneReader]:
+def open_scene(source: Path | ByteSource, bands: Sequence[str] = ()) -> Iterator[SceneReader]:
     """Open a raster or a picture, recognised by content, or a Sentinel-2 product.
 
     Args:
-        path: A file, or a SAFE folder.
+        source: A file, or a SAFE folder; or a raster or picture that lies elsewhere.
         bands: Of a product: those wanted.
 
     Raises:
+        DataError: The file cannot be read.
         RasterError: A raster or product that cannot be used.
         ImageError: Not a picture, or one that would need a guess.
     """
-    if is_product(path):
-        with open_sentinel2(path, bands) as scene:
+    if isinstance(source, Path) and is_product(source):
+        with open_sentinel2(source, bands) as scene:
             yield scene
         return
-    with path.open("rb") as file:
-        head = file.read(32)
-    if is_raster(head) or head.lstrip().startswith(_VIRTUAL_RASTER):
-        with open_raster(path, refuse_non_finite=True) as reader:
+    head = _begin(source, _HEAD_BYTES)
+    if is_raster(head) or (isinstance(source, Path) and is_virtual_raster(head)):
+        with open_raster(source, refuse_non_finite=True) as reader:
             yield reader
     else:
-        pixels = decode_image(path.read_bytes(), str(path)).pixels
+        name = source.name if isinstance(source, ByteSource) else str(source)
+        pixels = decode_image(_begin(source, None), name).pixels
         yield MemoryReader(Raster(pixels.transpose(2, 0, 1), band_names=("red", "green", "blue")))
+
+
+def is_virtual_raster(head: bytes) -> bool:
+    """Whether a file that begins like this is a VRT, which names other files instead of holding pixels."""
+    return head.lstrip().startswith(_VIRTUAL_RASTER)
+
+
+def _begin(source: Path | ByteSource, num_bytes: int | None) -> bytes:
+    """The first bytes of a file; None for all of them."""
+    if isinstance(source, ByteSource):
+        return source.read_all() if num_bytes is None else source.read(0, num_bytes)
+    try:
+        with source.open("rb") as file:
+            return file.read(-1 if num_bytes is None else num_bytes)
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror or error}.", "Check the file.") from None
 
 
 def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -49,6 +49,10 @@ class ByteSource:
         first = start - start // _BLOCK_BYTES * _BLOCK_BYTES
         return held[first : first + max(stop - start, 0)]
 
+    def read_all(self) -> bytes:
+        """The whole file, in one request at most."""
+        return self.read_range(0, self.num_bytes) if self.num_bytes > _BLOCK_BYTES else self.read(0, self.num_bytes)
+
     def asked(self, work: Callable[[], Result]) -> Result:
         """What GDAL makes of the source; what went wrong in reading is raised, whether or not GDAL goes on.
 

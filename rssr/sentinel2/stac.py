@@ -42,7 +42,7 @@ def read_item(files: ProductFiles, key: str) -> Product:
         parse_baseline(str(baseline))
     found: dict[str, BandFile] = {}
     scales: dict[str, tuple[float, float]] = {}
-    for band, asset in _band_assets(item):
+    for band, asset in band_assets(item):
         found[band] = BandFile(files.linked_source(key, str(asset["href"])), 0, _resolution(band, asset))
         declared = _scale_and_offset(asset)
         if declared is not None:
@@ -72,8 +72,8 @@ def _parse(files: ProductFiles, key: str) -> Json:
     return item
 
 
-def _band_assets(item: Json) -> Iterator[tuple[str, Json]]:
-    """Each band's asset, GeoTIFFs before JPEG 2000 files of the same band."""
+def band_assets(item: Json) -> Iterator[tuple[str, Json]]:
+    """The assets of an item that are bands of Sentinel-2, by band; GeoTIFFs before JPEG 2000 files of the same band."""
     seen: set[str] = set()
     assets = sorted(item["assets"].items(), key=lambda entry: str(entry[1].get("href", "")).lower().endswith(".jp2"))
     for key, asset in assets:
