@@ -10,10 +10,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from pipelines.bulk.models import find_model
 from pipelines.bulk.opening import opened_scene
 from pipelines.bulk.options import scene_options
 from pipelines.bulk.preparing import prepare_run
-from pipelines.bulk.models import find_model
 from pipelines.bulk.records import LEDGER_FOLDER, InputScene, PlannedScene
 from pipelines.estimate.config import ImaginedScenesConfig, PlanConfig
 from pipelines.estimate.scaling import Workload

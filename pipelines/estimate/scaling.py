@@ -157,18 +157,8 @@ def run_with(workload: Workload, worker: Worker, num_workers: int) -> Outcome:
 
 def most_at_once(workload: Workload, worker: Worker) -> dict[str, float]:
     """For each thing that is shared: so many workers keep it busy all the time, and more of them gain nothing."""
-    shared = worker.shared()
-    busy_s = dict.fromkeys((DRIVER, INPUT, FETCH, UPLOAD, REQUESTS), 0.0)
-    for work, count in workload.scenes:
-        scene = worker.tasks(work, workload.num_files)
-        for number, task in ((scene.num_windows, scene.window), (1, scene.product)):
-            busy_s[DRIVER] += count * number * shared.dispatch_s
-            busy_s[REQUESTS] += count * number * shared.request_s * task.num_requests
-            busy_s[INPUT] += count * number * task.input_bytes / shared.input.all_bytes_per_s
-            busy_s[FETCH] += count * number * task.fetch_bytes / shared.fetch.all_bytes_per_s
-            busy_s[UPLOAD] += count * number * task.upload_bytes / shared.upload.all_bytes_per_s
     demand_s = worker.demand_s(workload)
-    return {name: demand_s / seconds for name, seconds in busy_s.items() if seconds > 0}
+    return {name: demand_s / seconds for name, seconds in _busy_s(workload, worker).items() if seconds > 0}
 
 
 def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
@@ -181,11 +171,13 @@ def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
     Returns:
         How they fare; None where there are none such among those that can be simulated.
     """
-    few, many = 1, 2
-    while (found := run_with(workload, worker, many)).efficiency >= WORTH_IT:
-        if many >= _MOST_WORKERS:
-            return None
-        few, many = many, min(2 * many, _MOST_WORKERS)
+    few, many = _certain(workload, worker)
+    if few >= _MOST_WORKERS:
+        return None
+    many = min(many, _MOST_WORKERS)
+    found = run_with(workload, worker, many)
+    if found.efficiency >= WORTH_IT:
+        return None
     while many - few > max(1, few // 10):
         middle = (few + many) // 2
         tried = run_with(workload, worker, middle)
@@ -194,6 +186,35 @@ def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
         else:
             few = middle
     return found
+
+
+def _certain(workload: Workload, worker: Worker) -> tuple[int, int]:
+    """Numbers of workers that are certainly few enough, and too many.
+
+    A run takes no longer than its work shared out evenly, a window and its product, and all that is shared one after
+    the other; and no less than the longest of these.
+    """
+    shared, demand_s, busy_s = worker.shared(), worker.demand_s(workload), _busy_s(workload, worker).values()
+    scenes = [worker.tasks(work, workload.num_files) for work, _ in workload.scenes]
+    chain_s = max(shared.demand_s(scene.window) + shared.demand_s(scene.product) for scene in scenes)
+    few = (1 / WORTH_IT - 1) * demand_s / (chain_s + sum(busy_s))
+    many = demand_s / (WORTH_IT * max(chain_s, *busy_s))
+    return max(1, math.floor(few)), max(2, math.ceil(many) + 1)
+
+
+def _busy_s(workload: Workload, worker: Worker) -> dict[str, float]:
+    """For how long each shared thing must be at work."""
+    shared = worker.shared()
+    busy_s = dict.fromkeys((DRIVER, INPUT, FETCH, UPLOAD, REQUESTS), 0.0)
+    for work, count in workload.scenes:
+        scene = worker.tasks(work, workload.num_files)
+        for number, task in ((count * scene.num_windows, scene.window), (count, scene.product)):
+            busy_s[DRIVER] += number * shared.dispatch_s
+            busy_s[REQUESTS] += number * shared.request_s * task.num_requests
+            busy_s[INPUT] += number * task.input_bytes / shared.input.all_bytes_per_s
+            busy_s[FETCH] += number * task.fetch_bytes / shared.fetch.all_bytes_per_s
+            busy_s[UPLOAD] += number * task.upload_bytes / shared.upload.all_bytes_per_s
+    return busy_s
 
 
 def lost_to(outcome: Outcome) -> str:
