@@ -93,11 +93,13 @@ class EstimateConfig(Config):
         return tuple(sorted(set(value)))
 
     @model_validator(mode="after")
-    def _money_needs_a_price(self) -> Self:
+    def _complete(self) -> Self:
         if self.budget is not None and self.price_per_hour is None:
             raise ValueError("a budget needs price_per_hour")
         if self.rates is not None and self.fresh_rates:
             raise ValueError("rates from a file are not measured: leave fresh_rates or rates out")
+        if self.imagined is not None and self.rates is None:
+            raise ValueError("imagined scenes cannot be read: give plan.rates=FILE, as plan.save_rates wrote it")
         return self
 
 

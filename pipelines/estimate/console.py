@@ -108,7 +108,7 @@ def _what_it_takes(estimate: Estimate, config: PlanConfig) -> str:
 
 
 def _table(estimate: Estimate, config: PlanConfig) -> str:
-    header = ["WORKERS", "TIME", "FROM", "TO", "SCENES/H", "WORK"]
+    header = ["WORKERS", "TIME", "FROM", "TO", "SCENES/H", "AT WORK"]
     has_price = config.plan.price_per_hour is not None
     rows = [[*header, *([config.plan.currency] if has_price else []), "THE REST IS LOST TO"]]
     rows += [_row(found) for found in estimate.table]

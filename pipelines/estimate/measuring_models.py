@@ -3,7 +3,7 @@
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,13 +23,11 @@ from rssr.inference.scene import ComputedWindows, SceneRun
 from rssr.models.loaded import LoadedModel
 from rssr.raster import Raster, Window
 from rssr.sentinel2 import Sentinel2Scene, StretchConfig
-from rssr.tiling import Tile, output_size, sum_of_row
-from rssr.windows import TileWindow, assemble, plan_windows
+from rssr.windows import TileWindow, assemble
 
 FloatArray = NDArray[np.float32]
 
 _TILES_A_SIDE = 4  # of the piece of a scene that is written
-_NUM_RUNS = 5
 _ENOUGH_DATA = 0.9
 _PLACES = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25))  # of the piece in its scene
 
@@ -44,7 +42,7 @@ class Subject:
         options: How scenes are run.
         layers: What is made of them.
         num_threads: Of arithmetic on the CPU.
-        deadline: Time of `time.monotonic` after which nothing is repeated.
+        patience_s: Seconds after which no more tiles of a scene are run.
     """
 
     model: LoadedModel
@@ -52,7 +50,12 @@ class Subject:
     options: SceneOptions
     layers: Layers
     num_threads: int
-    deadline: float
+    patience_s: float
+
+    @property
+    def tiles_at_once(self) -> int:
+        """How many run together."""
+        return self.options.tiling.batch_size if runs_batches(model_device(self.model)) else 1
 
 
 @dataclass
@@ -87,12 +90,15 @@ class Piece:
     shows_reflectance: bool
 
 
-def read_piece(scene: PlannedScene, opened: AbstractContextManager[SceneReader], samples: ReadSamples) -> Piece:
+def read_piece(
+    scene: PlannedScene, opened: AbstractContextManager[SceneReader], num_columns: int, samples: ReadSamples
+) -> Piece:
     """Open a scene and read a part of some tiles a side, from where there is data.
 
     Args:
         scene: That can be run.
         opened: Opens it, as workers do.
+        num_columns: Tiles beside one another, at least.
         samples: What is found is added to.
 
     Raises:
@@ -102,7 +108,7 @@ def read_piece(scene: PlannedScene, opened: AbstractContextManager[SceneReader],
     with opened as reader:
         samples.open_s.append(time.perf_counter() - start)
         best: Raster | None = None
-        for window in _windows(scene):
+        for window in _windows(scene, max(num_columns, _TILES_A_SIDE)):
             start = time.perf_counter()
             raster = reader.read(window)
             seconds = time.perf_counter() - start
@@ -117,7 +123,7 @@ def read_piece(scene: PlannedScene, opened: AbstractContextManager[SceneReader],
 
 
 def time_model(piece: Piece, subject: Subject, samples: ModelSamples) -> None:
-    """Run a tile of a piece a few times, or as many as an accelerator takes at once, and write a product of the piece.
+    """Run tiles of a piece, as many as time allows, and write its product.
 
     Args:
         piece: Of a scene.
@@ -127,92 +133,93 @@ def time_model(piece: Piece, subject: Subject, samples: ModelSamples) -> None:
     Raises:
         RssrError: The model fails, or there is no room for the product.
     """
-    scene, options = piece.scene, subject.options
-    if piece.shows_reflectance and options.stretch is None and not _has_stretch(subject.model):
-        options = replace(options, stretch=StretchConfig())
-
-    def prepared(raster: Raster) -> SceneRun:
-        return SceneRun.prepare(MemoryReader(raster), subject.model, subject.scale, options, scene.name)
-
-    is_first = not samples.tile_s
+    is_first, started_at = not samples.tile_s, time.monotonic()
     with _threads(subject.num_threads):
-        result = _time_tiles(prepared(_middle(piece.raster, scene, subject)), scene, subject, samples)
+        run, strips, times = _run_part(piece, (1, subject.tiles_at_once), subject)
+        side = _affordable_side(times[0], started_at + subject.patience_s - time.monotonic())
+        if side > 1:  # else the first, a warm-up, is all there is
+            run, strips, times = _run_part(piece, (side, max(side, subject.tiles_at_once)), subject)
+        samples.tile_s += times
         if is_first:  # what is imported and looked up once is not counted
-            _time_writing(prepared(piece.raster), result, scene, subject)
-        seconds, ratio = _time_writing(prepared(piece.raster), result, scene, subject)
-    num_values = math.prod(output_size(piece.raster.size, subject.scale)) * len(scene.band_names)
-    samples.finish_values_per_s.append(num_values / seconds)
-    samples.compression_ratio.append(ratio)
+            _time_writing(run, strips, subject)
+        seconds, num_bytes = _time_writing(run, strips, subject)
+    planned = replace(piece.scene, lr_size=run.plan.lr_size, sr_size=run.plan.sr_size)
+    samples.finish_values_per_s.append(math.prod(run.plan.sr_size) * len(planned.band_names) / seconds)
+    samples.compression_ratio.append(num_bytes / raw_bytes(planned, subject.layers))
 
 
-def _windows(scene: PlannedScene) -> Iterator[Window]:
+def _windows(scene: PlannedScene, num_columns: int) -> Iterator[Window]:
     """The middle of a scene, then other parts of it."""
-    (height, width), stride = scene.lr_size, max(1, scene.tile_size - 2 * scene.halo)
-    side = scene.tile_size + (_TILES_A_SIDE - 1) * stride
-    size = min(height, side), min(width, side)
-    for down, right in _PLACES if size != (height, width) else _PLACES[:1]:
+    height, width = scene.lr_size
+    size = _size_of(scene, (_TILES_A_SIDE, num_columns))
+    for down, right in _PLACES if size != scene.lr_size else _PLACES[:1]:
         yield Window(round(down * (height - size[0])), round(right * (width - size[1])), *size)
 
 
-def _middle(piece: Raster, scene: PlannedScene, subject: Subject) -> Raster:
-    """As many tiles of a piece as run at once, without holes: tiles without data would not be run."""
-    count = subject.options.tiling.batch_size if runs_batches(model_device(subject.model)) else 1
+def _size_of(scene: PlannedScene, counts: tuple[int, int]) -> tuple[int, int]:
+    """LR pixels of some rows and columns of tiles, as far as the scene has as many."""
     stride = max(1, scene.tile_size - 2 * scene.halo)
-    wanted = scene.tile_size, scene.tile_size + (count - 1) * stride
-    rows, columns = (
-        slice((length - min(length, side)) // 2, (length + min(length, side)) // 2)
-        for length, side in zip(piece.size, wanted, strict=True)
-    )
-    pixels = np.nan_to_num(piece.pixels[:, rows, columns])
-    return replace(piece, pixels=pixels, valid_mask=np.ones(pixels.shape[1:], np.bool_))
+    height, width = (scene.tile_size + (count - 1) * stride for count in counts)
+    return min(height, scene.lr_size[0]), min(width, scene.lr_size[1])
 
 
-def _time_tiles(run: SceneRun, scene: PlannedScene, subject: Subject, samples: ModelSamples) -> FloatArray:
-    """Run a row of tiles until it is known how long it takes; returns its strip."""
-    window = TileWindow(0, 0, (0, 1), (0, len(run.plan.columns)))
-    num_pixels = sum(math.prod(part.stop - part.start for part in tile.lr) for tile in window.tiles(run.plan))
-    times: list[float] = []
-    while True:
-        start = time.perf_counter()
-        strip = run.engine.run_strip(run.scene, run.plan, window, 0)
-        times.append(time.perf_counter() - start)
-        if len(times) > _NUM_RUNS or time.monotonic() + times[-1] > subject.deadline:
-            break
-    whole_tiles = num_pixels / subject.layers.tile_size**2
-    samples.tile_s += [seconds / whole_tiles for seconds in times[1:] or times]
-    return strip
+def _affordable_side(tile_s: float, left_s: float) -> int:
+    """Of a square of tiles that can be run in the time that is left; 1 where none can."""
+    return next((side for side in range(_TILES_A_SIDE, 1, -1) if side**2 * tile_s <= left_s), 1)
 
 
-def _time_writing(run: SceneRun, result: FloatArray, scene: PlannedScene, subject: Subject) -> tuple[float, float]:
-    """Write a product whose tiles all look like the one that was computed.
+def _run_part(
+    piece: Piece, counts: tuple[int, int], subject: Subject
+) -> tuple[SceneRun, dict[TileWindow, FloatArray], list[float]]:
+    """Run the middle of a piece, some rows and columns of tiles.
 
     Returns:
-        Seconds, and bytes of the files for each byte of values.
+        The run, its strips, and of each row of tiles the seconds for a whole tile.
     """
-    (window,) = plan_windows(run.plan, len(run.plan))
+    options = subject.options
+    if piece.shows_reflectance and options.stretch is None and not _has_stretch(subject.model):
+        options = replace(options, stretch=StretchConfig())
+    raster = _middle(piece, _size_of(piece.scene, counts))
+    run = SceneRun.prepare(MemoryReader(raster), subject.model, subject.scale, options, piece.scene.name)
+    strips, times = {}, []
+    for row in range(len(run.plan.rows)):
+        window = TileWindow(row, 0, (row, row + 1), (0, len(run.plan.columns)))
+        start = time.perf_counter()
+        (strips[window],) = run.engine.run_window(run.scene, run.plan, window)
+        seconds = time.perf_counter() - start
+        num_pixels = sum(math.prod(part.stop - part.start for part in tile.lr) for tile in window.tiles(run.plan))
+        times.append(seconds * subject.layers.tile_size**2 / num_pixels)
+    return run, strips, times
+
+
+def _middle(piece: Piece, size: tuple[int, int]) -> Raster:
+    """A part of a piece, with data everywhere where it has holes: tiles without data are not run, and take no time."""
+    raster = piece.raster
+    rows, columns = (
+        slice((whole - part) // 2, (whole + part) // 2) for whole, part in zip(raster.size, size, strict=True)
+    )
+    mask = raster.valid_mask[rows, columns]
+    pixels = raster.pixels[:, rows, columns]
+    if mask.mean() < _ENOUGH_DATA:
+        pixels, mask = np.nan_to_num(pixels), np.ones_like(mask)
+    return replace(raster, pixels=pixels, valid_mask=mask)
+
+
+def _time_writing(run: SceneRun, strips: Mapping[TileWindow, FloatArray], subject: Subject) -> tuple[float, int]:
+    """Write the product of a piece; returns seconds and bytes."""
+    windows, layers = list(strips), subject.layers
 
     def fetch(window: TileWindow, row: int) -> FloatArray:
-        tiles = (Tile(run.plan.rows[row], run.plan.columns[column]) for column in window.columns)
-        return sum_of_row(run.plan, row, window.columns, (_fitted(result, tile.sr_size) for tile in tiles))
+        return strips[window].copy()
 
-    prologue = run.engine.prologue(run.scene, run.plan, assemble(run.plan, [window], fetch))
-    layers = subject.layers
+    prologue = run.engine.prologue(run.scene, run.plan, assemble(run.plan, windows, fetch))
     with tempfile.TemporaryDirectory() as folder:
         image, deviation, consistency = (Path(folder) / f"{name}.tif" for name in ("image", "deviation", "consistency"))
         beside = SideProducts(deviation if layers.uncertainty else None, consistency if layers.consistency else None)
         start = time.perf_counter()
-        run.write(SceneFiles(image, image, beside=beside), _nothing, ComputedWindows(prologue, [window], fetch))
+        run.write(SceneFiles(image, image, beside=beside), _nothing, ComputedWindows(prologue, windows, fetch))
         seconds = time.perf_counter() - start
-        num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir())
-    piece = replace(scene, lr_size=run.plan.lr_size, sr_size=run.plan.sr_size)
-    return seconds, num_bytes / raw_bytes(piece, layers)
-
-
-def _fitted(result: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """A result of another size: cut, or its last row and column repeated."""
-    height, width = size
-    missing = [(0, 0), (0, max(0, height - result.shape[1])), (0, max(0, width - result.shape[2]))]
-    return np.pad(result, missing, mode="edge")[:, :height, :width]
+        return seconds, sum(path.stat().st_size for path in Path(folder).iterdir())
 
 
 @contextmanager

@@ -128,13 +128,13 @@ class _Known:
     def _look_into_scenes(self) -> tuple[ReadSamples, ModelSamples]:
         """Some scenes, small ones and large ones; those that cannot be read are left to the run to fail at."""
         config, run = self._config, self._run
-        deadline = time.monotonic() + config.plan.patience_s
-        layers = layers_of(run, config)
-        subject = Subject(run.model, config.scale, run.options, layers, config.worker.num_threads, deadline)
+        scenes, layers = _spread(run.runnable, config.plan.num_samples), layers_of(run, config)
+        deadline, each_s = time.monotonic() + config.plan.patience_s, config.plan.patience_s / len(scenes)
+        subject = Subject(run.model, config.scale, run.options, layers, config.worker.num_threads, each_s)
         reading, making, failure = ReadSamples(), ModelSamples(), None
-        for scene in _spread(run.runnable, config.plan.num_samples):
+        for scene in scenes:
             try:
-                piece = read_piece(scene, run.opened(scene), reading)
+                piece = read_piece(scene, run.opened(scene), subject.tiles_at_once, reading)
                 if self.model is None:
                     time_model(piece, subject, making)
             except StorageError:
