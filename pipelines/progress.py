@@ -9,12 +9,13 @@ from typing import Self
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 log = logging.getLogger(__name__)
 
 _LINE_INTERVAL_S = 10.0
+_LONGEST_NAME = 32  # of a part, beside its bar
 _CONSOLE = Console(stderr=True)
 
 
@@ -33,14 +34,16 @@ class Progress:
         self._last_line = time.monotonic()
         self._bar = _bar() if _CONSOLE.is_terminal else None
         self._task = self._bar.add_task(label, total=total, note="") if self._bar else None
+        self._parts: dict[str, TaskID] = {}
 
-    def update(self, done: int, total: int | None = None, note: str = "") -> None:
+    def update(self, done: int, total: int | None = None, note: str = "", rate: float | None = None) -> None:
         """Tell how many items are done.
 
         Args:
             done: Items finished so far.
             total: Items in all, where that became known.
             note: A few words, e.g. the current loss.
+            rate: Items a second as they come now; None is their mean since the first call.
         """
         self._total = total or self._total
         if self._start is None:
@@ -51,13 +54,32 @@ class Progress:
             self._bar.update(self._task, completed=done, total=self._total, note=note)
         elif time.monotonic() - self._last_line >= _LINE_INTERVAL_S:
             self._last_line = time.monotonic()
-            log.info("%s", self._line(done, note, *self._start))
+            log.info("%s", self._line(done, note, self._mean_rate(done) if rate is None else rate))
 
-    def _line(self, done: int, note: str, start: float, first: int) -> str:
-        rate = (done - first) / max(time.monotonic() - start, 1e-9)
+    def show_parts(self, parts: Mapping[str, tuple[int, int]]) -> None:
+        """Show a bar for each part that is being worked on, below the whole one; without a terminal nothing.
+
+        Args:
+            parts: Items finished and items in all, by name; parts that are no longer named go away.
+        """
+        if self._bar is None:
+            return
+        for name in self._parts.keys() - parts.keys():
+            self._bar.remove_task(self._parts.pop(name))
+        for name, (done, total) in parts.items():
+            if name not in self._parts:
+                short = name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
+                self._parts[name] = self._bar.add_task(f"  {short}", total=total, note="")
+            self._bar.update(self._parts[name], completed=done, total=total)
+
+    def _mean_rate(self, done: int) -> float:
+        start, first = self._start or (time.monotonic(), done)
+        return (done - first) / max(time.monotonic() - start, 1e-9)
+
+    def _line(self, done: int, note: str, rate: float) -> str:
         parts = [f"{self._label}: {done}" + (f" of {self._total}" if self._total else ""), f"{rate:.2g}/s"]
         if self._total and rate > 0:
-            parts.append(f"{_in_words((self._total - done) / rate)} left")
+            parts.append(f"{in_words((self._total - done) / rate)} left")
         return ", ".join(parts + ([note] if note else []))
 
     def __enter__(self) -> Self:
@@ -102,8 +124,8 @@ def print_closing(where: Mapping[str, str], next_commands: Sequence[str]) -> Non
         print(f"  {command}")
 
 
-def _in_words(seconds: float) -> str:
-    """A duration in the units that matter."""
+def in_words(seconds: float) -> str:
+    """A duration in the units that matter, e.g. `95 s` or `2 h 5 min`."""
     if seconds < 600:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

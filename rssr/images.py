@@ -126,7 +126,10 @@ def probe_image(data: bytes, name: str) -> ImageProbe:
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode uint8 [H, W, 3] RGB or [H, W] gray as PNG; the same pixels give the same bytes."""
+    """Encode uint8 [H, W, 3] RGB or [H, W] gray, or [H, W, 4] and [H, W, 2] with alpha behind these, as PNG.
+
+    The same pixels give the same bytes.
+    """
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()

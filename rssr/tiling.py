@@ -73,12 +73,14 @@ class TilePlan:
         sr_size: (H, W) of the result, SR pixels.
         rows: Spans from top to bottom.
         columns: Spans from left to right.
+        grid: Where tiles may begin; None: anywhere.
     """
 
     lr_size: tuple[int, int]
     sr_size: tuple[int, int]
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
+    grid: "SrGrid | None" = None
 
     @property
     def tiles(self) -> Iterator[Tile]:
@@ -139,7 +141,7 @@ def plan_tiles(
             "Make tile_size larger than twice the halo.",
         )
     rows, columns = (_plan_axis(lr, sr, tile_size, halo, grid) for lr, sr in zip(lr_size, sr_size, strict=True))
-    return TilePlan(lr_size, sr_size, rows, columns)
+    return TilePlan(lr_size, sr_size, rows, columns, grid)
 
 
 def blend(plan: TilePlan, pieces: Iterable[FloatArray]) -> Iterator[tuple[int, FloatArray]]:

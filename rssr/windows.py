@@ -68,6 +68,10 @@ class TileWindow:
         left, right = plan.columns[self.columns[0]], plan.columns[self.columns[-1]]
         return slice(first.lr[0], last.lr[1]), slice(left.lr[0], right.lr[1])
 
+    def sr(self, plan: TilePlan) -> tuple[slice, slice]:
+        """What its tiles contribute to of the SR scene: all of this is masked in a product where the window failed."""
+        return slice(plan.rows[self.rows[0]].sr[0], plan.rows[self.rows[-1]].sr[1]), self.sr_columns(plan)
+
     def sr_columns(self, plan: TilePlan) -> slice:
         """SR columns of its strips."""
         return slice(plan.columns[self.columns[0]].sr[0], plan.columns[self.columns[-1]].sr[1])

@@ -50,8 +50,8 @@ class ProductsConfig(Config):
     """Of the compression."""
     thumbnail_side: int = Field(default=512, ge=16)
     """Longer side of the thumbnail, pixels."""
-    licence: str = "proprietary"
-    """Licence of the products in their STAC items, as an SPDX identifier, or `proprietary` or `other`."""
+    licence: str = Field(default="proprietary", pattern=r"^[\w.+-]+$")
+    """Licence of the products in their STAC items, as an SPDX identifier (CC-BY-4.0), or `proprietary` or `other`."""
 
 
 class BulkWorkerConfig(Config):

@@ -29,6 +29,7 @@ from rssr.errors import StorageError
 log = logging.getLogger(__name__)
 
 _RASTERS = (".tif", ".tiff", ".jp2", ".vrt")
+_SEPARATORS = "_-. "  # between a band and the rest of a file's name
 _OWN_FOLDERS = {MARKED_FOLDER, RUN_KEY.partition("/")[0], WORK_FOLDER}
 
 
@@ -42,7 +43,7 @@ def find_in(listing: Listing, settings: StorageSettings | None) -> list[FoundSce
     location = location_of(listing.store)
     if listing.store.uri.lower().endswith(SAFE):
         return [_safe_scene(listing, location, "", listing.entries)] if listing.entries else []
-    safes: dict[str, list[Entry]] = defaultdict(list)
+    safes: dict[str, list[Entry]] = {}
     described, archives, others = [], [], []
     for entry in listing.entries:
         name = product_name(entry.key)
@@ -50,7 +51,7 @@ def find_in(listing: Listing, settings: StorageSettings | None) -> list[FoundSce
         if not listing.takes_all and _is_left_out(name if is_safe and name else entry.key):
             continue
         if is_safe and name:
-            safes[name].append(entry)
+            safes.setdefault(name, []).append(entry)
         elif entry.key.lower().endswith(ITEM_ENDINGS):
             described.append(entry)
         elif entry.key.lower().endswith(ARCHIVE_SUFFIXES) and not listing.is_archive:
@@ -61,6 +62,7 @@ def find_in(listing: Listing, settings: StorageSettings | None) -> list[FoundSce
     images = [entry for entry in others if listing.takes_all or is_image_key(entry.key)]
     if of_items.addresses:
         images = [entry for entry in images if listing.store.describe(entry.key) not in of_items.addresses]
+        safes = {key: held for key, held in safes.items() if not _is_named(listing, held, of_items.addresses)}
     _tell_of_others(listing, others)
     inside = in_threads(lambda entry: _members(listing, location, entry, settings), archives)
     return [
@@ -74,6 +76,11 @@ def find_in(listing: Listing, settings: StorageSettings | None) -> list[FoundSce
 def _is_left_out(key: str) -> bool:
     """Whether a key is hidden, or lies in a folder that some bulk run keeps for itself."""
     return is_hidden(key) or not _OWN_FOLDERS.isdisjoint(key.split("/")[:-1])
+
+
+def _is_named(listing: Listing, entries: Sequence[Entry], addresses: set[str]) -> bool:
+    """Whether an item names an object of a SAFE folder, and hence is the same scene."""
+    return any(listing.store.describe(entry.key) in addresses for entry in entries)
 
 
 def _safe_scene(listing: Listing, location: str, key: str, entries: Sequence[Entry]) -> FoundScene:
@@ -102,13 +109,14 @@ def _image_scene(listing: Listing, location: str, entry: Entry) -> FoundScene:
 
 
 def _group_scene(listing: Listing, location: str, pattern: str, entries: Sequence[Entry]) -> FoundScene:
-    folder, slash, leaf = pattern.rpartition("/")
-    before, after = leaf.split(ANY_BAND)
-    bands = [entry.key[len(folder + slash + before) : len(entry.key) - len(after)] for entry in entries]
-    stem, ending = without_ending(after)
-    name = (before.rstrip("_-. ") + stem) if before else stem.lstrip("_-. ")
-    fallback = folder.rpartition("/")[2] or location.rstrip("/").rpartition("/")[2]
-    base = f"{listing.folder}{folder}{slash}{name or fallback}"
+    before, after = pattern.split(ANY_BAND)
+    bands = [entry.key[len(before) : len(entry.key) - len(after)] for entry in entries]
+    stem, ending = without_ending(pattern)
+    named, _, rest = stem.partition(ANY_BAND)
+    if named.endswith("/") or not named:
+        rest = rest.lstrip(_SEPARATORS)
+    name = (named.rstrip(_SEPARATORS) + rest).rstrip("/") or location.rstrip("/").rpartition("/")[2]
+    base = listing.folder + name
     num_bytes = sum(entry.num_bytes for entry in entries)
     key = group_key(pattern, bands)
     return FoundScene(base, ending, location, key, "product", num_bytes, version_of_all(entries))

@@ -10,15 +10,18 @@ from pathlib import Path
 
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.records import RunIdentity
-from pipelines.storage import StorageSettings, Store, open_store, redact
+from pipelines.storage import ObjectMissing, StorageSettings, Store, open_store, redact
 from pipelines.storage.cache import cache_folder
 from pipelines.tracking import TrackingError, fetch_model_version, resolve_tracking
 from pipelines.tracking.location import ENVIRONMENT_VARIABLE
 from pipelines.tracking.model_source import find_registered_model
 from pipelines.tracking.registry import REQUIRED_FILE, folder_digest
+from rssr.card import ModelCard
 from rssr.errors import ModelError
 from rssr.inference.chosen_model import checked_device
 from rssr.models.loaded import LoadedModel, find_model_folder, load_model
+from rssr.plain_yaml import read_yaml
+from rssr.weights.folder import CARD_FILE
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +103,17 @@ def store_model(source: ModelSource, output: Store) -> None:
     wanted = {f"{key}/{path.relative_to(folder).as_posix()}": path.stat().st_size for path in files}
     if {entry.key: entry.num_bytes for entry in output.list(key)} != wanted:
         output.upload_folder(folder, key)
+
+
+def load_card(identity: RunIdentity, output: Store) -> ModelCard | None:
+    """The card of a run's model, from the copy in its output; None where it has none."""
+    if not identity.model_digest:
+        return None
+    try:
+        data = output.read_bytes(f"{_copy_key(identity.model_digest)}/{CARD_FILE}")
+    except ObjectMissing:
+        return None
+    return ModelCard.model_validate(read_yaml(data.decode()))
 
 
 def _copy_key(digest: str) -> str:

@@ -13,7 +13,7 @@ from pipelines.storage import Store
 from rssr.errors import DataError
 
 _FILE = re.compile(rf"{PLAN_FOLDER}/(\d+)\.parquet")
-_SIZE = pa.list_(pa.int64(), 2)
+_SIZE = pa.list_(pa.int64())
 _SCHEMA = pa.schema(
     [
         ("name", pa.string()),
@@ -28,7 +28,7 @@ _SCHEMA = pa.schema(
         ("dtype", pa.string()),
         ("band_names", pa.list_(pa.string())),
         ("crs", pa.string()),
-        ("bounds", pa.list_(pa.float64(), 4)),
+        ("bounds", pa.list_(pa.float64())),
         ("gsd_m", pa.float64()),
         ("tile_size", pa.int64()),
         ("halo", pa.int64()),
@@ -88,9 +88,9 @@ def plan_key(number: int) -> str:
 def _read(store: Store, key: str) -> Iterable[PlannedScene]:
     try:
         table = pq.read_table(io.BytesIO(store.read_bytes(key)))
-        if table.schema != _SCHEMA or table.schema.metadata != _SCHEMA.metadata:
-            raise ValueError("another schema")
-        return [_scene(row) for row in table.to_pylist()]
+        if table.schema.metadata != _SCHEMA.metadata:
+            raise ValueError("another version")
+        return [_scene(row) for row in table.cast(_SCHEMA).to_pylist()]
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError):
         raise DataError(
             f"The plan {store.describe(key)} is damaged, or of another version.",

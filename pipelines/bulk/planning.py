@@ -16,8 +16,7 @@ from rssr.errors import DataError, RssrError
 from rssr.inference.files import MemoryReader, SceneReader
 from rssr.inference.scene import SceneRun
 from rssr.models.loaded import LoadedModel
-from rssr.raster import RasterReader, Window, ground_sample_distance_m
-from rssr.raster.footprint import footprint
+from rssr.raster import RasterReader, footprint, ground_sample_distance_m
 from rssr.sentinel2 import Sentinel2Scene
 from rssr.tiling import TilePlan
 
@@ -81,7 +80,8 @@ def plan_scene_record(
     try:
         with _turn_of(scene), opened_scene(scene, model, options, settings, checks_dark_pixels=True) as reader:
             run = SceneRun.prepare(reader, model, config.scale, options, scene.uri)
-            _read_last_pixel(reader)
+            if isinstance(reader, RasterReader):
+                reader.check_end()  # better to know before work than in its last window
             windows = tuple(window.key for window in run.windows(config.tiling.tiles_a_side))
             return _planned(replace(scene, kind=_kind_of(reader)), run, windows, run.engine.options.halo)
     except StoreUnavailable:
@@ -131,13 +131,6 @@ def _kind_of(reader: SceneReader) -> SceneKind:
     if isinstance(reader, Sentinel2Scene):
         return "product"
     return "picture" if isinstance(reader, MemoryReader) else "raster"
-
-
-def _read_last_pixel(reader: SceneReader) -> None:
-    """Files that were cut off lack their end: better to know before work than in its last window."""
-    if isinstance(reader, RasterReader):
-        height, width = reader.info.size
-        reader.read_bands([reader.info.num_bands - 1], Window(height - 1, width - 1, 1, 1))
 
 
 def _turn_of(scene: InputScene) -> AbstractContextManager[object]:

@@ -145,7 +145,8 @@ def _write(config: BulkConfig, output: Store, identity: RunIdentity, model: Mode
         log.info("Forgot an earlier run: %d objects of %s removed.", forget_run(output), output.uri)
     identity = open_run(output, identity)
     store_model(model, output)
-    new = {one.name: one for one in plan.scenes if one.name in set(plan.added)}
+    added = set(plan.added)
+    new = {one.name: one for one in plan.scenes if one.name in added}
     while new:
         number = max(plan_numbers(output), default=-1) + 1
         if write_plan(output, number, list(new.values())):

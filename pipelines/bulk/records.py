@@ -8,6 +8,8 @@ Layout of an output:
     _run/plan/NNNN.parquet                 scenes, in the order in which they were found; a later listing adds a file
     _run/ledger/NAME.json                  one a scene that is finished: what became of it
     _run/ledger.parquet                    the same as one table, written at the end
+    _run/model/...                         the model, so that workers elsewhere and later commands find the same
+    _run/progress.json                     how far it is, written every few seconds
     _run/failures.jsonl                    scenes and windows that failed, and why, written at the end
     _run/report.html                       the page, written at the end
     _work/NAME/rNNNNcNNNN                  computed windows, until the run is verified

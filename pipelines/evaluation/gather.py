@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipelines.evaluation.machine import describe_machine
 from pipelines.evaluation.opening import OpenEvaluation, own_version
 from pipelines.evaluation.parts import Part
 from pipelines.evaluation.result import EvaluationResult, Failure, ImageRow, MethodFacts
 from pipelines.evaluation.sets import FeatureSets
 from pipelines.evaluation.work import OF_ALL_METHODS, Finding
+from pipelines.machine import describe_machine
 from pipelines.progress import printable
 from rssr.configuration import to_yaml
 from rssr.metrics.reliability import Reliability, ReliabilityTally

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from pipelines.evaluation.comparison import upscaler_of
-from pipelines.evaluation.machine import describe_machine
 from pipelines.evaluation.memory import peak_memory
 from pipelines.evaluation.prepare import OF_ONE_IMAGE, Picture, PreparedImage, in_words, is_final
 from pipelines.evaluation.task import EvaluationTask, Place, RunnableMethod
+from pipelines.machine import describe_machine
 from pipelines.storage import Store
 from pipelines.storage.model_source import fetch_remote_model
 from pipelines.storage.shards import open_images

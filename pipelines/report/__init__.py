@@ -11,6 +11,7 @@ from pipelines.report.bubbles import Axis, Bubble, bubbles
 from pipelines.report.curve import curve
 from pipelines.report.dots import DotRow, dots
 from pipelines.report.estimate import Estimate
+from pipelines.report.footprints import Footprint, FootprintState, footprints
 from pipelines.report.histogram import histogram
 from pipelines.report.page import Page
 from pipelines.report.panels import panels
@@ -37,6 +38,8 @@ __all__ = [
     "Column",
     "DotRow",
     "Estimate",
+    "Footprint",
+    "FootprintState",
     "KeyFigure",
     "Level",
     "Page",
@@ -49,6 +52,7 @@ __all__ = [
     "dots",
     "facts",
     "folded",
+    "footprints",
     "heading",
     "histogram",
     "key_figures",

@@ -15,7 +15,12 @@ _FEWEST_BARS, _MOST_BARS = 8, 40
 
 
 def histogram(
-    values: ArrayLike, title: str, x_label: str, y_label: str, split: tuple[float, str, str] | None = None
+    values: ArrayLike,
+    title: str,
+    x_label: str,
+    y_label: str,
+    split: tuple[float, str, str] | None = None,
+    below_is_good: bool = False,
 ) -> Part:
     """Bars over equally wide ranges of a value.
 
@@ -26,6 +31,7 @@ def histogram(
         y_label: What is counted.
         split: A value that no bar lies across, and what values below and above it mean; both sides then differ in
             colour and are counted in the legend.
+        below_is_good: Whether the good side, which has the first colour, is the one below the split.
     """
     flat = np.asarray(values, np.float64).ravel()
     flat = flat[np.isfinite(flat)]
@@ -34,7 +40,7 @@ def histogram(
     def paint(axes: Any) -> None:  # noqa: ANN401  # matplotlib is imported when it draws
         counts, _ = np.histogram(flat, edges)
         is_above = [split is None or middle > split[0] for middle in (edges[:-1] + edges[1:]) / 2]
-        colours = [colour_of(0 if above else 1) for above in is_above]
+        colours = [colour_of(0 if above != below_is_good else 1) for above in is_above]
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colours, edgecolor=PAPER, linewidth=0.8)
         axes.grid(False, axis="x")
         if split is not None:
@@ -42,8 +48,8 @@ def histogram(
         axes.yaxis.get_major_locator().set_params(integer=True)
         label_axes(axes, x_label, y_label)
 
-    svg = draw((flat.tobytes(), split), _SIZE_INCHES, paint) if flat.size else ""
-    names = _sides(flat, split)
+    svg = draw((flat.tobytes(), split, below_is_good), _SIZE_INCHES, paint) if flat.size else ""
+    names = _sides(flat, split)[:: -1 if below_is_good else 1]
     return render("drawing", svg=svg, title=title, names=names, description=_describe(title, flat, names), note="")
 
 

@@ -31,16 +31,20 @@ class Column:
     is_numeric: bool = False
 
 
-def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption: str = "") -> Part:
+def table(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption: str = "", anchors: Sequence[str] = ()
+) -> Part:
     """A table whose first column names the rows.
 
     Values that look equal are all marked best; missing ones (no key, None, NaN) are shown as a dash, and are never
     best. A single value is not marked, as there is nothing that it is better than. Intervals stand below their values.
+    A text that is a part, e.g. a link, is shown as such.
 
     Args:
         columns: The columns, in order.
         rows: Cells by the columns' names; other keys are left out.
         caption: What the table shows.
+        anchors: By which links lead to the rows, one a row; none by default.
     """
     best = {column.name: _best(column, [row.get(column.name) for row in rows]) for column in columns}
     numeric = {
@@ -59,7 +63,9 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Cell]], caption
         ]
         for row in rows
     ]
-    return render("table", columns=columns, numeric=numeric, rows=body, caption=caption)
+    return render(
+        "table", columns=columns, numeric=numeric, rows=body, caption=caption, anchors=anchors or [""] * len(rows)
+    )
 
 
 def cell_text(cell: Cell, digits: int) -> str:
@@ -68,7 +74,9 @@ def cell_text(cell: Cell, digits: int) -> str:
         return cell.value_text(digits)
     if cell is None or isinstance(cell, Estimate) or (isinstance(cell, float) and math.isnan(cell)):
         return _MISSING
-    if isinstance(cell, bool | str):
+    if isinstance(cell, str):
+        return cell  # a part stays one, and is not escaped again
+    if isinstance(cell, bool):
         return str(cell)
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:,.{digits}f}"
 

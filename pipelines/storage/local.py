@@ -4,22 +4,26 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipelines.storage.store import PART_SUFFIX, Entry, ObjectMissing, Store, clean_key, is_part, probe_key
-from rssr.errors import StorageError
+from pipelines.storage.file_errors import explained
+from pipelines.storage.store import (
+    PART_SUFFIX,
+    Data,
+    Entry,
+    ObjectMissing,
+    Store,
+    clean_key,
+    file_sha256,
+    is_part,
+    probe_key,
+)
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
-_REMEDIES = {
-    errno.EACCES: "Check the permissions of the folder and of its parents.",
-    errno.EPERM: "Check the permissions of the folder and of its parents.",
-    errno.EROFS: "The file system is read-only; choose another place.",
-    errno.ENOSPC: "Free some space or choose another place.",
-    errno.ENOTDIR: "A file lies where a folder is needed; choose another path.",
-    errno.EISDIR: "A folder lies where a file is needed; choose another path.",
-}
+_NOT_FROM_THERE = {*_NO_HARD_LINKS, errno.EXDEV}
+_NUM_TRIES = 20  # at a folder that others remove whenever it is empty
 
 
 class LocalStore(Store):
@@ -41,7 +45,7 @@ class LocalStore(Store):
     def read_bytes(self, key: str) -> bytes:
         """The file's content."""
         path = self._path(key)
-        with _explained(path):
+        with explained(path):
             try:
                 return path.read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -50,7 +54,7 @@ class LocalStore(Store):
     def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
         """A part of the file."""
         path = self._path(key)
-        with _explained(path):
+        with explained(path):
             try:
                 with path.open("rb") as stream:
                     stream.seek(start)
@@ -61,30 +65,37 @@ class LocalStore(Store):
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write aside, flush, rename."""
         path = self._path(key)
-        with _explained(path), _written_aside(path) as aside:
+        with explained(path), _written_aside(path) as aside:
             _write_flushed(aside, data)
+            aside.replace(path)
+            _flush_folder(path.parent)
+
+    def write_stream(self, key: str, chunks: Iterable[Data]) -> None:
+        """Write aside, flush, rename."""
+        path = self._path(key)
+        with explained(path), _written_aside(path) as aside:
+            with aside.open("wb") as stream:
+                stream.writelines(chunks)
+                stream.flush()
+                os.fsync(stream.fileno())
             aside.replace(path)
             _flush_folder(path.parent)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write aside, then link under the final name, which the file system refuses where it is taken."""
         path = self._path(key)
-        with _explained(path), _written_aside(path) as aside:
+        with explained(path):
             if path.exists():
                 return False
-            _write_flushed(aside, data)
-            if not _link(aside, path):
-                aside.replace(path)  # no hard links here: see enforces_conditional_put
-            elif not aside.samefile(path):
-                return False
-            _flush_folder(path.parent)
-        return True
+            with _written_aside(path) as aside:
+                _write_flushed(aside, data)
+                return _publish(aside, path)
 
     def enforces_conditional_put(self) -> bool:
         """Whether this file system has hard links."""
         if self._enforces is None:
             path = self._path(probe_key())
-            with _explained(path), _written_aside(path) as aside:
+            with explained(path), _written_aside(path) as aside:
                 _write_flushed(aside, b"probe")
                 self._enforces = _link(aside, path)
                 path.unlink(missing_ok=True)
@@ -97,7 +108,7 @@ class LocalStore(Store):
     def stat(self, key: str) -> Entry:
         """Size and time of change of the file."""
         path = self._path(key)
-        with _explained(path):
+        with explained(path):
             if not path.is_file():
                 raise ObjectMissing(f"There is no file {path}.", "Check the path.")
             return self._entry(path)
@@ -111,13 +122,13 @@ class LocalStore(Store):
         top = self._path(prefix.strip("/")) if prefix.strip("/") else self._root
         if not top.is_dir():
             return []
-        with _explained(top):
+        with explained(top):
             return sorted(self._entry(path) for path in _walk_files(top))
 
     def delete(self, key: str) -> None:
         """Remove the file, and the folders above it that this leaves empty."""
         path = self._path(key)
-        with _explained(path):
+        with explained(path):
             try:
                 path.unlink(missing_ok=True)
             except NotADirectoryError:
@@ -133,17 +144,47 @@ class LocalStore(Store):
     def upload_file(self, source: Path, key: str) -> None:
         """Copy a file in, aside first."""
         path = self._path(key)
-        with _explained(path), _written_aside(path) as aside:
+        with explained(path), _written_aside(path) as aside:
             shutil.copyfile(source, aside)
-            with aside.open("rb") as stream:
-                os.fsync(stream.fileno())
+            _flush(aside)
             aside.replace(path)
             _flush_folder(path.parent)
+
+    def upload_file_if_absent(self, source: Path, key: str, *, takes_source: bool = False) -> bool:
+        """Copy aside, then link under the final name; a source that may be taken is linked where it lies."""
+        path = self._path(key)
+        with explained(path):
+            if path.exists():
+                return False
+            with _written_aside(path) as aside:
+                if takes_source and _stand_in(source.resolve(), aside):
+                    _flush(aside)
+                else:
+                    shutil.copyfile(source, aside)
+                    _flush(aside)
+                return _publish(aside, path)
+
+    def sha256(self, key: str) -> str:
+        """Of the file, read in pieces."""
+        path = self._path(key)
+        with explained(path):
+            try:
+                return file_sha256(path)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectMissing(f"There is no file {path}.", "Check the path.") from None
+
+    def delete_unfinished(self) -> int:
+        """Remove the files that killed writers left aside."""
+        left = [Path(folder) / name for folder, _, names in os.walk(self._root) for name in names if is_part(name)]
+        with explained(self._root):
+            for path in left:
+                path.unlink(missing_ok=True)
+        return len(left)
 
     def download_file(self, key: str, target: Path) -> None:
         """Copy a file out."""
         path = self._path(key)
-        with _explained(path):
+        with explained(path):
             try:
                 shutil.copyfile(path, target)
             except FileNotFoundError:
@@ -179,8 +220,16 @@ def _walk_files(top: Path) -> Iterator[Path]:
 
 @contextmanager
 def _written_aside(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """An empty file beside the path, which is gone after the block."""
     aside = path.with_name(f".{uuid.uuid4().hex}{PART_SUFFIX}")  # short: the name itself may be near the limit
+    for attempt in range(_NUM_TRIES):
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            aside.touch(exist_ok=False)
+            break
+        except FileNotFoundError:  # somebody's `delete` has just left the folder empty, and removed it
+            if attempt == _NUM_TRIES - 1:
+                raise
     try:
         yield aside
     finally:
@@ -189,10 +238,41 @@ def _written_aside(path: Path) -> Iterator[Path]:
 
 
 def _write_flushed(path: Path, data: bytes) -> None:
-    with path.open("xb") as stream:
+    with path.open("wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _publish(aside: Path, path: Path) -> bool:
+    """Give a finished file its name unless that is taken."""
+    if not _link(aside, path):
+        if path.exists():
+            return False
+        aside.replace(path)  # no hard links here: see enforces_conditional_put
+    elif not aside.samefile(path):
+        return False
+    _flush_folder(path.parent)
+    return True
+
+
+def _stand_in(source: Path, aside: Path) -> bool:
+    """Make the file aside another name of the source; False where that cannot be, and the file is still there."""
+    linked, mode = aside.with_name(f".{uuid.uuid4().hex}{PART_SUFFIX}"), aside.stat().st_mode
+    try:
+        linked.hardlink_to(source)
+    except OSError as error:
+        if error.errno in _NOT_FROM_THERE:
+            return False
+        raise
+    linked.chmod(mode)  # temporary files are private, products are shared
+    linked.replace(aside)
+    return True
 
 
 def _flush_folder(folder: Path) -> None:
@@ -214,13 +294,3 @@ def _link(source: Path, target: Path) -> bool:
             return False
         raise
     return True
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
-        remedy = _REMEDIES.get(error.errno or 0, "Check the path.")
-        raise StorageError(f"{where} cannot be used: {error.strerror or error}.", remedy) from None

@@ -2,10 +2,11 @@
 
 import threading
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from pipelines.storage.store import Store
+from pipelines.storage.store import Data, Store
 
 Contents = TypeVar("Contents")
 
@@ -28,6 +29,10 @@ class ReadOnlyStore(Store, Generic[Contents]):
         """Refused."""
         self._refuse()
 
+    def write_stream(self, key: str, chunks: Iterable[Data]) -> None:
+        """Refused."""
+        self._refuse()
+
     def enforces_conditional_put(self) -> bool:
         """Nothing can be put at all."""
         return False
@@ -37,6 +42,10 @@ class ReadOnlyStore(Store, Generic[Contents]):
         self._refuse()
 
     def upload_file(self, source: Path, key: str) -> None:
+        """Refused."""
+        self._refuse()
+
+    def upload_file_if_absent(self, source: Path, key: str, *, takes_source: bool = False) -> bool:
         """Refused."""
         self._refuse()
 

@@ -1,6 +1,8 @@
 """Any other store that fsspec knows: gs://, az://, https:// and so on."""
 
+import errno
 import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -10,8 +12,9 @@ from urllib.parse import quote
 
 import fsspec
 
+from pipelines.storage.file_errors import file_error
 from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries, has_answered, note_answer
-from pipelines.storage.store import Entry, ObjectMissing, Store, StoreUnavailable, clean_key, probe_key
+from pipelines.storage.store import Entry, ObjectMissing, Store, StoreUnavailable, clean_key, file_sha256, probe_key
 from pipelines.storage.uris import Location
 from rssr.errors import StorageError
 
@@ -19,6 +22,8 @@ Result = TypeVar("Result")
 
 _VERSION_FIELDS = ("etag", "ETag", "generation", "mtime", "updated", "last_modified", "created")
 _CHUNK_BYTES = 8 * 2**20
+_SINGLE_BYTES = 32 * 2**20  # up to here files go through memory: more file systems have exclusive modes for that
+_ABOUT_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _WEB_SCHEMES = ("http", "https")
 
 
@@ -121,6 +126,21 @@ class RemoteStore(Store):
         """Copy a local file in."""
         self._call(lambda _: self._files.put_file(str(source), self._path(key)), key)
 
+    def upload_file_if_absent(self, source: Path, key: str, *, takes_source: bool = False) -> bool:
+        """An exclusive upload where the file system has one, else a look before the upload."""
+        if self.exists(key):
+            return False
+        if source.stat().st_size <= _SINGLE_BYTES:
+            return self.put_if_absent(key, source.read_bytes())
+        if self.enforces_conditional_upload():
+            return self._call(lambda attempt: self._create_from(source, key, attempt), key)
+        self.upload_file(source, key)
+        return True
+
+    def enforces_conditional_upload(self) -> bool:
+        """The same of two exclusive uploads of a file."""
+        return self.enforces_conditional_put() and _enforces_files(self._location)
+
     def download_file(self, key: str, target: Path) -> None:
         """Copy an object out in pieces."""
 
@@ -162,6 +182,13 @@ class RemoteStore(Store):
             return attempt > 0 and self.read_bytes(key) == data
         return True
 
+    def _create_from(self, source: Path, key: str, attempt: int) -> bool:
+        try:
+            self._files.put_file(str(source), self._path(key), mode="create")
+        except FileExistsError:
+            return attempt > 0 and self.sha256(key) == file_sha256(source)
+        return True
+
     def _call(self, request: Callable[[int], Result], key: str) -> Result:
         address = self.describe(key)
 
@@ -178,6 +205,8 @@ class RemoteStore(Store):
         except PermissionError:
             raise StorageError(f"Access to {address} is refused.", "Check the credentials.") from None
         except (OSError, TimeoutError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno in _ABOUT_THE_DISK:
+                raise file_error(error, address) from None
             what = str(error) if isinstance(error, _WebFailure) else type(error).__name__
             kind = StoreUnavailable if _classify(error) is Failure.TRANSIENT else StorageError
             raise kind(f"{address} failed with {what}.", "Check the URI and network.") from None
@@ -209,7 +238,8 @@ def _web_error(error: Exception) -> Exception | None:
 
 def _classify(error: Exception) -> Failure:
     permanent = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError)
-    busy = isinstance(error, OSError | TimeoutError) and not isinstance(error, permanent)
+    about_the_disk = isinstance(error, OSError) and error.errno in _ABOUT_THE_DISK
+    busy = isinstance(error, OSError | TimeoutError) and not isinstance(error, permanent) and not about_the_disk
     return Failure.TRANSIENT if busy else Failure.PERMANENT
 
 
@@ -243,3 +273,19 @@ def _enforces(location: Location) -> bool:
         return False
     finally:
         store.delete(key)
+
+
+@lru_cache(maxsize=64)
+def _enforces_files(location: Location) -> bool:
+    store = RemoteStore(location)
+    key = probe_key()
+    with tempfile.NamedTemporaryFile(prefix="rssr-probe-") as file:
+        file.write(b"probe")
+        file.flush()
+        try:
+            store._create_from(Path(file.name), key, 0)
+            return not store._create_from(Path(file.name), key, 0)
+        except (NotImplementedError, TypeError, ValueError):  # file systems without an exclusive mode
+            return False
+        finally:
+            store.delete(key)

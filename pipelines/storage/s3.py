@@ -12,12 +12,13 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipelines.storage.file_errors import file_error
 from pipelines.storage.retries import RetryPolicy, call_with_retries, has_answered, note_answer
-from pipelines.storage.s3_errors import classify, error_code, explain, status_code
+from pipelines.storage.s3_errors import classify, explain, is_taken, status_code
+from pipelines.storage.s3_upload import UploadTarget, abort_unfinished, refuses_parts, upload_if_absent
 from pipelines.storage.settings import StorageSettings
-from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key, probe_key
+from pipelines.storage.store import Entry, ObjectMissing, Store, clean_key, file_sha256, probe_key
 from pipelines.storage.uris import Location
-from rssr.errors import StorageError
 
 Result = TypeVar("Result")
 
@@ -136,6 +137,23 @@ class S3Store(Store):
         name = self._key(key)
         self._call(lambda _: self._client().upload_file(str(source), self._bucket, name, Config=_TRANSFER), key)
 
+    def upload_file_if_absent(self, source: Path, key: str, *, takes_source: bool = False) -> bool:
+        """A conditional PUT, or parts in parallel and one conditional request that makes them an object."""
+        target = self._upload_target(key)
+        return self._explained(lambda: upload_if_absent(target, source, self.enforces_conditional_upload), key)
+
+    def enforces_conditional_upload(self) -> bool:
+        """Whether the server also refuses to complete an upload in parts under a name that is taken."""
+        return self.enforces_conditional_put() and _enforces_parts(
+            self._location.bucket, self._location.path, self._settings
+        )
+
+    def delete_unfinished(self) -> int:
+        """Abort uploads in parts that were never completed, as far as the server tells them."""
+        prefix = f"{self._location.path}/" if self._location.path else ""
+        target = UploadTarget(self._client(), self._bucket, prefix, self._ask, lambda: False, lambda _: False)
+        return self._explained(lambda: abort_unfinished(target), "")
+
     def download_file(self, key: str, target: Path) -> None:
         """A GET, or ranges in parallel for large objects."""
         name = self._key(key)
@@ -162,29 +180,41 @@ class S3Store(Store):
         try:
             self._client().put_object(Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*")
         except ClientError as error:
-            if not _is_taken(error):
+            if not is_taken(error):
                 raise
             # After a lost answer, what lies there may be our own first attempt.
             return attempt > 0 and self.read_bytes(key) == data
         return True
 
+    def _upload_target(self, key: str) -> UploadTarget:
+        def holds(source: Path) -> bool:
+            try:
+                same_size = self.stat(key).num_bytes == source.stat().st_size
+            except ObjectMissing:
+                return False
+            return same_size and self.sha256(key) == file_sha256(source)
+
+        return UploadTarget(self._client(), self._bucket, self._key(key), self._ask, lambda: self.exists(key), holds)
+
     def _call(self, request: Callable[[int], Result], key: str) -> Result:
+        return self._explained(lambda: self._ask(request), key)
+
+    def _ask(self, request: Callable[[int], Result]) -> Result:
+        result = call_with_retries(request, classify, self._policy, has_answered(self._server))
+        note_answer(self._server)
+        return result
+
+    def _explained(self, work: Callable[[], Result], key: str) -> Result:
         try:
-            result = call_with_retries(request, classify, self._policy, has_answered(self._server))
+            return work()
         except (ClientError, BotoCoreError, Boto3Error) as error:
             raise explain(error, self.describe(key), self._settings) from None
         except OSError as error:  # the local side of an upload or download
-            raise StorageError(f"{error.filename or 'A file'}: {error.strerror or error}.", "Check the disk.") from None
-        note_answer(self._server)
-        return result
+            raise file_error(error, "A file") from None
 
     @property
     def _server(self) -> str:
         return self._settings.endpoint_url or "s3"
-
-
-def _is_taken(error: ClientError) -> bool:
-    return error_code(error) == "PreconditionFailed" or status_code(error) == 412
 
 
 def _entries(page: dict[str, Any], root: str) -> list[Entry]:
@@ -208,5 +238,16 @@ def _enforces(bucket: str, prefix: str, settings: StorageSettings) -> bool:
     store._call(lambda _: store._create(key, b"first", 0), key)
     try:
         return not store._call(lambda _: store._create(key, b"second", 0), key)
+    finally:
+        store.delete(key)
+
+
+@lru_cache(maxsize=64)
+def _enforces_parts(bucket: str, prefix: str, settings: StorageSettings) -> bool:
+    store = S3Store(Location("s3", bucket, prefix), settings)
+    key = probe_key()
+    store.write_bytes(key, b"first")
+    try:
+        return store._explained(lambda: refuses_parts(store._upload_target(key)), key)
     finally:
         store.delete(key)

@@ -46,6 +46,8 @@ _REFUSED_CODES = {
     "403",
     "401",
 }
+_FULL_CODES = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
+_WRITES = ("Put", "Create", "Upload", "Complete", "Delete", "Abort")  # how the names of writing requests begin
 _UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 _BROKEN_OFF = (
     ConnectionClosedError,
@@ -65,6 +67,11 @@ def error_code(error: ClientError) -> str:
 def status_code(error: ClientError) -> int:
     """The HTTP status of the server's answer, 0 where unknown."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_taken(error: ClientError) -> bool:
+    """Whether a conditional request was refused since the object exists."""
+    return error_code(error) == "PreconditionFailed" or status_code(error) == 412
 
 
 def classify(error: Exception) -> Failure:
@@ -104,9 +111,10 @@ def explain(error: Exception, address: str, settings: StorageSettings) -> Storag
     if code == "RequestTimeTooSkewed":
         return StoreUnavailable(f"{server} refuses access to {address} ({code}).", "Set the clock of this machine.")
     if code in _REFUSED_CODES:
+        return StorageError(f"{server} refuses access to {address} ({code}).", _refused_remedy(error))
+    if code in _FULL_CODES:
         return StorageError(
-            f"{server} refuses access to {address} ({code}).",
-            "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy.",
+            f"{server} has no space left for {address} ({code}).", "Free some space there, or raise the quota."
         )
     if isinstance(error, _NO_CREDENTIALS):
         return StoreUnavailable(
@@ -131,6 +139,13 @@ def _unwrapped(error: Exception) -> Exception:
     """The answer behind boto3's transfer errors, which only quote it."""
     inner = error.__context__ if isinstance(error, Boto3Error) else None
     return inner if isinstance(inner, ClientError | BotoCoreError) else error
+
+
+def _refused_remedy(error: Exception) -> str:
+    """What to look at; a bucket that can be read may still be closed to writers."""
+    writes = isinstance(error, ClientError) and str(error.operation_name).startswith(_WRITES)
+    right = "whether the bucket's policy lets them write there" if writes else "the bucket's policy"
+    return f"Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and {right}."
 
 
 def _other_remedy(error: Exception) -> str:

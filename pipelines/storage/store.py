@@ -1,19 +1,25 @@
 """What every store can do, whatever lies behind it."""
 
+import hashlib
+import tempfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
+from pipelines.storage.file_errors import explained
 from rssr.errors import StorageError
+
+Data = bytes | bytearray | memoryview
 
 PART_SUFFIX = ".rssr-part"  # files being written; never listed
 _PROBE_PREFIX = ".rssr-probe-"
 _NUM_TRANSFERS = 8
+_RANGE_BYTES = 16 * 2**20  # what is held at once of an object that is read in ranges
 
 
 class ObjectMissing(StorageError):
@@ -93,6 +99,22 @@ class Store(ABC):
     def write_bytes(self, key: str, data: bytes) -> None:
         """Create or replace an object; readers see the old or the new content, never a part."""
 
+    def write_stream(self, key: str, chunks: Iterable[Data]) -> None:
+        """Create or replace an object of any size, without holding it in memory.
+
+        Readers see the old or the new content, never a part. Other stores than folders take the chunks through a file
+        in the folder for temporary files (`TMPDIR`).
+
+        Args:
+            key: The object.
+            chunks: Its content, in order.
+        """
+        with tempfile.TemporaryDirectory(prefix="rssr-") as folder:
+            spooled = Path(folder) / "content"
+            with explained(spooled), spooled.open("wb") as stream:
+                stream.writelines(chunks)
+            self.upload_file(spooled, key)
+
     @abstractmethod
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Create an object unless it exists.
@@ -134,6 +156,48 @@ class Store(ABC):
     @abstractmethod
     def upload_file(self, source: Path, key: str) -> None:
         """Copy a local file in, without holding it in memory."""
+
+    @abstractmethod
+    def upload_file_if_absent(self, source: Path, key: str, *, takes_source: bool = False) -> bool:
+        """Copy a local file in unless the object exists; nobody ever sees a part of it.
+
+        Where `enforces_conditional_upload()` is true, exactly one of many concurrent writers is told True. Elsewhere
+        this looks just before the object appears: hold a lease. After a lost answer, an object of the same size and
+        content counts as this call's own.
+
+        Args:
+            source: The file.
+            key: The object.
+            takes_source: Whether the file may become the object where that saves a copy: it must not be changed any
+                more, under whatever name.
+        """
+
+    def enforces_conditional_upload(self) -> bool:
+        """Whether the store itself refuses to overwrite in `upload_file_if_absent`, whatever the size."""
+        return self.enforces_conditional_put()
+
+    def sha256(self, key: str) -> str:
+        """Digest of an object's content, hexadecimal; memory holds a range of it.
+
+        Raises:
+            ObjectMissing: There is no such object.
+            ObjectDamaged: It ends before its size.
+        """
+        size, digest = self.stat(key).num_bytes, hashlib.sha256()
+        for start in range(0, size, _RANGE_BYTES):
+            wanted = min(_RANGE_BYTES, size - start)
+            part = self.read_range(key, start, wanted)
+            if len(part) != wanted:
+                raise ObjectDamaged(f"{self.describe(key)} ends before its {size:,} bytes.", "Was it written just now?")
+            digest.update(part)
+        return digest.hexdigest()
+
+    def delete_unfinished(self) -> int:
+        """Remove what killed writers left below this store and nobody sees; returns how much there was.
+
+        Only for who knows that nobody writes there now.
+        """
+        return 0
 
     @abstractmethod
     def download_file(self, key: str, target: Path) -> None:
@@ -218,6 +282,12 @@ def clean_key(key: str) -> str:
     if not key or key.startswith("/") or any(part in ("", ".", "..") for part in parts):
         raise StorageError(f"'{key}' is not a key inside a store.", "Use a relative path without '..'.")
     return key
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a local file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def is_part(name: str) -> bool:

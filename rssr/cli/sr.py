@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rssr.inference.scene import SceneReport
     from rssr.models.loaded import LoadedModel
+    from rssr.raster import CogOptions
     from rssr.stretch import StretchConfig
 
 NAME = "sr"
@@ -29,7 +30,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_running(parser)
     _add_layers(parser)
     _add_values(parser)
+    _add_files(parser)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """How files are written."""
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    parser.add_argument(
+        "--compression",
+        choices=("zstd", "deflate"),
+        default="zstd",
+        help="of GeoTIFFs: zstd is read by GDAL since 2.3 and QGIS (default), deflate by everything",
+    )
+    parser.add_argument(
+        "--compression-level",
+        type=int,
+        metavar="N",
+        help="1 is fast, more makes files smaller: zstd up to 22 (default 1), deflate up to 9 (default 6)",
+    )
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
             stretch=_stretch(arguments),
             seed=arguments.seed,
             num_samples=arguments.num_samples,
+            compression=_compression(arguments),
             progress=progress,
         )
     _tell(arguments.output, report, time.monotonic() - started)
@@ -157,6 +176,14 @@ def _beside(arguments: argparse.Namespace, name: str) -> Path | None:
         return given
     output: Path = arguments.output
     return output.with_name(f"{output.stem}_{name}.tif")
+
+
+def _compression(arguments: argparse.Namespace) -> "CogOptions":
+    from rssr.raster import CogOptions
+
+    usual = {"zstd": 1, "deflate": 6}[arguments.compression]
+    level = usual if arguments.compression_level is None else arguments.compression_level
+    return CogOptions(arguments.compression, level)
 
 
 def _stretch(arguments: argparse.Namespace) -> "StretchConfig | None":

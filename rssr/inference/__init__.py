@@ -3,19 +3,34 @@
 from rssr.inference.arrays import super_resolve
 from rssr.inference.chosen_model import check_scale, resolve_model
 from rssr.inference.engine import Engine, LrScene
-from rssr.inference.options import ColorMatching, SamplingArguments, TilingArguments, TilingOptions
-from rssr.inference.scene import SceneArguments, SceneReport, super_resolve_scene
+from rssr.inference.files import MemoryReader, SceneFiles, SceneReader, open_scene
+from rssr.inference.options import ColorMatching, SamplingArguments, SceneOptions, TilingArguments, TilingOptions
+from rssr.inference.products import SideProducts
+from rssr.inference.prologue import ScenePrologue
+from rssr.inference.scene import ComputedWindows, SceneReport, SceneRun
+from rssr.inference.scene_file import SceneArguments, super_resolve_scene
+from rssr.inference.tile_runner import TileCounts
 
 __all__ = [
     "ColorMatching",
+    "ComputedWindows",
     "Engine",
     "LrScene",
+    "MemoryReader",
     "SamplingArguments",
     "SceneArguments",
+    "SceneFiles",
+    "SceneOptions",
+    "ScenePrologue",
+    "SceneReader",
     "SceneReport",
+    "SceneRun",
+    "SideProducts",
+    "TileCounts",
     "TilingArguments",
     "TilingOptions",
     "check_scale",
+    "open_scene",
     "resolve_model",
     "super_resolve",
     "super_resolve_scene",

@@ -107,14 +107,7 @@ def super_resolve(
         ImageError: The array's shape or the picture's mode cannot be used.
         ModelError: The model does not fit the bands, the type, the values or the scale, or gives no uncertainty.
     """
-    loaded = resolve_model(model, device)
-    check_scale(loaded, scale)
-    if return_uncertainty:
-        check_deviation(loaded)
-    seed, num_samples = options.pop("seed", 0), options.pop("num_samples", None)
-    draws = plan_draws(loaded, seed, num_samples, with_deviation=return_uncertainty)
-    tiling: TilingArguments = {**options}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
-    run = ArrayRun(loaded, scale, TilingOptions(**tiling), return_uncertainty, draws)
+    run = _planned(resolve_model(model, device), scale, options, with_deviation=return_uncertainty)
     if isinstance(image, Image.Image):
         pixels, *deviation = (np.ascontiguousarray(part.transpose(1, 2, 0)) for part in run(_picture_bands(image)))
         results: list[Any] = [Image.fromarray(pixels), *deviation]
@@ -123,6 +116,16 @@ def super_resolve(
     else:
         results = _super_resolve_array(np.asarray(image), run)
     return (results[0], results[1]) if return_uncertainty else results[0]
+
+
+def _planned(model: LoadedModel, scale: float, options: SamplingArguments, *, with_deviation: bool) -> "ArrayRun":
+    check_scale(model, scale)
+    if with_deviation:
+        check_deviation(model)
+    seed, num_samples = options.pop("seed", 0), options.pop("num_samples", None)
+    draws = plan_draws(model, seed, num_samples, with_deviation=with_deviation)
+    tiling: TilingArguments = {**options}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
+    return ArrayRun(model, scale, TilingOptions(**tiling), with_deviation, draws)
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,30 @@
 """From LR values, tile by tile through a model, to SR rows."""
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from rssr.color import BandStatistics, ColorMatch, match_colors, match_locally
-from rssr.errors import ModelError, RssrError, TileError
+from rssr.color import BandStatistics, ColorMatch, match_colors
+from rssr.errors import RssrError, TileError
 from rssr.inference.chosen_model import model_device
+from rssr.inference.missing import MissingPixels, zeros_for
 from rssr.inference.options import CompleteOptions
 from rssr.inference.prologue import ScenePrologue, match_whole
+from rssr.inference.tile_runner import TileBatch, TileCounts, TileRunner
 from rssr.masks import enlarge_mask, filled
 from rssr.models.loaded import LoadedModel
-from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, SuperResolver, TilePlace
+from rssr.models.resolver import Draws, TilePlace
 from rssr.tiling import Span, Tile, TilePlan, sum_of_row
-from rssr.windows import TileWindow, assemble, plan_windows
+from rssr.windows import Fetch, TileWindow, assemble, plan_windows
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-_log = logging.getLogger(__name__)
 
 _SAMPLED_TILES = 64  # for the colour statistics of scenes that have more
 _KEPT_BYTES = 1 << 30  # SR values up to this size are held in memory while statistics are taken, not made twice
@@ -60,21 +58,6 @@ class SrRows(NamedTuple):
 
 
 @dataclass
-class TileCounts:
-    """What became of tiles so far.
-
-    Attributes:
-        num_tiles: All of them.
-        num_skipped: Without a single valid pixel; the model did not see them.
-        num_splits: How often a batch was halved because the accelerator's memory was short.
-    """
-
-    num_tiles: int = 0
-    num_skipped: int = 0
-    num_splits: int = 0
-
-
-@dataclass
 class Engine:
     """Runs one model over scenes, a window of tiles at a time.
 
@@ -94,6 +77,19 @@ class Engine:
     with_deviation: bool = False
     draws: Draws = field(default_factory=Draws)
     counts: TileCounts = field(default_factory=TileCounts, init=False)
+
+    def __post_init__(self) -> None:
+        self._runner = TileRunner(self.model, self.options, self.with_deviation, self.draws)
+
+    @property
+    def batch_size(self) -> int:
+        """Tiles at a time on an accelerator, by now."""
+        return self._runner.batch_size
+
+    def take_counts(self) -> TileCounts:
+        """What became of tiles since this was last asked."""
+        taken, self.counts = self.counts, TileCounts()
+        return taken
 
     def run(self, scene: LrScene, plan: TilePlan) -> Iterator[SrRows]:
         """Super-resolve a scene in this process.
@@ -115,8 +111,7 @@ class Engine:
         """The prologue, and assembled rows, which are made when they are asked for unless the prologue needed them."""
         if not self.needs_all_rows(plan):
             return self.prologue(scene, plan), self._assembled(scene, plan, self.counts)
-        num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0] * (1 + self.with_deviation)
-        if 4 * num_bands * plan.sr_size[0] * plan.sr_size[1] > _KEPT_BYTES:
+        if 4 * self._num_results(scene) * plan.sr_size[0] * plan.sr_size[1] > _KEPT_BYTES:
             return self.prologue(scene, plan), self._assembled(scene, plan, self.counts)
         kept = list(self._assembled(scene, plan, self.counts))
         return self.prologue(scene, plan, kept), iter(kept)
@@ -126,7 +121,11 @@ class Engine:
         return self.options.color_match == "scene" and len(plan) <= _SAMPLED_TILES
 
     def prologue(
-        self, scene: LrScene, plan: TilePlan, assembled: Iterable[tuple[int, FloatArray]] | None = None
+        self,
+        scene: LrScene,
+        plan: TilePlan,
+        assembled: Iterable[tuple[int, FloatArray]] | None = None,
+        failed: Sequence[TileWindow] = (),
     ) -> ScenePrologue:
         """What finishing needs to know of the whole scene.
 
@@ -135,15 +134,16 @@ class Engine:
             plan: How it is cut.
             assembled: Rows as `rssr.windows.assemble` hands them out, where they exist already and the prologue needs
                 them; None computes what is needed, without counting it.
+            failed: Windows that could not be computed: nothing is taken from there.
         """
         if self.options.color_match != "scene":
             return ScenePrologue()
         if not self.needs_all_rows(plan):
-            return ScenePrologue.of(self._match_sample(scene, plan))
+            return ScenePrologue.of(self._match_sample(scene, plan, failed))
         if assembled is None:
-            assembled = self._assembled(scene, plan, TileCounts())
+            assembled = self._assembled(scene, plan, TileCounts(), failed)
         rows = ((first, self.parted(first, both).values) for first, both in assembled)
-        return ScenePrologue.of(match_whole(scene, plan, rows))
+        return ScenePrologue.of(match_whole(scene, plan, rows, MissingPixels.of(plan, failed)))
 
     def run_window(self, scene: LrScene, plan: TilePlan, window: TileWindow) -> list[FloatArray]:
         """Compute a window: a strip for each of its rows of tiles; see `rssr.windows`.
@@ -166,16 +166,31 @@ class Engine:
         num_bands = both.shape[0] // 2 if self.with_deviation else both.shape[0]
         return SrRows(first, both[:num_bands], both[num_bands:] if self.with_deviation else None)
 
-    def _assembled(self, scene: LrScene, plan: TilePlan, counts: TileCounts) -> Iterator[tuple[int, FloatArray]]:
-        whole = plan_windows(plan, max(len(plan.rows), len(plan.columns)))
-        return assemble(plan, whole, partial(self._strip, scene, plan, counts))
+    def _assembled(
+        self, scene: LrScene, plan: TilePlan, counts: TileCounts, failed: Sequence[TileWindow] = ()
+    ) -> Iterator[tuple[int, FloatArray]]:
+        compute: Fetch = partial(self._strip, scene, plan, counts)
+        if not failed:
+            return assemble(plan, plan_windows(plan, max(len(plan.rows), len(plan.columns))), compute)
+        single, lost = plan_windows(plan, 1), _tiles_of(failed)
+        missing = [window for window in single if (window.tile_rows[0], window.tile_columns[0]) in lost]
+        return assemble(plan, single, zeros_for(missing, plan, self._num_results(scene), compute))
 
     def _strip(self, scene: LrScene, plan: TilePlan, counts: TileCounts, window: TileWindow, row: int) -> FloatArray:
         tiles = (Tile(plan.rows[row], plan.columns[column]) for column in window.columns)
         return sum_of_row(plan, row, window.columns, self._results(scene, plan, tiles, counts, window))
 
-    def _match_sample(self, scene: LrScene, plan: TilePlan) -> ColorMatch:
-        picked = [tile for index, tile in enumerate(plan.tiles) if index % -(-len(plan) // _SAMPLED_TILES) == 0]
+    def _num_results(self, scene: LrScene) -> int:
+        """Bands of a strip: values and, where asked for, deviations."""
+        return int(scene.read((slice(0, 1), slice(0, 1)))[0].shape[0]) * (1 + self.with_deviation)
+
+    def _match_sample(self, scene: LrScene, plan: TilePlan, failed: Sequence[TileWindow]) -> ColorMatch:
+        lost, places = _tiles_of(failed), np.ndindex(len(plan.rows), len(plan.columns))
+        picked = [
+            tile
+            for index, (place, tile) in enumerate(zip(places, plan.tiles, strict=True))
+            if index % -(-len(plan) // _SAMPLED_TILES) == 0 and place not in lost
+        ]
         num_bands = scene.read((slice(0, 1), slice(0, 1)))[0].shape[0]
         lr_statistics, sr_statistics = BandStatistics(num_bands), BandStatistics(num_bands)
         results = self._results(scene, plan, iter(picked), TileCounts())
@@ -217,7 +232,7 @@ class Engine:
         if not runs_batches(model_device(self.model)):
             return 1
         width = _lengths(tile.columns)
-        return min(self.options.batch_size, sum(_lengths(column) == width for column in plan.columns))
+        return min(self._runner.batch_size, sum(_lengths(column) == width for column in plan.columns))
 
     def _run_batch(
         self, batch: list[tuple[Tile, FloatArray | None]], num_bands: int, plan: TilePlan, counts: TileCounts
@@ -225,96 +240,11 @@ class Engine:
         size, count = batch[0][0].sr_size, self._batch_size(plan, batch[0][0])
         present = [lr for _, lr in batch if lr is not None]
         places = [_place(tile, plan) for tile, lr in batch if lr is not None]
-        results = iter(self._super_resolve(_Batch(np.stack(present), size, places, count), counts) if present else [])
+        results = iter(
+            self._runner.run(TileBatch(np.stack(present), size, places, count, plan.grid), counts) if present else []
+        )
         nothing = ((1 + self.with_deviation) * num_bands, *size)
         return [np.zeros(nothing, np.float32) if lr is None else next(results) for _, lr in batch]
-
-    def _super_resolve(self, batch: "_Batch", counts: TileCounts) -> list[FloatArray]:
-        """Run a batch; on short accelerator memory in halves."""
-        if batch.count > self.options.batch_size:
-            parts = batch.parts(self.options.batch_size)
-            return [result for part in parts for result in self._super_resolve(part, counts)]
-        try:
-            return self._forward(batch)
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-        if batch.count == 1:
-            height, width = batch.lr.shape[2:]
-            raise ModelError(
-                f"The accelerator's memory is too small for one tile of {height}x{width} LR pixels.",
-                f"Give a smaller tile size, e.g. --tile-size {max(1, max(height, width) // 2)} (tile_size=...): pixels "
-                "then differ a little from those of the model's own tile size.",
-            )
-        half = (batch.count + 1) // 2
-        counts.num_splits += 1
-        self.options = replace(self.options, batch_size=half)
-        _log.warning("Accelerator memory is short: going on with %d tiles at a time.", half)
-        return self._super_resolve(batch, counts)
-
-    def _forward(self, batch: "_Batch") -> list[FloatArray]:
-        batch, num_wanted = batch.filled_up(), len(batch.lr)
-        with torch.inference_mode():
-            tensor = torch.from_numpy(batch.lr).to(model_device(self.model))
-            sr, deviation = self._resolve(tensor, batch.size, batch.places)
-            if tuple(sr.shape) != (*batch.lr.shape[:2], *batch.size):
-                raise ModelError(
-                    f"{self.model.name} returned {tuple(sr.shape)} for {batch.lr.shape} at size {batch.size}."
-                )
-            if self.options.color_match == "authors":
-                contrast, mean = _contrast_and_mean(sr)
-                wanted_contrast, wanted_mean = _contrast_and_mean(tensor)
-                sr = (sr - mean) / contrast.clamp_min(1e-6) * wanted_contrast + wanted_mean
-            elif self.options.color_match == "local":
-                sr = match_locally(sr, tensor)
-            parts = sr if not deviation else torch.cat([sr, *deviation], dim=1)
-            return [self._finite(result) for result in parts[:num_wanted].cpu().numpy()]
-
-    def _finite(self, result: FloatArray) -> FloatArray:
-        """The result, which would carry anything else into its neighbours."""
-        with np.errstate(all="ignore"):
-            is_finite = np.isfinite(result.sum()) or np.isfinite(result).all()
-        if not is_finite:
-            raise ModelError(
-                f"{self.model.name} returned values that are NaN or infinite.",
-                "Run it without reduced precision (--fast), or check its weights.",
-            )
-        return result
-
-    def _resolve(self, lr: Tensor, size: tuple[int, int], places: list[TilePlace]) -> tuple[Tensor, list[Tensor]]:
-        """SR images, and their deviations or nothing."""
-        resolver: SuperResolver = self.model.resolver
-        if isinstance(resolver, SamplingResolver):
-            resolver = resolver.placed(places, self.draws)
-        if not self.with_deviation:
-            return resolver(lr, size).to(torch.float32), []
-        if not isinstance(resolver, DeviationResolver):
-            raise TypeError(f"{self.model.name} gives no deviation, which check_deviation refuses")
-        sr, deviation = resolver.with_deviation(lr, size)
-        return sr.to(torch.float32), [deviation.to(torch.float32)]
-
-
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """Tiles of one shape: their LR values [B, C, h, w], SR size and places, and how many shall run together."""
-
-    lr: FloatArray
-    size: tuple[int, int]
-    places: list[TilePlace]
-    count: int
-
-    def filled_up(self) -> "_Batch":
-        """With the last tile repeated until there are `count`."""
-        missing = self.count - len(self.lr)
-        if missing <= 0:
-            return self
-        lr = np.concatenate([self.lr, np.repeat(self.lr[-1:], missing, axis=0)])
-        return replace(self, lr=lr, places=[*self.places, *[self.places[-1]] * missing])
-
-    def parts(self, count: int) -> list["_Batch"]:
-        """The same tiles, `count` at a time."""
-        starts = range(0, len(self.lr), count)
-        parts = [slice(start, start + count) for start in starts]
-        return [_Batch(self.lr[part], self.size, self.places[part], count) for part in parts]
 
 
 def runs_batches(device: torch.device) -> bool:
@@ -349,10 +279,9 @@ def _place(tile: Tile, plan: TilePlan) -> TilePlace:
     )
 
 
-def _contrast_and_mean(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation (as the authors' code, over n - 1 pixels) and mean of each image and band; one pixel has 0."""
-    contrast, mean = torch.std_mean(images, dim=(2, 3), keepdim=True, correction=min(1, images[0, 0].numel() - 1))
-    return contrast, mean
+def _tiles_of(windows: Iterable[TileWindow]) -> set[tuple[int, int]]:
+    """Numbers of rows and columns of their tiles."""
+    return {(row, column) for window in windows for row in window.rows for column in window.columns}
 
 
 def _same_shape(one: Tile, other: Tile) -> bool:

@@ -1,19 +1,20 @@
 """From assembled rows to stored ones: everything that is done to a scene after its network, by any process."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rssr.inference.engine import SrRows
+from rssr.inference.missing import MissingPixels
 from rssr.inference.other_bands import BicubicRows
 from rssr.inference.products import ProductBands
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.stored_scene import StoredScene
-from rssr.metrics.consistency_rows import ConsistencyRows
+from rssr.metrics.consistency_rows import ConsistencyRows, ReadLr
 from rssr.metrics.seams import SeamMeter
 from rssr.projection import LowFrequencyProjection
 from rssr.tiling import TilePlan, nearest_lr
@@ -54,6 +55,7 @@ class Finishing:
         project: Whether the model's bands shall have the LR scene's means; see `rssr.projection`. Bands that the model
             does not take always get them.
         seams: Looks whether tiles show.
+        missing: Pixels that could not be computed.
         write_deviation: Takes deviations in stored units; None where there are none.
         write_consistency: Takes how far SR is from LR on its grid; None where nobody asks.
     """
@@ -64,6 +66,7 @@ class Finishing:
     bands: ProductBands
     project: bool
     seams: SeamMeter
+    missing: MissingPixels = field(default_factory=MissingPixels)
     write_deviation: WriteRows | None = None
     write_consistency: WriteRows | None = None
 
@@ -76,9 +79,9 @@ class Finishing:
         first, of_model = 0, self.bands.of_model
         consistency = None if self.write_consistency is None else self._consistency()
         for pixels in self._stored_rows(assembled):
-            mask, lr = self._behind(first, pixels.shape[1])
+            mask, compared, lr = self._behind(first, pixels.shape[1])
             made = pixels if len(of_model) == len(pixels) else pixels[of_model]
-            self.seams.add(made, mask, lr)
+            self.seams.add(made, compared, lr)
             if consistency is not None and self.write_consistency is not None:
                 for error, known in consistency.add(made if mask.all() else np.where(mask, made, 0)):
                     self.write_consistency(error, known)
@@ -93,7 +96,7 @@ class Finishing:
                 del part  # it is a view of a whole strip
             return
         projection = LowFrequencyProjection(
-            self.plan.lr_size, self.plan.sr_size, self._read_lr(self.bands.in_scene), projected
+            self.plan.lr_size, self.plan.sr_size, self._read_known(self.bands.in_scene), projected
         )
         for rows in projection.rows(self._exact_rows(assembled)):
             if rows.shape[1]:
@@ -102,7 +105,11 @@ class Finishing:
     def _exact_rows(self, assembled: Iterator[SrRows]) -> Iterator[Rows]:
         """All bands in stored units, not rounded."""
         others = [self.bands.in_scene[band] for band in self.bands.others]
-        bicubic = BicubicRows(self.plan.lr_size, self.plan.sr_size, self._read_lr(others)) if others else None
+        bicubic = (
+            BicubicRows(self.plan.lr_size, self.plan.sr_size, partial(self.scene.read_rows, bands=others))
+            if others
+            else None
+        )
         for part in self._portions(assembled):
             made = self._converted(part.values, self.scene.values.exact_from_network)
             if bicubic is None:
@@ -137,21 +144,36 @@ class Finishing:
         assert result is not None, "there is at least one row"
         return result
 
-    def _behind(self, first: int, num_rows: int) -> tuple[Mask, tuple[int, NDArray[np.number]]]:
-        """Mask of SR rows, and the LR rows of the model's bands in which they lie, with the first one's number."""
+    def _behind(self, first: int, num_rows: int) -> tuple[Mask, Mask, tuple[int, NDArray[np.number]]]:
+        """What lies behind SR rows.
+
+        Returns:
+            Where they hold data; where they can be compared with LR pixels, of which all is known then; and these LR
+            pixels of the model's bands, with their first row's number.
+        """
         rows = self._nearest[0][first : first + num_rows]
         top = int(rows[0])
         bands = [self.bands.in_scene[band] for band in self.bands.of_model]
         pixels, mask = self.scene.read_rows(top, int(rows[-1]) + 1, bands)
-        enlarged: Mask = mask[(rows - top)[:, None], self._nearest[1]]
-        return enlarged, (top, pixels)
+        place = (rows - top)[:, None], self._nearest[1]
+        enlarged: Mask = mask[place]
+        known = self.missing.known_lr(mask, top)
+        if known is mask:
+            return enlarged, enlarged, (top, pixels)
+        return self.missing.known_sr(enlarged, first), known[place], (top, np.where(known, pixels, 0))
 
     def _consistency(self) -> ConsistencyRows:
         bands = tuple(self.bands.in_scene[band] for band in self.bands.of_model)
-        return ConsistencyRows(self.plan.lr_size, self.plan.sr_size, self._read_lr(bands))
+        return ConsistencyRows(self.plan.lr_size, self.plan.sr_size, self._read_known(bands))
 
-    def _read_lr(self, bands: list[int] | tuple[int, ...]) -> Callable[[int, int], tuple[NDArray[np.number], Mask]]:
-        return lambda first, stop: self.scene.read_rows(first, stop, bands)
+    def _read_known(self, bands: Sequence[int]) -> ReadLr:
+        """LR rows of some bands, and where there are results for them."""
+
+        def read(first: int, stop: int) -> tuple[NDArray[np.number], Mask]:
+            pixels, mask = self.scene.read_rows(first, stop, bands)
+            return pixels, self.missing.known_lr(mask, first)
+
+        return read
 
     @cached_property
     def _nearest(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -27,7 +27,7 @@ class TilingOptions:
             place by place and without seams; `authors`: mean and deviation, a tile at a time, as the authors of
             SlimDiffSR do with whole images, which makes seams between tiles.
         batch_size: Tiles at a time on an accelerator; halved as often as needed when its memory is short. The CPU takes
-            one at a time.
+            one at a time. Where one does not fit, it is put together from smaller ones.
     """
 
     tile_size: int | None = None

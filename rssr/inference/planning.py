@@ -33,10 +33,13 @@ def plan_scene(model: LoadedModel, lr_size: tuple[int, int], scale: float, optio
         ConfigError: The tiles are too small.
     """
     whole = output_size(lr_size, scale)
-    if not isinstance(model.resolver, SamplingResolver) or max(lr_size) <= options.tile_size:
+    if not isinstance(model.resolver, SamplingResolver):
         return plan_tiles(lr_size, whole, options.tile_size, options.halo)
     exact = _nearest_fraction(model, scale)
-    if abs(float(exact) - scale) > _SCALE_SLACK:
+    is_exact, grid = abs(float(exact) - scale) <= _SCALE_SLACK, SrGrid(model.resolver.sr_grid, exact)
+    if max(lr_size) <= options.tile_size:
+        return plan_tiles(lr_size, whole, options.tile_size, options.halo, grid if is_exact else None)
+    if not is_exact:
         _log.warning(
             "%s cuts scenes at scales such as 17/5 (x3.4) only: x%g becomes %s (x%.6g). A tile size of %d or more "
             "keeps this scene in one piece, at the scale as it is.",
@@ -47,7 +50,7 @@ def plan_scene(model: LoadedModel, lr_size: tuple[int, int], scale: float, optio
             max(lr_size),
         )
         whole = output_size(lr_size, float(exact))
-    grid, tile_size = SrGrid(model.resolver.sr_grid, exact), options.tile_size
+    tile_size = options.tile_size
     if options.may_grow:
         tile_size = max(tile_size, 2 * options.halo + grid.lr_spacing)
     return plan_tiles(lr_size, whole, tile_size, options.halo, grid)

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from rssr.color import BandStatistics, ColorMatch, match_colors
 from rssr.configuration import Config
+from rssr.inference.missing import MissingPixels
 from rssr.masks import enlarge_mask
 from rssr.tiling import TilePlan
 
@@ -55,15 +56,19 @@ class ScenePrologue(Config):
         return cls.model_validate_json(text)
 
 
-def match_whole(scene: "LrScene", plan: TilePlan, rows: Iterable[tuple[int, FloatArray]]) -> ColorMatch:
+def match_whole(
+    scene: "LrScene", plan: TilePlan, rows: Iterable[tuple[int, FloatArray]], missing: MissingPixels
+) -> ColorMatch:
     """The map that gives the whole SR scene its LR scene's means and deviations.
 
     Args:
         scene: The LR scene.
         plan: How it is cut.
         rows: First row and SR values, float32 [C, rows, W], from top to bottom.
+        missing: What does not count of both.
     """
     lr, mask = scene.read((slice(0, plan.lr_size[0]), slice(0, plan.lr_size[1])))
+    mask = missing.known_lr(mask, 0)
     lr_statistics, sr_statistics = BandStatistics(lr.shape[0]), BandStatistics(lr.shape[0])
     lr_statistics.add(lr, mask)
     sr_mask = enlarge_mask(mask, plan.sr_size)

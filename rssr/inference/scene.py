@@ -1,65 +1,31 @@
-"""From a file to a file: GeoTIFF scenes of any size, and ordinary pictures."""
+"""One scene on its way through a model, in one process or by windows in many."""
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Unpack
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
-from rssr.errors import ImageError
 from rssr.inference.bands import select_bands
-from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
 from rssr.inference.engine import Engine, SrRows
-from rssr.inference.files import SceneFiles, SceneReader, open_scene, write_picture
-from rssr.inference.finishing import FinishedRows, Finishing, FloatArray, WriteRows
-from rssr.inference.options import SamplingArguments, SceneOptions, TilingArguments, TilingOptions
-from rssr.inference.planning import plan_draws, plan_scene
-from rssr.inference.products import ProductBands, SideProducts, consistency_info, deviation_info, sr_info
+from rssr.inference.files import SceneFiles, SceneReader
+from rssr.inference.finishing import FinishedRows, Finishing, FloatArray
+from rssr.inference.missing import MissingPixels, zeros_for
+from rssr.inference.options import SceneOptions
+from rssr.inference.planning import plan_scene
+from rssr.inference.product_files import ProductFiles, write_as_picture
+from rssr.inference.products import ProductBands, sr_info
 from rssr.inference.prologue import ScenePrologue
-from rssr.inference.reflectance import bands_for
 from rssr.inference.stored_scene import StoredScene
-from rssr.metrics.seams import SEAM_LIMIT, SeamMeter
+from rssr.inference.tile_runner import TileCounts
+from rssr.metrics.seams import SeamMeter
 from rssr.models.loaded import LoadedModel
-from rssr.raster import CogWriter, RasterInfo, create_cog, ground_sample_distance_m
-from rssr.stretch import StretchConfig
+from rssr.raster import CogOptions, RasterInfo, ground_sample_distance_m
 from rssr.tiling import TilePlan
 from rssr.windows import TILES_A_SIDE, Fetch, TileWindow, assemble, plan_windows
 
 _log = logging.getLogger(__name__)
-
-
-class SceneArguments(SamplingArguments, total=False):
-    """How a scene is run: the fields of `TilingOptions`, those of `SamplingArguments`, and these.
-
-    Attributes:
-        device: Where to run. None: where the model is, or an accelerator if there is one.
-        overwrite: Whether existing outputs are replaced.
-        uncertainty_path: GeoTIFF for how far each pixel and band may be off: the half-width that holds 68 % of errors,
-            float32 in the scene's own stored units, e.g. grey levels; NaN where there is no data. None for none.
-        consistency_path: GeoTIFF on the scene's own grid for how far SR, taken back to it, is from the scene: mean over
-            the model's bands of the absolute error, float32 in stored units; NaN where it cannot be told. None for
-            none.
-        project: Whether SR's mean over each LR pixel is made that pixel; see `rssr.projection`.
-        other_bands: Whether the product also has the bands that the model does not take: enlarged bicubically, and
-            projected. Its tags say which these are.
-        stretch: Physical values (stored * scale + offset, as far as the file declares these) that a model of pictures
-            sees as black and white, for scenes of another type than its own.
-        progress: Called with the number of finished SR rows and of all.
-    """
-
-    device: str | torch.device | None
-    overwrite: bool
-    uncertainty_path: Path | str | None
-    consistency_path: Path | str | None
-    project: bool
-    other_bands: bool
-    stretch: StretchConfig | None
-    progress: Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +39,9 @@ class SceneReport:
         num_skipped_tiles: Those of them that this run came upon without any data.
         valid_share: Share of the output's pixels that hold data.
         seam_score: How much tiles show, see `rssr.metrics.seams`; 1 where they do not, above `SEAM_LIMIT` they do.
-        num_splits: How often a batch of tiles was halved because the accelerator's memory was short.
+        num_splits: How often a batch of tiles, or a tile, was halved because the accelerator's memory was short.
+        num_smaller_tiles: Tiles that were put together from smaller ones therefore: their pixels differ a little.
+        failed_windows: Keys of windows that could not be computed, and are masked.
     """
 
     lr_size: tuple[int, int]
@@ -83,69 +51,8 @@ class SceneReport:
     valid_share: float
     seam_score: float = 1.0
     num_splits: int = 0
-
-
-def super_resolve_scene(
-    input_path: Path | str,
-    output_path: Path | str,
-    model: LoadedModel | str | Path,
-    scale: float,
-    **arguments: Unpack[SceneArguments],
-) -> SceneReport:
-    """Super-resolve a file into a file that appears whole or not at all.
-
-    A raster becomes a Cloud Optimized GeoTIFF that keeps its CRS, ground, data type, scaling, nodata number and mask;
-    memory holds one row of tiles (with `color_match` scene all of a scene of up to 64 tiles). PNG and JPEG come out of
-    pictures and of 8-bit rasters without holes.
-
-    Args:
-        input_path: GeoTIFF, JPEG 2000, VRT or picture; or a Sentinel-2 product, a SAFE folder or STAC item, which gives
-            reflectance in float32.
-        output_path: Ends .tif, .tiff, .png, .jpg or .jpeg.
-        model: A loaded model, a name such as `bicubic`, a model folder or a URI.
-        scale: Enlargement of each side; the size is rounded to whole pixels.
-        **arguments: See `SceneArguments`.
-
-    Raises:
-        DataError: There is no input, or the output exists or is the input.
-        RasterError: The raster cannot be read or written.
-        ImageError: The picture cannot be read, or the output cannot be a picture.
-        ModelError: The model does not fit the bands, the type, the values or the scale, or gives no uncertainty.
-    """
-    uncertainty, consistency = arguments.pop("uncertainty_path", None), arguments.pop("consistency_path", None)
-    beside = SideProducts(_path(uncertainty), _path(consistency))
-    files = SceneFiles(Path(input_path), Path(output_path), arguments.pop("overwrite", False), beside)
-    progress = arguments.pop("progress", _no_progress)
-    device = arguments.pop("device", None)
-    files.check()
-    loaded = resolve_model(model, device)
-    check_scale(loaded, scale)
-    options = _options(loaded, arguments, with_deviation=beside.deviation is not None)
-    with open_scene(files.source, bands_for(loaded, others=options.other_bands)) as reader:
-        run = SceneRun.prepare(reader, loaded, scale, options, str(files.source))
-        run.write(files, progress)
-        report = run.report()
-    if report.seam_score > SEAM_LIMIT:
-        _log.warning(
-            "Tiles show in %s: its seam score is %.2f, and should be %.2f at most. Wider halos (halo=...) or matching "
-            "colours (color_match=local) help.",
-            files.target,
-            report.seam_score,
-            SEAM_LIMIT,
-        )
-    return report
-
-
-def _options(model: LoadedModel, arguments: SceneArguments, *, with_deviation: bool) -> SceneOptions:
-    """What is left of the arguments after files, device and progress."""
-    if with_deviation:
-        check_deviation(model)
-    seed, num_samples = arguments.pop("seed", 0), arguments.pop("num_samples", None)
-    draws = plan_draws(model, seed, num_samples, with_deviation=with_deviation)
-    project, other_bands = arguments.pop("project", False), arguments.pop("other_bands", False)
-    stretch = arguments.pop("stretch", None)
-    tiling: TilingArguments = {**arguments}  # type: ignore[typeddict-unknown-key]  # what is left after the pops above
-    return SceneOptions(TilingOptions(**tiling), draws, with_deviation, project, other_bands, stretch)
+    num_smaller_tiles: int = 0
+    failed_windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,22 +60,35 @@ class ComputedWindows:
     """Windows of a scene that were computed before, wherever that was.
 
     Attributes:
-        prologue: Of the scene.
+        prologue: Of the scene; `SceneRun.prologue` makes it of the same windows.
         windows: All of them.
         fetch: Reads a strip of one.
+        failed: Those of them that could not be computed. They are never read; all that their tiles contribute to
+            (`TileWindow.sr`) is masked in the product and left out of its figures.
+        counts: What became of the tiles of all others together (`Engine.take_counts` after each).
+
+    Raises:
+        ValueError: Windows failed that are none of them.
     """
 
     prologue: ScenePrologue
     windows: Sequence[TileWindow]
     fetch: Fetch
+    failed: Sequence[TileWindow] = ()
+    counts: TileCounts = field(default_factory=TileCounts)
+
+    def __post_init__(self) -> None:
+        unknown = [window.key for window in self.failed if window not in self.windows]
+        if unknown:
+            raise ValueError(f"These failed, but are no windows of the scene: {', '.join(unknown)}.")
 
 
 class SceneRun:
     """One scene on its way through a model: plan, prologue, windows, assembly, finishing, writing.
 
     Windows may be computed by many processes, each with a run of its own that was prepared alike
-    (`run.engine.run_window(run.scene, run.plan, window)`), the prologue by any (`run.engine.prologue`), and the product
-    be written by any that can read them; or one process does it all.
+    (`run.engine.run_window(run.scene, run.plan, window)`), the prologue by any that can read them (`run.prologue`),
+    and so the product (`run.write`); or one process does it all.
 
     Attributes:
         scene: The LR scene as the model sees it.
@@ -191,6 +111,8 @@ class SceneRun:
         self.lr_info = scene.info
         self.info = sr_info(scene.info, plan, bands)
         self._num_valid = 0
+        self._failed: tuple[TileWindow, ...] = ()
+        self._counts_elsewhere = TileCounts()
         whole_numbers = bool(np.issubdtype(np.dtype(self.info.dtype), np.integer))
         self._seams = SeamMeter(plan, len(bands.of_model), whole_numbers=whole_numbers)
 
@@ -213,99 +135,93 @@ class SceneRun:
         """The scene in pieces of work."""
         return plan_windows(self.plan, tiles_a_side)
 
+    def prologue(self, windows: Sequence[TileWindow], fetch: Fetch, failed: Sequence[TileWindow] = ()) -> ScenePrologue:
+        """What finishing needs to know of the whole scene, from windows that were computed before.
+
+        Args:
+            windows: All of them. They are read only where the prologue needs all rows of the scene.
+            fetch: Reads a strip of one.
+            failed: See `ComputedWindows`.
+        """
+        assembled = assemble(self.plan, windows, self._fetched(fetch, failed))
+        return self.engine.prologue(self.scene, self.plan, assembled, failed)
+
     def write(
-        self, files: SceneFiles, progress: Callable[[int, int], None], computed: ComputedWindows | None = None
+        self,
+        files: SceneFiles,
+        progress: Callable[[int, int], None],
+        computed: ComputedWindows | None = None,
+        *,
+        compression: CogOptions | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write the image and, where asked for, its uncertainty, as rows get finished.
+        """Write the image and, where asked for, its uncertainty and consistency, as rows get finished.
+
+        The bytes of GeoTIFFs depend on scene, model, options, compression and tags alone: not on who computed which
+        windows, nor on time or place.
 
         Args:
             files: Where to.
             progress: See `SceneArguments`.
             computed: The scene's windows; None computes them here.
+            compression: Of GeoTIFFs.
+            tags: What GeoTIFFs shall say beside what they always do, e.g. which run made them.
         """
         if computed is None:
             prologue, assembled = self.engine.begin(self.scene, self.plan)
         else:
-            prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, computed.fetch)
+            fetch, self._failed = self._fetched(computed.fetch, computed.failed), _in_order(computed.failed)
+            prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, fetch)
+            self._counts_elsewhere = computed.counts
+        product = self._product(compression or CogOptions(), tags or {})
         with ExitStack() as opened:
-            finishing = Finishing(
-                self.scene,
-                self.plan,
-                prologue,
-                self.bands,
-                self.options.project,
-                self._seams,
-                self._deviation_writer(files.beside.deviation, opened),
-                self._consistency_writer(files.beside.consistency, opened),
-            )
+            finishing = self._finishing(prologue, product, files, opened)
             rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
-                self._write_raster(files.target, rows)
+                image = product.image(files.target, opened, projected=self.options.project)
+                for finished in rows:
+                    image.write_rows(finished.pixels, finished.valid_mask)
+                    del finished  # before the next rows are made
+                image.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
             else:
-                self._write_picture(files.target, rows)
+                write_as_picture(files.target, self.info, rows)
+            if self._counts.num_smaller_tiles:
+                product.tag({"RSSR_SMALLER_TILES": str(self._counts.num_smaller_tiles)})
+
+    def _finishing(
+        self, prologue: ScenePrologue, product: ProductFiles, files: SceneFiles, opened: ExitStack
+    ) -> Finishing:
+        return Finishing(
+            self.scene,
+            self.plan,
+            prologue,
+            self.bands,
+            self.options.project,
+            self._seams,
+            MissingPixels.of(self.plan, self._failed),
+            product.deviation(files.beside.deviation, opened),
+            product.consistency(files.beside.consistency, self.lr_info, opened),
+        )
+
+    def _product(self, compression: CogOptions, tags: Mapping[str, str]) -> ProductFiles:
+        said = {**tags, **self.scene.tags}
+        if self._failed:
+            said["RSSR_FAILED_WINDOWS"] = " ".join(window.key for window in self._failed)
+        return ProductFiles(self.info, self.bands, self.engine.model.name, said, compression)
+
+    def _fetched(self, fetch: Fetch, failed: Sequence[TileWindow]) -> Fetch:
+        num_bands = len(self.bands.of_model) * (1 + self.options.with_deviation)
+        return zeros_for(failed, self.plan, num_bands, fetch) if failed else fetch
 
     def _parted(self, assembled: Iterator[tuple[int, FloatArray]]) -> Iterator[SrRows]:
         for first, both in assembled:
             yield self.engine.parted(first, both)
             del both  # before the next strip is made
 
-    def _deviation_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
-        if path is None:
-            return None
-        note = "How far each pixel may be off: half-width that holds 68 % of errors, in units of the stored numbers."
-        info = deviation_info(self.info, self.bands)
-        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
-
-    def _consistency_writer(self, path: Path | None, opened: ExitStack) -> WriteRows | None:
-        if path is None:
-            return None
-        note = (
-            "How far the super-resolved image, taken back to this grid, is from the scene: mean over the model's bands "
-            "of the absolute error, in units of the stored numbers."
-        )
-        info = consistency_info(self.lr_info, self.bands)
-        return opened.enter_context(create_cog(path, info, tags=self._tags(note))).write_rows
-
-    def _tags(self, note: str) -> dict[str, str]:
-        tags = {"TIFFTAG_SOFTWARE": "rssr", "RSSR_MODEL": self.engine.model.name, "RSSR_NOTE": note}
-        return tags | self.scene.tags
-
-    def _write_raster(self, path: Path, rows: Iterator[FinishedRows]) -> None:
-        note = "Super-resolved: detail beyond the input's resolution is estimated, not measured."
-        with create_cog(path, self.info, tags=self._tags(note)) as writer:
-            for finished in rows:
-                writer.write_rows(finished.pixels, finished.valid_mask)
-            self._tag_bands(writer)
-            writer.tag({"RSSR_SEAM_SCORE": f"{self._seams.result().score:.4f}"})
-
-    def _tag_bands(self, writer: CogWriter) -> None:
-        """Say of each band who made it."""
-        made_by = {}
-        for band, number in enumerate(self.bands.from_model):
-            made_by[self.info.band_names[band]] = "bicubic" if number is None else self.engine.model.name
-            projected = self.options.project or number is None
-            writer.tag_band(band, {"RSSR_SOURCE": "bicubic" if number is None else self.engine.model.name})
-            writer.tag_band(band, {"RSSR_PROJECTED": "yes" if projected else "no"})
-        writer.tag({"RSSR_BANDS": json.dumps(made_by), "RSSR_PROJECTED": "yes" if self.options.project else "no"})
-
-    def _write_picture(self, path: Path, rows: Iterator[FinishedRows]) -> None:
-        if self.info.dtype != "uint8" or self.info.num_bands not in (1, 3):
-            raise ImageError(
-                f"{self.info.num_bands} bands of {self.info.dtype} do not fit into {path.suffix}.", "Write a .tif."
-            )
-        if self.info.crs is not None:
-            _log.warning("%s does not keep the scene's place on the ground; a .tif would.", path)
-        strips = []
-        for finished in rows:
-            if not finished.valid_mask.all():
-                raise ImageError(f"The scene has holes without data, which {path.suffix} cannot hold.", "Write a .tif.")
-            strips.append(finished.pixels)
-        write_picture(path, np.concatenate(strips, axis=1))
-
     def report(self) -> SceneReport:
         """What was done so far."""
         height, width = self.plan.sr_size
-        counts, share = self.engine.counts, self._num_valid / (height * width)
+        counts, share = self._counts, self._num_valid / (height * width)
         return SceneReport(
             lr_size=self.plan.lr_size,
             sr_size=self.plan.sr_size,
@@ -314,7 +230,13 @@ class SceneRun:
             valid_share=share,
             seam_score=self._seams.result().score,
             num_splits=counts.num_splits,
+            num_smaller_tiles=counts.num_smaller_tiles,
+            failed_windows=tuple(window.key for window in self._failed),
         )
+
+    @property
+    def _counts(self) -> TileCounts:
+        return self.engine.counts + self._counts_elsewhere
 
     def _counted(self, rows: Iterator[FinishedRows], progress: Callable[[int, int], None]) -> Iterator[FinishedRows]:
         for finished in rows:
@@ -325,8 +247,8 @@ class SceneRun:
             progress(last, self.plan.sr_size[0])
 
 
-def _path(given: Path | str | None) -> Path | None:
-    return None if given is None else Path(given)
+def _in_order(windows: Sequence[TileWindow]) -> tuple[TileWindow, ...]:
+    return tuple(sorted(windows, key=lambda window: window.key))
 
 
 def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str) -> None:
@@ -347,7 +269,3 @@ def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str) 
             _log.warning(
                 "%s has %.3g m a pixel; %s was trained on %.3g to %.3g m.", name, gsd_m, model.name, finest, coarsest
             )
-
-
-def _no_progress(finished_rows: int, num_rows: int) -> None:
-    pass

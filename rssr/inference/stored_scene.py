@@ -10,7 +10,7 @@ from rssr.inference.radiometric import StoredStretch
 from rssr.inference.reflectance import values_of
 from rssr.inference.values import check_values
 from rssr.raster import Window
-from rssr.sentinel2 import StretchConfig
+from rssr.sentinel2 import Sentinel2Scene, StretchConfig
 from rssr.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class StoredScene:
         info: Of the scene.
         values: The map between stored and network values.
         tags: What a product should say of it.
+        acquired: Between which moments the image was taken, UTC; None where the scene does not say so.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class StoredScene:
         self.info = reader.info
         self._bands = bands
         self._card = model.card
+        self.acquired = reader.acquired if isinstance(reader, Sentinel2Scene) else None
         self.values, self.tags = values_of(reader, bands, model, stretch)
 
     def read(self, part: tuple[slice, slice]) -> tuple[FloatArray, Mask]:

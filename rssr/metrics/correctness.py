@@ -1,4 +1,24 @@
-"""Is what SR adds to LR true? Improvement, omission and hallucination against the HR image, pixel by pixel."""
+"""Is what SR adds to LR true? Improvement, omission and hallucination against the HR image, pixel by pixel.
+
+Per pixel, with LR enlarged bicubically and |.| the mean over the bands of the absolute difference,
+
+    d = |HR - LR|,  x = |SR - HR| / d,  y = |SR - LR| / d,  h = x + y - 1,
+
+where h, never below 0, is how far SR leaves the straight way from LR to HR. From these the protocol of OpenSR-test
+(Aybar et al. 2024, IEEE GRSL, doi:10.1109/LGRS.2024.3401394, and its documentation) has a distance to each of the three
+cases:
+
+    to improvement    x + y (1 - exp(-g h))
+    to omission       y + x (1 - exp(-g h))
+    to hallucination  exp(-g x y)
+
+Ours are: g = 1; shares, which go as the inverse square of the distances, so that SR = HR is improvement alone, SR = LR
+omission alone, and no further constant is needed; d is never taken below a floor, so that texture on ground without any
+detail counts as hallucination; pixels in which the three images agree to within the floor tell nothing and are left
+out. SR is not first brought into line with HR in brightness or place, as the protocol does: LR is made from HR here,
+and what is moved or discoloured is not true. Figures can therefore be compared with one another, not with published
+ones.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,23 +67,7 @@ def correctness(
 ) -> Correctness | None:
     """Tell true detail from missing and from invented detail, in the manner of OpenSR-test.
 
-    Per pixel, with LR enlarged bicubically and |.| the mean over the bands of the absolute difference,
-
-        d = |HR - LR|,  x = |SR - HR| / d,  y = |SR - LR| / d,  h = x + y - 1,
-
-    where h, never below 0, is how far SR leaves the straight way from LR to HR. From these the protocol (Aybar et al.
-    2024, IEEE GRSL, doi:10.1109/LGRS.2024.3401394, and its documentation) has a distance to each of the three cases:
-
-        to improvement    x + y (1 - exp(-g h))
-        to omission       y + x (1 - exp(-g h))
-        to hallucination  exp(-g x y)
-
-    Ours are: g = 1; shares, which go as the inverse square of the distances, so that SR = HR is improvement alone, SR
-    = LR omission alone, and no further constant is needed; d is never taken below `floor`, so that texture on ground
-    without any detail counts as hallucination; pixels in which the three images agree to within `floor` tell nothing
-    and are left out. SR is not first brought into line with HR in brightness or place, as the protocol does: LR is
-    made from HR here, and what is moved or discoloured is not true. Figures can therefore be compared with one another,
-    not with published ones.
+    The module's description has the formulas.
 
     Args:
         sr: uint8 or float32 [H, W, C].

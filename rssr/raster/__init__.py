@@ -3,7 +3,8 @@
 from rssr.raster.access import GdalAccess
 from rssr.raster.byte_source import ByteSource
 from rssr.raster.cog import CogOptions, CogWriter, create_cog
-from rssr.raster.georeference import ground_sample_distance_m, scaled_transform, window_transform
+from rssr.raster.footprint import Footprint, footprint
+from rssr.raster.georeference import ground_sample_distance_m, scaled_transform, window_transform, wkt2_text
 from rssr.raster.raster import Mask, Pixels, Radiometry, Raster
 from rssr.raster.read import RasterInfo, RasterReader, Window, open_raster, read_raster
 from rssr.raster.write import RasterWriter, create_geotiff, describe, write_geotiff
@@ -12,6 +13,7 @@ __all__ = [
     "ByteSource",
     "CogOptions",
     "CogWriter",
+    "Footprint",
     "GdalAccess",
     "Mask",
     "Pixels",
@@ -24,10 +26,12 @@ __all__ = [
     "create_cog",
     "create_geotiff",
     "describe",
+    "footprint",
     "ground_sample_distance_m",
     "open_raster",
     "read_raster",
     "scaled_transform",
     "window_transform",
+    "wkt2_text",
     "write_geotiff",
 ]

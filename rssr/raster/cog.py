@@ -15,7 +15,7 @@ from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from rssr.errors import RasterError, StorageError
+from rssr.errors import ConfigError, RasterError, StorageError
 from rssr.publish import write_aside
 from rssr.raster.georeference import parse_crs
 from rssr.raster.pyramid import Pyramid, describe_files
@@ -23,6 +23,9 @@ from rssr.raster.raster import Mask, Pixels
 from rssr.raster.read import RasterInfo
 from rssr.raster.write import BLOCK, colours
 
+Compression = Literal["zstd", "deflate"]
+
+_HIGHEST_LEVELS: dict[str, int] = {"zstd": 22, "deflate": 9}
 _WITH_OVERVIEWS = 4 / 3  # of the pixels of the full size, at most
 
 
@@ -34,12 +37,22 @@ class CogOptions:
         compression: `zstd` is read by GDAL since 2.3 and all that comes with it, such as QGIS; `deflate` by everything.
         level: Of the compression. Super-resolved reflectance of 16 bits: zstd 1 takes 3 % more space than deflate 6 and
             an eighth of its time; zstd 9 takes 10 % less than deflate 6, and twice its time.
-        num_threads: That compress; 0 takes as many as the process has processors.
+        num_threads: That compress; 0 takes as many as the process has processors. The file is the same.
+
+    Raises:
+        ConfigError: There is no such compression, or it has no such level.
     """
 
-    compression: Literal["zstd", "deflate"] = "zstd"
+    compression: Compression = "zstd"
     level: int = 1
     num_threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.compression not in _HIGHEST_LEVELS:
+            raise ConfigError(f"There is no compression '{self.compression}'.", "Use zstd or deflate.")
+        highest = _HIGHEST_LEVELS[self.compression]
+        if not 1 <= self.level <= highest:
+            raise ConfigError(f"{self.compression} has no level {self.level}.", f"Give 1 to {highest}.")
 
 
 class CogWriter:
@@ -142,9 +155,14 @@ def _describe(dataset: Any, info: RasterInfo, writer: CogWriter) -> None:  # noq
     dataset.colorinterp = colours(info.band_names)
     if info.radiometry.declared:
         dataset.scales, dataset.offsets = info.radiometry.scales, info.radiometry.offsets
-    dataset.update_tags(**writer.tags)
-    for band, tags in writer.band_tags.items():
-        dataset.update_tags(band + 1, **tags)
+    dataset.update_tags(**_sorted(writer.tags))
+    for band, tags in sorted(writer.band_tags.items()):
+        dataset.update_tags(band + 1, **_sorted(tags))
+
+
+def _sorted(tags: Mapping[str, str]) -> dict[str, str]:
+    """The order in which they were said must not change the file."""
+    return dict(sorted(tags.items()))
 
 
 def _check_complete(path: Path, target: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import rasterio.warp
 from affine import Affine
-from rasterio.errors import RasterioError
 
 from rssr.raster.georeference import parse_crs
 
@@ -15,7 +14,8 @@ Ring = list[tuple[float, float]]
 _GLOBE = "EPSG:4326"
 _PARTS_OF_AN_EDGE = 20  # straight lines on a map are curves on the globe
 _DIGITS = 7  # of a degree: a centimetre
-_SLACK = 1e-9  # degrees, within which points lie on a line
+_SLACK = 1e-5  # degrees, within which points lie on a line: a metre
+_ROUNDING = 1e-9  # degrees
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ def footprint(transform: Affine, crs: str | None, size: tuple[int, int]) -> Foot
     ring = _on_the_globe(_outline(transform, size), crs)
     if ring is None:
         return None
-    ring = _without_needless(_closed_over_pole(_unrolled(ring)))
+    ring = _closed_over_pole(_simplified(_unrolled(ring)))
     first = min(longitude for longitude, _ in ring)
     turns = 360.0 * math.floor((first + 180.0) / 360.0)
     ring = [(longitude - turns, latitude) for longitude, latitude in ring]
     west, east = (end(longitude for longitude, _ in ring) for end in (min, max))
     south, north = (end(latitude for _, latitude in ring) for end in (min, max))
-    if east <= 180.0 + _SLACK:
+    if east <= 180.0 + _ROUNDING:
         polygon = {"type": "Polygon", "coordinates": [_written(ring)]}
         return Footprint(polygon, (_rounded(west), _rounded(south), _rounded(east), _rounded(north)))
     parts = [_cut(ring, -180.0, 180.0), [(lon - 360.0, lat) for lon, lat in _cut(ring, 180.0, 540.0)]]
     geometry = {"type": "MultiPolygon", "coordinates": [[_written(part)] for part in parts]}
-    if east - west >= 360.0 - _SLACK:
+    if east - west >= 360.0 - _ROUNDING:
         west, east = -180.0, 540.0
     return Footprint(geometry, (_rounded(west), _rounded(south), _rounded(east - 360.0), _rounded(north)))
 
@@ -77,9 +77,10 @@ def _outline(transform: Affine, size: tuple[int, int]) -> Ring:
 
 def _on_the_globe(points: Ring, crs: str) -> Ring | None:
     xs, ys = zip(*points, strict=True)
+    parsed = parse_crs(crs)
     try:
-        longitudes, latitudes = rasterio.warp.transform(parse_crs(crs), _GLOBE, list(xs), list(ys))[:2]
-    except RasterioError:
+        longitudes, latitudes = rasterio.warp.transform(parsed, _GLOBE, list(xs), list(ys))[:2]
+    except Exception:  # GDAL's errors about single points have no public base
         return None
     if not all(math.isfinite(value) for value in (*longitudes, *latitudes)):
         return None
@@ -104,21 +105,29 @@ def _closed_over_pole(ring: Ring) -> Ring:
     return [*ring, (end, pole), (start, pole)]
 
 
-def _without_needless(ring: Ring) -> Ring:
-    """The ring without points on straight lines."""
-    kept = [
-        point
-        for before, point, after in zip([ring[-1], *ring[:-1]], ring, [*ring[1:], ring[0]], strict=True)
-        if abs(_turn(before, point, after)) > _SLACK
-    ]
-    return kept if len(kept) >= 3 else ring
+def _simplified(ring: Ring) -> Ring:
+    """A closed ring without points that lie on straight lines, but with its corners."""
+    kept = [ring[0]]
+    for corner in range(0, len(ring) - 1, _PARTS_OF_AN_EDGE):
+        kept += _bends(ring[corner : corner + _PARTS_OF_AN_EDGE + 1])
+    return kept
 
 
-def _turn(before: tuple[float, float], point: tuple[float, float], after: tuple[float, float]) -> float:
-    """How far a point lies off the line between its neighbours, degrees."""
-    (left, low), (right, high) = before, after
-    length = math.hypot(right - left, high - low) or 1.0
-    return ((point[0] - left) * (high - low) - (point[1] - low) * (right - left)) / length
+def _bends(edge: Ring) -> Ring:
+    """Points of a curve behind its first one: the last, and those without which it would be another curve."""
+    distances = [_distance(point, edge[0], edge[-1]) for point in edge]
+    farthest = max(distances)
+    if farthest < _SLACK:
+        return [edge[-1]]
+    middle = distances.index(farthest)
+    return _bends(edge[: middle + 1]) + _bends(edge[middle:])
+
+
+def _distance(point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]) -> float:
+    """How far a point lies off the line between two others, degrees."""
+    across, along = end[0] - start[0], end[1] - start[1]
+    area = (point[0] - start[0]) * along - (point[1] - start[1]) * across
+    return abs(area) / (math.hypot(across, along) or 1.0)
 
 
 def _cut(ring: Ring, west: float, east: float) -> Ring:

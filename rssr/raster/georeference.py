@@ -3,6 +3,7 @@
 import math
 
 import rasterio.errors
+import rasterio.warp
 from affine import Affine
 from rasterio.crs import CRS
 
@@ -67,3 +68,12 @@ def crs_text(crs: CRS | None) -> str | None:
         return None
     code = crs.to_epsg()
     return f"EPSG:{code}" if code is not None else str(crs.to_wkt())
+
+
+def wkt2_text(crs: str) -> str:
+    """A CRS as WKT of 2019, as catalogues want it where it has no number.
+
+    Raises:
+        RasterError: Where it is not understood.
+    """
+    return str(parse_crs(crs).to_wkt(version="WKT2_2019"))

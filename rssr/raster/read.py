@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
@@ -154,6 +154,38 @@ class RasterReader:
         )
         return pixels, (mask >= _ALPHA_THRESHOLD) & np.isfinite(pixels)
 
+    def check_end(self) -> None:
+        """Read the last pixel, which files that were cut off lack; raises `RasterError` as reading does."""
+        height, width = self.info.size
+        self.read_bands([len(self._bands) - 1], Window(height - 1, width - 1, 1, 1))
+
+    def read_reduced(self, bands: Sequence[int], size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """All of it with fewer pixels, from the file's overviews as far as it has them; palettes stay numbers.
+
+        Args:
+            bands: Positions among `info.band_names`, from 0.
+            size: (H, W), at most the raster's own.
+
+        Returns:
+            Means [C, H, W] of the valid pixels, and which are real, [H, W].
+
+        Raises:
+            RasterError: The pixels are damaged.
+        """
+        numbers = [self._bands[band] for band in bands]
+        shape, average = (len(numbers), *size), Resampling.average
+        pixels, mask = self._attempt(
+            lambda dataset: (
+                dataset.read(numbers, out_shape=shape, resampling=average),
+                dataset.dataset_mask(out_shape=size),
+            )
+        )
+        return pixels, (mask >= _ALPHA_THRESHOLD) & np.isfinite(pixels).all(axis=0)
+
+    def read_tags(self) -> dict[str, str]:
+        """The file's metadata by name, without that of its bands."""
+        return {str(name): str(value) for name, value in self._attempt(lambda dataset: dataset.tags()).items()}
+
     def _attempt(self, read: Callable[[Any], Result]) -> Result:
         reopen = self._reopen
 
@@ -161,7 +193,10 @@ class RasterReader:
             if number and reopen is not None:
                 self._dataset.close()
                 self._dataset = reopen()
-            return read(self._dataset)
+            # What GDAL's own threads cannot decode, as in a JPEG 2000 file that was cut off, is never told to the one
+            # that reads: it gets pixels that nobody wrote.
+            with rasterio.Env(GDAL_NUM_THREADS="1"):
+                return read(self._dataset)
 
         try:
             if self._source is not None:
@@ -179,7 +214,8 @@ class RasterReader:
         return RasterioWindow(window.column, window.row, window.width, window.height)
 
     def _unreadable(self, error: Exception) -> RasterError:
-        return RasterError(f"The pixels of {self._name} cannot be read: {_first_line(error)}.", "Is the file complete?")
+        told = _first_line(error.__cause__ or error)  # rasterio itself says no more than that reading failed
+        return RasterError(f"The pixels of {self._name} cannot be read: {told}.", "Is the file complete?")
 
     def _check_finite(self, pixels: NDArray[Any], mask: NDArray[np.bool_], window: Window) -> None:
         nodata = self.info.nodata

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 
 from rssr.errors import RasterError
 from rssr.raster import ByteSource
 from rssr.sentinel2.bands import RESOLUTION_M
 from rssr.sentinel2.calibration import QUANTIFICATION, Calibration, may_have_offset, offset_of_baseline
 from rssr.sentinel2.declared import Declared
+
+Moments = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Product:
         quantification: As the metadata has it; None where it says nothing.
         offsets: As the metadata has them, by band; None where it says nothing.
         source: Where `offsets` come from.
+        sensed: First and last moment of the image, UTC; None where unknown.
     """
 
     name: str
@@ -49,6 +52,15 @@ class Product:
     quantification: float | None = None
     offsets: Mapping[str, float] | None = None
     source: str = ""
+    sensed: Moments | None = None
+
+    @property
+    def acquired(self) -> Moments | None:
+        """Between which moments the image was taken, UTC: the whole day where only that is known; None for neither."""
+        if self.sensed is not None or self.taken is None:
+            return self.sensed
+        first, last = (datetime.combine(self.taken, moment, UTC) for moment in (time.min, time(23, 59, 59)))
+        return first, last
 
     @property
     def may_have_offset(self) -> bool:
@@ -112,6 +124,24 @@ def refused_level(name: str, level: str) -> RasterError:
         f"{name} is of level {level}: numbers of the sensor, neither reflectance nor laid on a map.",
         "Give the Level-1C or Level-2A product of the same image.",
     )
+
+
+def moment(text: object) -> datetime | None:
+    """A time as metadata write it, in UTC where no other zone is named; None for what is none, such as a day."""
+    plain = str(text).strip()
+    try:
+        found = datetime.fromisoformat(plain) if len(plain) > len("2022-06-03") else None
+    except ValueError:
+        return None
+    if found is None:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def moments(first: object, last: object) -> Moments | None:
+    """Both ends of a time; where only the first is known, it is the last as well."""
+    start, end = moment(first), moment(last)
+    return None if start is None else (start, start if end is None or end < start else end)
 
 
 def _preference(file: BandFile, finest: int) -> tuple[bool, int]:

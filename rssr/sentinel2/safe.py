@@ -15,7 +15,7 @@ from rssr.errors import RasterError
 from rssr.sentinel2.bands import BANDS, RESOLUTION_M, band_in_file_name, canonical_band
 from rssr.sentinel2.calibration import NODATA, SATURATED
 from rssr.sentinel2.files import ProductFiles
-from rssr.sentinel2.product import BandFile, Product, level_of, refused_level
+from rssr.sentinel2.product import BandFile, Product, level_of, moments, refused_level
 
 _METADATA = re.compile(r"MTD_MSI(L\d[A-Z])\.xml")
 _IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R(\d+)m/)?[^/]+\.(?:jp2|tiff?)", re.IGNORECASE)
@@ -61,6 +61,7 @@ def read_safe(files: ProductFiles) -> Product:
         quantification=quantification,
         offsets=offsets,
         source=f"{PurePosixPath(key).name} of {name}",
+        sensed=moments(_first_text(root, "PRODUCT_START_TIME"), _first_text(root, "PRODUCT_STOP_TIME")),
     )
 
 

@@ -24,7 +24,7 @@ from rssr.sentinel2.calibration import DARK_PERCENTILE, SATURATED, Calibration, 
 from rssr.sentinel2.declared import Declared, require_bands
 from rssr.sentinel2.files import LocalFiles, ProductFiles
 from rssr.sentinel2.plain import read_plain
-from rssr.sentinel2.product import Product
+from rssr.sentinel2.product import Moments, Product
 from rssr.sentinel2.safe import is_safe, read_safe
 from rssr.sentinel2.stac import item_key, read_item
 
@@ -55,10 +55,14 @@ class Sentinel2Scene:
         info: Size, place and band names; `float32` reflectance, not clipped to any range, NaN for "no data" in files.
         calibration: What the stored numbers mean, and who says so.
         counts: Of the pixels read so far.
+        acquired: Between which moments the image was taken, UTC; None where unknown.
     """
 
-    def __init__(self, grids: Mapping[str, BandGrid], calibration: Calibration) -> None:
+    def __init__(
+        self, grids: Mapping[str, BandGrid], calibration: Calibration, acquired: Moments | None = None
+    ) -> None:
         self.bands = tuple(grids)
+        self.acquired = acquired
         self.calibration = calibration
         self.counts = PixelCounts()
         self._grids = grids
@@ -152,7 +156,7 @@ def open_sentinel2(
             if reader.info.dtype in _OF_PICTURES and said.quantification is None:
                 raise _picture(f"{band} of {product.name}", reader.info.dtype)
             readers[band] = reader, file.position
-        scene = Sentinel2Scene(_on_one_grid(product, readers, resample), calibration)
+        scene = Sentinel2Scene(_on_one_grid(product, readers, resample), calibration, product.acquired)
         if checks_dark_pixels:
             check_dark_pixels(product.name, calibration, scene.darkest(), product.may_have_offset, product.level)
         yield scene

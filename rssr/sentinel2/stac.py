@@ -14,7 +14,7 @@ from rssr.errors import RasterError
 from rssr.sentinel2.bands import RESOLUTION_M, canonical_band
 from rssr.sentinel2.calibration import parse_baseline
 from rssr.sentinel2.files import ProductFiles
-from rssr.sentinel2.product import BandFile, Product
+from rssr.sentinel2.product import BandFile, Product, moments
 
 _APPLIED = "earthsearch:boa_offset_applied"
 _BASELINE = "s2:processing_baseline"
@@ -59,6 +59,8 @@ def read_item(files: ProductFiles, key: str) -> Product:
         quantification=quantification,
         offsets=offsets,
         source=source,
+        sensed=moments(properties.get("datetime"), None)
+        or moments(properties.get("start_datetime"), properties.get("end_datetime")),
     )
 
 

@@ -134,6 +134,36 @@ with Progress("phase [student]", total=40) as progress:
     assert re.search(r"INFO +halfway \[there\] *\r?$", plain, re.MULTILINE)
 
 
+def test_on_a_terminal_parts_have_bars_of_their_own_while_they_last() -> None:
+    shown = on_terminal(
+        """
+import time
+from pipelines.progress import Progress
+with Progress("windows", total=8) as progress:
+    progress.update(2)
+    progress.show_parts({"[scene] a": (1, 4), "b" * 60: (1, 4)})
+    time.sleep(0.3)
+    progress.update(8, note="last")
+    progress.show_parts({"c": (4, 4)})
+"""
+    )
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(r"\[scene\] a .* 1/4", plain) and re.search(r"…b{31} .* 1/4", plain)
+    last = plain[plain.rindex("windows") :]
+    assert re.search(r"c .* 4/4", last) and "scene" not in last
+
+
+def test_a_given_rate_takes_the_place_of_the_mean(
+    clock: Callable[[float], None], lines: Callable[[], list[str]]
+) -> None:
+    with Progress("windows", total=100) as progress:
+        progress.update(0)
+        clock(20)
+        progress.update(20, rate=4.0)
+        progress.show_parts({"a": (1, 2)})
+    assert lines() == ["windows: 20 of 100, 4/s, 20 s left"]
+
+
 def test_without_a_terminal_nothing_is_drawn_and_log_lines_are_plain() -> None:
     script = """
 import logging

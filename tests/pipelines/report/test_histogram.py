@@ -45,3 +45,12 @@ def test_equal_values_and_none_at_all_can_be_drawn(read: Callable[[str], Any]) -
     assert read(histogram([2.0] * 5, "", "", "", SPLIT)).attributes("svg")
     assert read(histogram([0.0] * 5, "", "", "", SPLIT)).texts("li") == ["ours better: 0", "bicubic better: 0"]
     assert read(histogram([math.nan], "", "", "", SPLIT)).texts("p") == ["No values."]
+
+
+def test_the_good_side_may_be_the_one_below(read: Callable[[str], Any]) -> None:
+    scores = [1.0] * 6 + [1.2, 1.3]
+    drawing = histogram(scores, "", "", "", (1.05, "fine", "bad"), below_is_good=True)
+    assert read(drawing).texts("li") == ["fine: 6", "bad: 2"]
+    [line] = re.findall(r'd="M ([\d.]+) [^z"]*"[^>]*stroke: currentColor', drawing)
+    bars = re.findall(r'd="M ([\d.]+) \S+ \s*L ([\d.]+) [^"]*z[^>]*fill: var\(--series-(\d)', drawing)
+    assert {side for _, right, side in bars if float(right) <= float(line) + 0.01} == {"1"}

@@ -13,6 +13,7 @@ from pipelines.report import (
     Column,
     DotRow,
     Estimate,
+    Footprint,
     KeyFigure,
     Page,
     before_after,
@@ -22,6 +23,7 @@ from pipelines.report import (
     dots,
     facts,
     folded,
+    footprints,
     heading,
     histogram,
     key_figures,
@@ -54,6 +56,7 @@ def full_page(picture: NDArray[np.uint8]) -> Page:
         dots([DotRow(HOSTILE, {HOSTILE: Estimate(1, 0, 2), "b": Estimate(2)}, HOSTILE)], HOSTILE, HOSTILE),
         bubbles([Bubble(HOSTILE, 1, 2, 3)], HOSTILE, Axis(HOSTILE), Axis(HOSTILE), HOSTILE),
         histogram([1, 2, 3], HOSTILE, HOSTILE, HOSTILE, (1.5, HOSTILE, HOSTILE)),
+        footprints([Footprint(HOSTILE, "failed", (1.0, 2.0, 3.0, 4.0), HOSTILE)], HOSTILE, {"failed": HOSTILE}),
     )
     page.section(
         "Pictures",

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 
 from pipelines.report import Column, Estimate, table
 
@@ -78,3 +79,15 @@ def test_intervals_and_notes_stand_below_values_which_are_compared_alone(read: C
         missing,
     ]
     assert all("number" in cell["class"] for cell in page.attributes("td"))
+
+
+def test_rows_may_have_anchors(read: Callable[[str], Any]) -> None:
+    page = read(table([MODEL], [{"model": "a"}, {"model": "b"}, {"model": "c"}], anchors=["first", "", "third"]))
+    assert [row.get("id") for row in page.attributes("tr")] == [None, "first", None, "third"]
+    plain = read(table([MODEL], [{"model": "a"}]))
+    assert all("id" not in row for row in plain.attributes("tr"))
+
+
+def test_a_part_in_a_cell_stays_one_and_text_is_escaped(read: Callable[[str], Any]) -> None:
+    page = read(table([MODEL, Column("b", "B")], [{"model": "<b>", "b": Markup('<a href="#x">there</a>')}]))
+    assert page.texts("a") == ["there"] and page.texts("th")[-1] == "<b>" and page.attributes("b") == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage import ObjectMissing, open_store
+from pipelines.storage import ObjectMissing, StoreUnavailable, open_store
 from rssr.errors import StorageError
 from tests.web import WebServer
 
@@ -62,7 +62,7 @@ def test_refused_access_is_told_from_a_missing_file(web: WebServer, archive: str
 
 def test_lasting_trouble_names_the_file(web: WebServer, archive: str) -> None:
     web.failures.extend(["503"] * 99)
-    with pytest.raises(StorageError, match=r"a\.zip failed with status 503"):
+    with pytest.raises(StoreUnavailable, match=r"a\.zip failed with status 503"):
         open_store(archive).list()
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage import ObjectMissing, StorageSettings, open_store, pyarrow_filesystem, ray_filesystem, s3
+from pipelines.storage import (
+    ObjectMissing,
+    StorageSettings,
+    StoreUnavailable,
+    open_store,
+    pyarrow_filesystem,
+    ray_filesystem,
+    s3,
+)
 from pipelines.storage.retries import RetryPolicy
 from pipelines.storage.uris import parse_uri
 from rssr.errors import ExitCode, StorageError
@@ -72,8 +80,9 @@ def test_passing_trouble_is_outlasted(flaky: tuple[StorageSettings, list[str]], 
 def test_lasting_refusal_is_not_repeated(flaky: tuple[StorageSettings, list[str]]) -> None:
     settings, pending = flaky
     pending.extend(["403"] * 5)
-    with pytest.raises(StorageError, match="refuses access to s3://bucket/key"):
+    with pytest.raises(StorageError, match="refuses access to s3://bucket/key") as caught:
         open_store("s3://bucket", settings).read_bytes("key")
+    assert not isinstance(caught.value, StoreUnavailable)  # other objects may be read
     assert len(pending) == 4
 
 
@@ -81,7 +90,7 @@ def test_unreachable_endpoint_is_reported_soon(caplog: pytest.LogCaptureFixture)
     caplog.set_level(logging.INFO)
     started = time.monotonic()
     store = s3.S3Store(parse_uri("s3://bucket/folder"), _settings("http://127.0.0.1:9"), RetryPolicy(unreachable_s=1))
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(StoreUnavailable) as caught:
         store.list()
     assert time.monotonic() - started < 5
     message = str(caught.value)
@@ -125,7 +134,7 @@ def test_absent_credentials_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(StorageError, match="no credentials"):
+    with pytest.raises(StoreUnavailable, match="no credentials"):
         open_store("s3://bucket", StorageSettings("http://127.0.0.1:9")).read_bytes("key")
 
 

@@ -1,6 +1,8 @@
 """What every store promises, on local disk and on two S3 servers."""
 
+import hashlib
 import pickle
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -141,6 +143,55 @@ def test_one_of_many_writers_wins_where_enforced(store: Store) -> None:
         assert store.read_bytes("race") == b"%d" % won.index(True)
 
 
+def test_a_file_is_uploaded_unless_its_name_is_taken(store: Store, tmp_path: Path) -> None:
+    first, second = write_file(tmp_path / "first", 300_000), write_file(tmp_path / "second", 300_000, seed=1)
+    assert store.upload_file_if_absent(first, "a/b c é.tif")
+    for again in (second, first):
+        assert not store.upload_file_if_absent(again, "a/b c é.tif")
+    assert store.read_bytes("a/b c é.tif") == first.read_bytes()
+    assert [entry.key for entry in store.list()] == ["a/b c é.tif"], "probes and parts must leave nothing"
+
+
+def test_one_of_many_uploads_wins_where_enforced(store: Store, tmp_path: Path) -> None:
+    files = [write_file(tmp_path / str(number), 100_000, seed=number) for number in range(8)]
+    if not store.enforces_conditional_upload():
+        store.write_bytes("race", b"taken")
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda file: store.upload_file_if_absent(file, "race"), files))
+    assert won.count(True) == (1 if store.enforces_conditional_upload() else 0)
+    if any(won):
+        assert store.read_bytes("race") == files[won.index(True)].read_bytes()
+
+
+def test_a_stream_is_written_as_one_object(store: Store) -> None:
+    store.write_stream("a/streamed", (bytes([number]) * 100_000 for number in range(5)))
+    store.write_stream("a/streamed", [b"first", memoryview(b"second"), bytearray(b"")])
+    assert store.read_bytes("a/streamed") == b"firstsecond"
+    assert [entry.key for entry in store.list()] == ["a/streamed"]
+
+
+def test_a_stream_that_breaks_off_leaves_the_old_content(store: Store) -> None:
+    def breaking() -> Iterator[bytes]:
+        yield b"new"
+        raise RuntimeError("broken off")
+
+    store.write_bytes("key", b"old")
+    with pytest.raises(RuntimeError, match="broken off"):
+        store.write_stream("key", breaking())
+    assert store.read_bytes("key") == b"old"
+    assert [entry.key for entry in store.list()] == ["key"]
+
+
+@pytest.mark.parametrize("num_bytes", [0, 10, 100_000])
+def test_digests_are_those_of_the_content(store: Store, num_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.storage.store._RANGE_BYTES", 30_001)
+    data = bytes(range(256)) * (num_bytes // 256) + bytes(num_bytes % 256)
+    store.write_bytes("key", data)
+    assert store.sha256("key") == hashlib.sha256(data).hexdigest()
+    with pytest.raises(ObjectMissing, match="none"):
+        store.sha256("none")
+
+
 def test_folders_travel_both_ways(store: Store, tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "deep").mkdir(parents=True)
@@ -176,6 +227,11 @@ def test_stores_travel_to_other_processes(store: Store) -> None:
     copy = pickle.loads(pickle.dumps(store))
     assert copy.uri == store.uri
     assert copy.read_bytes("key") == b"1"
+
+
+def write_file(path: Path, num_bytes: int, seed: int = 0) -> Path:
+    path.write_bytes(random.Random(seed).randbytes(num_bytes))
+    return path
 
 
 def test_entries_sort_by_key() -> None:

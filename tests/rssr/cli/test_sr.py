@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
@@ -77,6 +78,27 @@ def test_the_output_is_never_the_input(tmp_path: Path, capsys: pytest.CaptureFix
     path = str(tmp_path / "lr.tif")
     assert main(["sr", path, path, "--model", "bicubic", "--overwrite"]) == 2
     assert "both input and output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [((), "ZSTD"), (("--compression", "deflate"), "DEFLATE"), (("--compression-level", "22"), "ZSTD")],
+)
+def test_compression_is_an_option(tmp_path: Path, options: tuple[str, ...], named: str) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 8, 8)
+    paths = [str(tmp_path / "lr.tif"), str(tmp_path / "sr.tif")]
+    assert main(["sr", *paths, "--model", "bicubic", *options]) == 0
+    with rasterio.open(paths[1]) as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == named
+
+
+def test_a_level_that_a_compression_does_not_have_gives_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 8, 8)
+    paths = [str(tmp_path / "lr.tif"), str(tmp_path / "sr.tif")]
+    assert main(["sr", *paths, "--model", "bicubic", "--compression", "deflate", "--compression-level", "22"]) == 2
+    assert "Give 1 to 9" in capsys.readouterr().err
 
 
 def test_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rssr.errors import RasterError
+from rssr.errors import DataError, RasterError
+from rssr.images import decode_image, encode_png
 from rssr.inference import super_resolve_scene
-from rssr.raster import Raster, read_raster, write_geotiff
+from rssr.inference.files import open_scene
+from rssr.raster import ByteSource, Raster, read_raster, write_geotiff
 
 
 def floating(broken: float, nodata: float | None) -> Raster:
@@ -41,3 +43,31 @@ def test_declared_missing_numbers_are_holes_but_infinity_is_not(tmp_path: Path) 
     write_geotiff(tmp_path / "lr.tif", floating(np.inf, np.nan))
     with pytest.raises(RasterError, match="row 31, column 7"):
         super_resolve_scene(tmp_path / "lr.tif", tmp_path / "other.tif", "bicubic", 2)
+
+
+def source(data: bytes, asked: list[int]) -> ByteSource:
+    """Bytes that lie elsewhere; notes how many are asked for."""
+
+    def read(start: int, num_bytes: int) -> bytes:
+        asked.append(num_bytes)
+        return data[start : start + num_bytes]
+
+    return ByteSource("s3://b/it.tif", len(data), read)
+
+
+def test_scenes_elsewhere_are_recognised_by_their_content(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "lr.tif", floating(-9999.0, -9999.0))
+    with open_scene(source((tmp_path / "lr.tif").read_bytes(), [])) as reader:
+        assert np.array_equal(reader.read().pixels, read_raster(tmp_path / "lr.tif").pixels)
+    for side in (20, 400):  # smaller and larger than what is fetched at once
+        picture = np.random.default_rng(side).integers(0, 256, (side, side, 3)).astype(np.uint8)
+        asked: list[int] = []
+        with open_scene(source(encode_png(picture), asked)) as reader:
+            pixels = reader.read().pixels
+        assert np.array_equal(pixels, decode_image(encode_png(picture), "").pixels.transpose(2, 0, 1))
+        assert len(asked) == (1 if side == 20 else 2)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.tif cannot be read: No such file"), open_scene(tmp_path / "gone.tif"):
+        pass

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from rssr.axes import averaging_matrix
 from rssr.errors import ModelError
-from rssr.inference import super_resolve_scene
+from rssr.inference import ComputedWindows, SceneRun, super_resolve_scene
 from rssr.inference.files import SceneFiles, SceneReader, open_scene
 from rssr.inference.options import SceneOptions, TilingOptions
 from rssr.inference.prologue import ScenePrologue
-from rssr.inference.scene import ComputedWindows, SceneRun
 from rssr.metrics.consistency import consistency
 from rssr.metrics.seams import SEAM_LIMIT
 from rssr.models.loaded import LoadedModel
@@ -254,7 +253,7 @@ def test_windows_of_other_processes_become_the_same_product(tmp_path: Path, matc
 
 MEASURED = """
 import resource, sys
-from rssr.inference import super_resolve_scene
+from rssr.inference import ComputedWindows, SceneRun, super_resolve_scene
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 for scene in sys.argv[1:]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
 
 from rssr.errors import RasterError, StorageError
-from rssr.raster import CogOptions, Radiometry, Raster, create_cog, describe, read_raster
+from rssr.raster import ByteSource, CogOptions, Radiometry, Raster, create_cog, describe, open_raster, read_raster
 from rssr.raster.write import with_nodata
 
 PLACE = Affine(2.5, 0, 600_000, 0, -2.5, 5_200_000)
@@ -117,6 +117,17 @@ def test_any_size_written_in_any_portions_comes_back(
     np.testing.assert_array_equal(back.valid_mask, mask)
 
 
+@pytest.mark.parametrize(("compression", "level"), [("zstd", 1), ("zstd", 9), ("deflate", 6)])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path, compression: Any, level: int, dtype: str) -> None:
+    raster = sample(dtype, size=(1700, 1300))
+    files = [
+        written(tmp_path / f"{threads}.tif", raster, options=CogOptions(compression, level, threads)).read_bytes()
+        for threads in (1, 2, 7, 0)
+    ]
+    assert files == files[:1] * 4
+
+
 def test_a_complete_raster_has_no_mask_and_one_that_ends_in_a_hole_has(tmp_path: Path) -> None:
     complete, holed = sample(holes=False), sample(holes=False)
     holed.valid_mask[-1, -1] = False
@@ -177,6 +188,20 @@ def test_missing_rows_are_noticed_and_leave_no_file(tmp_path: Path) -> None:
     ):
         writer.write_rows(sample().pixels[:, :5], sample().valid_mask[:5])
     assert not list(tmp_path.iterdir())
+
+
+def test_tags_are_read_back(tmp_path: Path) -> None:
+    raster = sample()
+    with create_cog(tmp_path / "a.tif", describe(raster), tags={"RSSR_MODEL": "bicubic"}) as writer:
+        writer.write_rows(raster.pixels, raster.valid_mask)
+        writer.tag({"RSSR_NOTE": "a & b"})
+    data = (tmp_path / "a.tif").read_bytes()
+    elsewhere = ByteSource("a.tif", len(data), lambda start, num_bytes: data[start : start + num_bytes])
+    for source in (tmp_path / "a.tif", elsewhere):
+        with open_raster(source) as reader:
+            tags = reader.read_tags()
+        assert tags["RSSR_MODEL"] == "bicubic"
+        assert tags["RSSR_NOTE"] == "a & b"
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_before_anything_else(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rssr.errors import RasterError
-from rssr.raster import ground_sample_distance_m, scaled_transform, window_transform
+from rssr.raster import ground_sample_distance_m, scaled_transform, window_transform, wkt2_text
 
 side = st.integers(1, 5000)
 
@@ -52,3 +52,11 @@ def test_ground_sample_distance_in_metres(transform: Affine, crs: str | None, ex
 def test_nonsense_crs_is_refused() -> None:
     with pytest.raises(RasterError, match="moon"):
         ground_sample_distance_m(Affine.identity(), "moon", (1, 1))
+
+
+def test_a_crs_without_a_number_has_wkt_of_2019() -> None:
+    local = wkt2_text("+proj=laea +lat_0=46 +lon_0=9 +datum=WGS84 +units=m")
+    assert local.startswith("PROJCRS[") and "Lambert Azimuthal Equal Area" in local
+    assert wkt2_text("EPSG:4326").startswith(("GEOGCRS[", "GEODCRS["))
+    with pytest.raises(RasterError, match="not understood"):
+        wkt2_text("the moon")

@@ -12,6 +12,7 @@ from rasterio.io import MemoryFile
 from rssr.errors import RasterError, StorageError
 from rssr.raster import Radiometry, Raster, Window, create_geotiff, describe, open_raster, read_raster, write_geotiff
 from rssr.raster.write import with_nodata
+from tests.sentinel2_products import imagined_numbers, write_jp2
 
 UTM = Affine.translation(600_000, 5_200_000) * Affine.scale(10, -10)
 
@@ -174,6 +175,57 @@ def test_truncated_pixels_are_refused() -> None:
     data = tiff_bytes(np.random.default_rng(0).integers(0, 255, (3, 300, 300)).astype(np.uint8))
     with pytest.raises(RasterError, match="scene-1"):
         read_raster(data[: len(data) // 2], name="scene-1")
+
+
+VRT = (
+    '<VRTDataset rasterXSize="160" rasterYSize="192"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+    '<SourceFilename relativeToVRT="1">a.jp2</SourceFilename><SourceBand>1</SourceBand></SimpleSource>'
+    "</VRTRasterBand></VRTDataset>"
+)
+
+
+@pytest.mark.parametrize("name", ["a.jp2", "a.vrt"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9, 0.98])
+def test_a_truncated_jpeg_2000_file_is_refused_however_often_and_wherever_it_is_read(
+    tmp_path: Path, share: float, name: str
+) -> None:
+    """GDAL's own threads would lose the error, and give pixels that nobody wrote."""
+    numbers = imagined_numbers()["B03"]
+    write_jp2(tmp_path / "a.jp2", numbers)
+    (tmp_path / "a.vrt").write_text(VRT)
+    data = (tmp_path / "a.jp2").read_bytes()
+    (tmp_path / "a.jp2").write_bytes(data[: int(len(data) * share)])
+    for _ in range(5):
+        num_refused = 0
+        with open_raster(tmp_path / name) as reader:
+            for _ in range(2):
+                with pytest.raises(RasterError, match=f"{name} cannot be read"):
+                    reader.read()
+            for row, column in np.ndindex(4, 4):
+                window = Window(row * 48, column * 40, 48, 40)
+                try:
+                    part = reader.read(window).pixels[0]
+                except RasterError:
+                    num_refused += 1
+                else:
+                    expected = numbers[window.row : window.row + 48, window.column : window.column + 40]
+                    np.testing.assert_array_equal(part, expected)
+        assert num_refused > 3
+
+
+@pytest.mark.parametrize("compress", ["none", "lzw", "deflate"])
+@pytest.mark.parametrize("tiled", [True, False])
+def test_a_truncated_geotiff_is_refused_where_it_ends(tmp_path: Path, compress: str, tiled: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 300, 300)).astype(np.uint8)
+    blocks = {"tiled": True, "blockxsize": 64, "blockysize": 64} if tiled else {"blockysize": 16}
+    profile = {"driver": "GTiff", "height": 300, "width": 300, "count": 2, "dtype": "uint8", "compress": compress}
+    with rasterio.open(tmp_path / "a.tif", "w", **profile, **blocks) as dataset:
+        dataset.write(pixels)
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: len(data) * 9 // 10])
+    for _ in range(5):
+        with open_raster(tmp_path / "a.tif") as reader, pytest.raises(RasterError, match=r"a\.tif cannot be read"):
+            reader.read(Window(200, 200, 100, 100))
 
 
 def test_pixels_are_counted_before_they_are_read() -> None:

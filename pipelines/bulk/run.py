@@ -1,0 +1,153 @@
+"""The bulk job as one sentence: scenes, plan, windows, products, proof, report."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from pipelines.bulk.checks import check_config
+from pipelines.bulk.conclusion import Conclusion, conclude
+from pipelines.bulk.config import BulkConfig
+from pipelines.bulk.console import result_text
+from pipelines.bulk.lease import DRIVER_LEASE, Lease
+from pipelines.bulk.ledger import Ledger
+from pipelines.bulk.plan_files import read_plan
+from pipelines.bulk.pool import Ended, run_here, run_on_ray
+from pipelines.bulk.preparing import prepare_run
+from pipelines.bulk.progress import PROGRESS_KEY, BulkProgress
+from pipelines.bulk.records import PlannedScene, SceneRecord
+from pipelines.bulk.retrying import forget_failures
+from pipelines.bulk.sample import SAMPLE, sample_scenes
+from pipelines.bulk.schedule import KnownWindows, Schedule
+from pipelines.bulk.tasks import ProductTask, WindowTask
+from pipelines.bulk.work import BulkTask, SceneWorker, nothing_written
+from pipelines.bulk.work_objects import WindowObjects
+from pipelines.cluster import ray_session, require_room_on_cluster
+from pipelines.progress import Progress, print_closing
+from pipelines.storage import StorageSettings, Store, open_store
+from rssr.errors import ExitCode
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OpenBulk:
+    """A run that is planned.
+
+    Attributes:
+        task: What workers know of it.
+        planned: All its scenes, in order.
+        records: What became of those that were finished before.
+        lease: Held by this process while it runs.
+    """
+
+    task: BulkTask
+    planned: Sequence[PlannedScene]
+    records: dict[str, SceneRecord]
+    lease: Lease
+
+    @property
+    def todo(self) -> list[PlannedScene]:
+        """Scenes that can be run and are not finished."""
+        return [scene for scene in self.planned if not scene.refusal and scene.name not in self.records]
+
+
+def run_bulk(config: BulkConfig) -> ExitCode:
+    """Run the job: what an interrupted run of the same configuration has done is not done again.
+
+    Raises:
+        RssrError: Bad input, told before anything is computed where it can be; or storage that fails.
+    """
+    check_config(config)
+    started_at = datetime.now(UTC)
+    settings = StorageSettings.from_environment()
+    output = open_store(config.output.uri, settings)
+    with Lease(output, DRIVER_LEASE, "jobs/bulk.py") as lease:
+        if config.verify_only:
+            planned = read_plan(output)
+        else:
+            with ray_session(config.ray, needed=config.num_workers > 0):
+                require_room_on_cluster(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
+                run = _open(_with_sample(config), output, settings, lease)
+                _work_through(run)
+            planned = list(run.planned)
+        conclusion = conclude(config, output, planned, started_at)
+    _tell(conclusion)
+    return conclusion.status
+
+
+def _with_sample(config: BulkConfig) -> BulkConfig:
+    uris = tuple(str(sample_scenes()) if uri == SAMPLE else uri for uri in config.input)
+    return config.model_copy(update={"input": uris})
+
+
+def _open(config: BulkConfig, output: Store, settings: StorageSettings, lease: Lease) -> OpenBulk:
+    with Progress("scenes planned") as progress:
+        prepared = prepare_run(config, output, settings, datetime.now(UTC), progress.update)
+    task = BulkTask(config, prepared.identity, prepared.model, output, settings, lease.witness())
+    records = Ledger(output).read_all()
+    again = set(records) if config.retry_failed else set(prepared.plan.added)
+    records = forget_failures(output, records, again)
+    for scene in prepared.plan.refused:
+        log.warning("%s is left out: %s", scene.name, scene.refusal)
+        if scene.name not in records:
+            records[scene.name] = Ledger(output).record(nothing_written(scene, scene.refusal))
+    return OpenBulk(task, prepared.plan.scenes, records, lease)
+
+
+def _work_through(run: OpenBulk) -> None:
+    """Compute what is missing, and write every product that is not there."""
+    todo = run.todo
+    num_there = sum(scene.name in run.records for scene in run.planned)
+    if num_there:
+        log.info("%d of %d scenes are finished already", num_there, len(run.planned))
+    if not todo:
+        return
+    status = partial(run.task.output.write_bytes, PROGRESS_KEY)
+    with BulkProgress(run.planned, run.records, status) as progress:
+        windows = WindowObjects(run.task.output)
+        schedule = Schedule(
+            todo,
+            partial(_known_windows, windows),
+            run.task.config.worker.max_attempts,
+            lambda scene, num_done: progress.begin(scene.name, num_done),
+        )
+        for ended in _ended(run.task, schedule):
+            run.lease.require_held()
+            if ended is None:
+                progress.refresh()
+                continue
+            task, outcome = ended
+            if isinstance(task, WindowTask):
+                if outcome.failure:
+                    log.warning("Window %s of %s failed: %s", task.window, task.scene.name, outcome.failure)
+                progress.advance(task.scene.name)
+            else:
+                record = outcome.record or _given_up(run.task.output, task, outcome.failure)
+                if record.reason:
+                    log.warning("%s: %s: %s", record.name, record.state, record.reason)
+                progress.finish(record)
+
+
+def _ended(task: BulkTask, schedule: Schedule) -> Iterator[Ended | None]:
+    make_work = partial(SceneWorker, task)
+    if task.config.num_workers == 0:
+        return run_here(schedule, make_work())
+    return run_on_ray(schedule, make_work, task.config.num_workers, task.config.worker)
+
+
+def _known_windows(windows: WindowObjects, scene: PlannedScene) -> KnownWindows:
+    return KnownWindows(windows.has(scene.name), windows.failures(scene.name))
+
+
+def _given_up(output: Store, task: ProductTask, reason: str) -> SceneRecord:
+    """What to hold of a product over which every worker died."""
+    record = nothing_written(task.scene, reason)
+    Ledger(output).record(record)
+    return record
+
+
+def _tell(conclusion: Conclusion) -> None:
+    print(f"\n{result_text(conclusion.result)}")  # the job's answer, not a log line
+    print_closing(conclusion.places, conclusion.next_commands)
