@@ -14,7 +14,7 @@ from pipelines.estimate.run import run_plan
 def main() -> int:
     """Run the job; returns its exit status."""
     about = __doc__ or ""
-    return run_job(PlanConfig, run_plan, "quickstart/plan.yaml", about)
+    return run_job(PlanConfig, run_plan, "quickstart/bulk.yaml", about)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from rssr.inference.options import SceneOptions
 from rssr.inference.products import SideProducts
 from rssr.inference.scene import ComputedWindows, SceneRun
 from rssr.models.loaded import LoadedModel
-from rssr.raster import Raster, Window
+from rssr.raster import CogOptions, Raster, Window
 from rssr.sentinel2 import Sentinel2Scene, StretchConfig
 from rssr.windows import TileWindow, assemble
 
@@ -41,6 +41,7 @@ class Subject:
         scale: Enlargement.
         options: How scenes are run.
         layers: What is made of them.
+        compression: Of products.
         num_threads: Of arithmetic on the CPU.
         patience_s: Seconds after which no more tiles of a scene are run.
     """
@@ -49,6 +50,7 @@ class Subject:
     scale: float
     options: SceneOptions
     layers: Layers
+    compression: CogOptions
     num_threads: int
     patience_s: float
 
@@ -217,7 +219,8 @@ def _time_writing(run: SceneRun, strips: Mapping[TileWindow, FloatArray], subjec
         image, deviation, consistency = (Path(folder) / f"{name}.tif" for name in ("image", "deviation", "consistency"))
         beside = SideProducts(deviation if layers.uncertainty else None, consistency if layers.consistency else None)
         start = time.perf_counter()
-        run.write(SceneFiles(image, image, beside=beside), _nothing, ComputedWindows(prologue, windows, fetch))
+        computed = ComputedWindows(prologue, windows, fetch)
+        run.write(SceneFiles(image, image, beside=beside), _nothing, computed, compression=subject.compression)
         seconds = time.perf_counter() - start
         return seconds, sum(path.stat().st_size for path in Path(folder).iterdir())
 

@@ -1,13 +1,17 @@
 """What one worker gets from the output, and what the driver takes for a piece of work: measured by doing it."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from pipelines.bulk.lease import Lease
+from pipelines.bulk.verify import NUM_CHECKS
 from pipelines.cluster import RayConfig, ray_session
 from pipelines.storage import Store, is_local
 from pipelines.storage.settings import StorageSettings
@@ -28,6 +32,8 @@ class StoreSamples:
     fetch_bytes_per_s: list[float] = field(default_factory=list)
     upload_bytes_per_s: list[float] = field(default_factory=list)
     commit_s: list[float] = field(default_factory=list)
+    lease_s: list[float] = field(default_factory=list)
+    verify_bytes_per_s: list[float] = field(default_factory=list)
 
 
 def probe_output(store: Store, num_bytes: int) -> StoreSamples:
@@ -42,13 +48,21 @@ def probe_output(store: Store, num_bytes: int) -> StoreSamples:
     """
     samples, had_folder = StoreSamples(), not is_local(store.uri) or store.has_folder()
     keys = [probe_key() for _ in range(_NUM_PROBES + _NUM_COMMITS)]
+    large = keys[:_NUM_PROBES]
     try:
-        for key in keys[:_NUM_PROBES]:
+        for key in large:
             upload_s = _seconds(partial(store.write_bytes, key, os.urandom(num_bytes)))
             samples.upload_bytes_per_s.append(num_bytes / upload_s)
             samples.fetch_bytes_per_s.append(num_bytes / _seconds(partial(store.read_bytes, key)))
         for key in keys[_NUM_PROBES:]:
             samples.commit_s.append(_seconds(partial(store.put_if_absent, key, os.urandom(_COMMIT_BYTES))))
+        with ThreadPoolExecutor(NUM_CHECKS) as pool:
+            seconds = _seconds(
+                lambda: list(pool.map(store.sha256, itertools.islice(itertools.cycle(large), NUM_CHECKS)))
+            )
+        samples.verify_bytes_per_s.append(num_bytes * NUM_CHECKS / seconds)
+        if not store.enforces_conditional_upload():
+            samples.lease_s += [_seconds(partial(_take_lease, store)) for _ in range(_NUM_PROBES)]
     finally:
         for key in keys:
             store.delete(key)
@@ -97,6 +111,12 @@ class _Idle:
 
     def answer(self, key: str) -> str:
         return key
+
+
+def _take_lease(store: Store) -> None:
+    """As for the commit of a product."""
+    with Lease(store, probe_key(), "measuring"):
+        pass
 
 
 def _seconds(act: Callable[[], object]) -> float:

@@ -2,7 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,11 +10,14 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from pipelines.bulk.ledger import Ledger
 from pipelines.bulk.models import find_model
 from pipelines.bulk.opening import opened_scene
 from pipelines.bulk.options import scene_options
 from pipelines.bulk.preparing import prepare_run
-from pipelines.bulk.records import LEDGER_FOLDER, InputScene, PlannedScene
+from pipelines.bulk.records import InputScene, PlannedScene
+from pipelines.bulk.retrying import has_failed
+from pipelines.bulk.sample import with_sample
 from pipelines.estimate.config import ImaginedScenesConfig, PlanConfig
 from pipelines.estimate.scaling import Workload
 from pipelines.estimate.workload import Layers, SceneWork, scene_work
@@ -74,6 +77,7 @@ def planned_run(config: PlanConfig) -> PlannedRun:
         StorageError: A store fails.
     """
     settings = StorageSettings.from_environment()
+    config = with_sample(config)
     output, device = open_store(config.output.uri, settings), _device(config)
     if config.plan.imagined is not None:
         source = find_model(config, output, None, settings)
@@ -84,7 +88,7 @@ def planned_run(config: PlanConfig) -> PlannedRun:
         with Progress("planning scenes") as progress:
             now = datetime.datetime.now(datetime.UTC)
             prepared = prepare_run(config, output, settings, now, progress.update, writes=False)
-        source, finished = prepared.model, _finished(config, output)
+        source, finished = prepared.model, _finished(config, output, prepared.plan.added)
         model = source.load(device)
         scenes = [(scene, 1) for scene in prepared.plan.scenes if scene.name not in finished]
         num_finished = len(prepared.plan.scenes) - len(scenes)
@@ -124,12 +128,17 @@ def workload_of(run: PlannedRun, config: PlanConfig) -> Workload:
     for scene, count in run.scenes:
         if not scene.refusal:
             counts[scene_work(scene, cut(scene.lr_size), layers)] += count
-    return Workload(tuple(counts.items()), _num_files(config))
+    return Workload(tuple(counts.items()), _num_files(config), config.verify)
 
 
 def _num_files(config: PlanConfig) -> int:
     """Image, thumbnail, item and the ledger's entry, and the layers that are wanted."""
     return 4 + config.products.uncertainty + config.products.consistency
+
+
+def on_gpu(config: PlanConfig) -> bool:
+    """Whether workers run the model on a GPU; in this process it does where there is one."""
+    return config.worker.num_gpus > 0 or (config.num_workers == 0 and torch.cuda.is_available())
 
 
 def _device(config: PlanConfig) -> str:
@@ -138,7 +147,7 @@ def _device(config: PlanConfig) -> str:
     Raises:
         ConfigError: There is no GPU here.
     """
-    if config.worker.num_gpus == 0 or config.plan.rates is not None:
+    if not on_gpu(config) or config.plan.rates is not None:
         return "cpu"
     if not torch.cuda.is_available():
         raise ConfigError(
@@ -148,12 +157,13 @@ def _device(config: PlanConfig) -> str:
     return "cuda"
 
 
-def _finished(config: PlanConfig, output: Store) -> set[str]:
-    """Names of scenes that are done with, whatever became of them."""
+def _finished(config: PlanConfig, output: Store, added: Collection[str]) -> set[str]:
+    """Names of scenes that the bulk job would leave as they are."""
     if config.fresh:
         return set()
-    keys = (entry.key for entry in output.list(LEDGER_FOLDER))
-    return {key.removeprefix(f"{LEDGER_FOLDER}/").removesuffix(".json") for key in keys}
+    records = Ledger(output).read_all()
+    again = set(records) if config.retry_failed else set(added)
+    return {name for name, record in records.items() if not (name in again and has_failed(record))}
 
 
 def imagined_scene(imagined: ImaginedScenesConfig, config: PlanConfig, model: LoadedModel) -> PlannedScene:

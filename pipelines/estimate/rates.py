@@ -13,12 +13,13 @@ from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.kept_rates import find_kept, keep, read_rates
 from pipelines.estimate.measuring_models import ModelSamples, ReadSamples, Subject, read_piece, time_model
 from pipelines.estimate.measuring_stores import place_of, probe_output, time_dispatch
-from pipelines.estimate.planned import PlannedRun, layers_of
+from pipelines.estimate.planned import PlannedRun, layers_of, on_gpu
 from pipelines.estimate.speed import Duration, ModelRates, Rate, Rates, StoreRates
-from pipelines.evaluation.machine import describe_machine
+from pipelines.machine import describe_machine
 from pipelines.storage import StorageSettings, open_store
 from rssr.errors import ConfigError, RssrError, StorageError
 from rssr.inference.chosen_model import model_device
+from rssr.raster import CogOptions
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,10 @@ def decisive_settings(run: PlannedRun, config: PlanConfig) -> dict[str, Any]:
         "tile_size": layers_of(run, config).tile_size,
         "halo": tiling.halo,
         "color_match": tiling.color_match,
-        "batch_size": tiling.batch_size if config.worker.num_gpus > 0 else 1,
+        "batch_size": tiling.batch_size if on_gpu(config) else 1,
         "num_samples": run.options.draws.num_samples,
         "num_threads": config.worker.num_threads,
-        "on": "gpu" if config.worker.num_gpus > 0 else "cpu",
+        "on": "gpu" if on_gpu(config) else "cpu",
         **{f"products.{name}": value for name, value in products.items()},
     }
 
@@ -130,7 +131,9 @@ class _Known:
         config, run = self._config, self._run
         scenes, layers = _spread(run.runnable, config.plan.num_samples), layers_of(run, config)
         deadline, each_s = time.monotonic() + config.plan.patience_s, config.plan.patience_s / len(scenes)
-        subject = Subject(run.model, config.scale, run.options, layers, config.worker.num_threads, each_s)
+        products, num_threads = config.products, config.worker.num_threads
+        compression = CogOptions(products.compression, products.compression_level, num_threads)
+        subject = Subject(run.model, config.scale, run.options, layers, compression, num_threads, each_s)
         reading, making, failure = ReadSamples(), ModelSamples(), None
         for scene in scenes:
             try:
@@ -173,6 +176,8 @@ class _Known:
             fetch_bytes_per_s=Rate.of(probed.fetch_bytes_per_s),
             upload_bytes_per_s=Rate.of(probed.upload_bytes_per_s),
             commit_s=Duration.of(probed.commit_s),
+            lease_s=Duration.of(probed.lease_s) if probed.lease_s else None,
+            verify_bytes_per_s=Rate.of(probed.verify_bytes_per_s),
         )
 
     def _described_places(self) -> str:

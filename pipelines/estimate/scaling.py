@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.bulk.planning import NUM_THREADS
 from pipelines.estimate.config import StoreLimitsConfig
 from pipelines.estimate.simulation import (
     DRIVER,
@@ -37,9 +38,14 @@ MODEL, READING, WINDOWS, FINISHING, UPLOADING, COMMITTING, DRIVING = (
 )
 """What a worker's time goes to."""
 
+VERIFYING, PLANNING = "verify", "plan"
+"""What the driver does alone, before and after the work."""
+
 _FEWEST_WINDOWS = 2000  # that are simulated, where there are as many
 _WINDOWS_A_WORKER = 20
+_PLANNED_AT_ONCE = NUM_THREADS
 _MOST_WORKERS = 20_000  # that are simulated
+_DELETIONS_AT_ONCE = 8
 _LOST = 0.05  # of the workers' time, beyond which what it is lost to is named
 
 
@@ -50,14 +56,16 @@ class Workload:
     Attributes:
         scenes: Scenes that can be run, each with how many there are like it.
         num_files: Of a product, with its item, its thumbnail and its entry in the ledger.
+        is_verified: Whether the driver reads all products at the end.
     """
 
     scenes: Sequence[tuple[SceneWork, int]]
     num_files: int
+    is_verified: bool = False
 
     @property
     def num_windows(self) -> int:
-        """Of all scenes."""
+        """Of all scenes, each piece of work that is simulated."""
         return sum(work.num_windows * count for work, count in self.scenes)
 
 
@@ -87,23 +95,30 @@ class Worker:
     def tasks(self, work: SceneWork, num_files: int) -> SceneTasks:
         """The windows and the product of a scene."""
         speed, number = self.speed, work.num_windows
+        compute_s, read_bytes = work.whole_tiles * speed.tile_s, work.input_bytes * work.read_share
         window = Task(
-            own_s=speed.open_s + work.whole_tiles * speed.tile_s / number + speed.commit_s,
-            input_bytes=work.input_bytes * work.read_share / number,
+            own_s=speed.open_s + compute_s / number + speed.commit_s,
+            input_bytes=read_bytes / number,
             upload_bytes=work.work_bytes / number,
             num_requests=1,
         )
         product = Task(
             own_s=speed.open_s
+            + (compute_s if work.is_whole else 0.0)
             + work.extra_tiles * speed.tile_s
             + work.sr_values / speed.finish_values_per_s
-            + speed.commit_s * num_files,
-            input_bytes=work.input_bytes,
+            + self._commit_s(work, num_files),
+            input_bytes=work.input_bytes + (read_bytes if work.is_whole else 0.0),
             fetch_bytes=work.work_bytes,
             upload_bytes=work.product_raw_bytes * speed.compression_ratio,
             num_requests=num_files,
         )
-        return SceneTasks(number, window, product)
+        return SceneTasks(0 if work.is_whole else number, window, product)
+
+    def _commit_s(self, work: SceneWork, num_files: int) -> float:
+        """Of a product: its files, a lease where one is needed, and the removal of its windows, several at a time."""
+        num_windows = 0 if work.is_whole else work.num_windows
+        return self.speed.lease_s + self.speed.commit_s * (num_files + num_windows / _DELETIONS_AT_ONCE)
 
     def demand_s(self, workload: Workload) -> float:
         """Seconds of one worker that is alone for all of it."""
@@ -132,13 +147,22 @@ class Worker:
 
         return {
             MODEL: (work.whole_tiles + work.extra_tiles) * speed.tile_s,
-            READING: total(INPUT) + speed.open_s * (work.num_windows + 1),
+            READING: total(INPUT) + speed.open_s * sum(counts),
             WINDOWS: scene.num_windows * alone[0][UPLOAD] + total(FETCH),
             FINISHING: work.sr_values / speed.finish_values_per_s,
             UPLOADING: alone[1][UPLOAD],
-            COMMITTING: speed.commit_s * (work.num_windows + num_files) + total(REQUESTS),
+            COMMITTING: speed.commit_s * scene.num_windows + self._commit_s(work, num_files) + total(REQUESTS),
             DRIVING: total(DRIVER),
         }
+
+    def alone_s(self, workload: Workload) -> dict[str, float]:
+        """What the driver takes before the work begins, and after it, while workers wait."""
+        num_scenes = sum(count for _, count in workload.scenes)
+        seconds = {PLANNING: num_scenes * self.speed.open_s / _PLANNED_AT_ONCE}
+        if workload.is_verified:
+            raw_bytes = sum(work.product_raw_bytes * count for work, count in workload.scenes)
+            seconds[VERIFYING] = raw_bytes * self.speed.compression_ratio / self.speed.verify_bytes_per_s
+        return seconds
 
 
 def run_with(workload: Workload, worker: Worker, num_workers: int) -> Outcome:
@@ -152,13 +176,19 @@ def run_with(workload: Workload, worker: Worker, num_workers: int) -> Outcome:
     wanted = max(_FEWEST_WINDOWS, _WINDOWS_A_WORKER * num_workers)
     works = _all_of(workload) if workload.num_windows <= wanted else _some_of(workload, wanted)
     outcome = simulate([worker.tasks(work, workload.num_files) for work in works], num_workers, worker.shared())
-    return outcome.stretched(worker.demand_s(workload))
+    outcome = outcome.stretched(worker.demand_s(workload))
+    for name, seconds in worker.alone_s(workload).items():
+        outcome = outcome.with_pause(name, seconds)
+    return outcome
 
 
 def most_at_once(workload: Workload, worker: Worker) -> dict[str, float]:
-    """For each thing that is shared: so many workers keep it busy all the time, and more of them gain nothing."""
-    demand_s = worker.demand_s(workload)
-    return {name: demand_s / seconds for name, seconds in _busy_s(workload, worker).items() if seconds > 0}
+    """For each thing that is shared: so many workers keep it busy all the time, and more of them gain nothing.
+
+    For what the driver does alone: so many workers take as long for all the rest.
+    """
+    demand_s, busy_s = worker.demand_s(workload), _busy_s(workload, worker) | worker.alone_s(workload)
+    return {name: demand_s / seconds for name, seconds in busy_s.items() if seconds > 0}
 
 
 def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
@@ -191,12 +221,15 @@ def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
 def _certain(workload: Workload, worker: Worker) -> tuple[int, int]:
     """Numbers of workers that are certainly few enough, and too many.
 
-    A run takes no longer than its work shared out evenly, a window and its product, and all that is shared one after
-    the other; and no less than the longest of these.
+    A run takes no longer than its work shared out evenly, a window and its product, all that is shared and all that
+    the driver does, one after the other; and no less than the longest of these.
     """
-    shared, demand_s, busy_s = worker.shared(), worker.demand_s(workload), _busy_s(workload, worker).values()
+    shared, demand_s = worker.shared(), worker.demand_s(workload)
+    busy_s = (_busy_s(workload, worker) | worker.alone_s(workload)).values()
     scenes = [worker.tasks(work, workload.num_files) for work, _ in workload.scenes]
-    chain_s = max(shared.demand_s(scene.window) + shared.demand_s(scene.product) for scene in scenes)
+    chain_s = max(
+        min(1, scene.num_windows) * shared.demand_s(scene.window) + shared.demand_s(scene.product) for scene in scenes
+    )
     few = (1 / WORTH_IT - 1) * demand_s / (chain_s + sum(busy_s))
     many = demand_s / (WORTH_IT * max(chain_s, *busy_s))
     return max(1, math.floor(few)), max(2, math.ceil(many) + 1)

@@ -14,7 +14,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -43,11 +43,19 @@ class Task:
 
 @dataclass(frozen=True)
 class SceneTasks:
-    """A scene: windows, all alike, then its product."""
+    """A scene: windows, all alike, then its product; without windows the product alone.
+
+    What windows upload is kept until the product is there.
+    """
 
     num_windows: int
     window: Task
     product: Task
+
+    @property
+    def kept_bytes(self) -> float:
+        """Of all its windows."""
+        return self.num_windows * self.window.upload_bytes
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ class Outcome:
         demand_s: Seconds of work, as workers that are alone would take.
         waiting_s: Beyond these, by what was waited for.
         idle_s: Seconds without anything to do.
+        most_kept_bytes: Of windows that wait for their product, at most.
     """
 
     num_workers: int
@@ -117,6 +126,7 @@ class Outcome:
     demand_s: float
     waiting_s: Mapping[str, float]
     idle_s: float
+    most_kept_bytes: float = 0.0
 
     @property
     def efficiency(self) -> float:
@@ -128,14 +138,19 @@ class Outcome:
         factor = demand_s / self.demand_s if self.demand_s else 1.0
         waiting = {name: seconds * factor for name, seconds in self.waiting_s.items()}
         makespan_s = (demand_s + sum(waiting.values()) + self.idle_s) / self.num_workers
-        return Outcome(self.num_workers, makespan_s, demand_s, waiting, self.idle_s)
+        return replace(self, makespan_s=makespan_s, demand_s=demand_s, waiting_s=waiting)
+
+    def with_pause(self, name: str, seconds: float) -> "Outcome":
+        """The same, and for some time all workers wait for something that one process does."""
+        waiting = {**self.waiting_s, name: self.waiting_s.get(name, 0.0) + self.num_workers * seconds}
+        return replace(self, makespan_s=self.makespan_s + seconds, waiting_s=waiting)
 
 
 def simulate(scenes: Sequence[SceneTasks], num_workers: int, shared: Shared) -> Outcome:
     """Run through scenes in the order given.
 
     Args:
-        scenes: What there is to do; each has a window at least.
+        scenes: What there is to do.
         num_workers: That do it, all ready at once.
         shared: What they share.
     """
@@ -243,18 +258,21 @@ class _Progress:
     """A scene on its way."""
 
     def __init__(self, tasks: SceneTasks) -> None:
-        self.product = tasks.product
+        self.tasks = tasks
         self.num_missing = tasks.num_windows
 
-    def pieces(self, window: Task) -> Iterator["_Piece"]:
-        return itertools.repeat(_Piece(window, self), self.num_missing)
+    def pieces(self) -> Iterator["_Piece"]:
+        """What can be begun at once."""
+        if self.num_missing == 0:
+            return iter([_Piece(self, is_window=False)])
+        return itertools.repeat(_Piece(self, is_window=True), self.num_missing)
 
 
 class _Piece(NamedTuple):
-    """What a worker takes: a window of a scene, or without one a product."""
+    """What a worker takes: a window of a scene, or its product."""
 
-    task: Task
-    scene: _Progress | None
+    scene: _Progress
+    is_window: bool
 
 
 class _Run:
@@ -266,9 +284,10 @@ class _Run:
         limits = {INPUT: shared.input, FETCH: shared.fetch, UPLOAD: shared.upload}
         self._pipes = {name: _Pipe(self._clock, found) for name, found in limits.items()}
         self._products: deque[_Piece] = deque()
-        self._windows = itertools.chain.from_iterable(_Progress(scene).pieces(scene.window) for scene in scenes)
+        self._pieces = itertools.chain.from_iterable(_Progress(scene).pieces() for scene in scenes)
         self._resting: deque[Resume] = deque()
         self._demand_s, self._ended_at = 0.0, 0.0
+        self._kept_bytes, self._most_kept_bytes = 0.0, 0.0
         self._waiting_s = dict.fromkeys((DRIVER, INPUT, FETCH, UPLOAD, REQUESTS), 0.0)
 
     def outcome(self, num_workers: int) -> Outcome:
@@ -277,7 +296,7 @@ class _Run:
         self._clock.run()
         busy_s = self._demand_s + sum(self._waiting_s.values())
         idle_s = max(0.0, num_workers * self._ended_at - busy_s)
-        return Outcome(num_workers, self._ended_at, self._demand_s, self._waiting_s, idle_s)
+        return Outcome(num_workers, self._ended_at, self._demand_s, self._waiting_s, idle_s, self._most_kept_bytes)
 
     def _go_on(self, worker: Iterator[Wait]) -> None:
         next(worker)(lambda: self._go_on(worker))
@@ -285,14 +304,17 @@ class _Run:
     def _work(self) -> Iterator[Wait]:
         """A worker's life; at the end it rests for ever."""
         while True:
-            piece = self._products.popleft() if self._products else next(self._windows, None)
+            piece = self._products.popleft() if self._products else next(self._pieces, None)
             if piece is None:
                 yield self._resting.append
                 continue
-            yield from self._do(piece.task)
+            tasks = piece.scene.tasks
+            yield from self._do(tasks.window if piece.is_window else tasks.product)
             self._ended_at = self._clock.now
-            if piece.scene is not None:
-                self._note(piece.scene)
+            if piece.is_window:
+                self._keep(piece.scene)
+            else:
+                self._kept_bytes -= tasks.kept_bytes
 
     def _do(self, task: Task) -> Iterator[Wait]:
         seconds = self._shared.seconds(task)
@@ -310,9 +332,12 @@ class _Run:
             yield wait
             self._waiting_s[name] += max(0.0, self._clock.now - began - alone_s[name])
 
-    def _note(self, scene: _Progress) -> None:
+    def _keep(self, scene: _Progress) -> None:
+        """A window is there."""
+        self._kept_bytes += scene.tasks.window.upload_bytes
+        self._most_kept_bytes = max(self._most_kept_bytes, self._kept_bytes)
         scene.num_missing -= 1
         if scene.num_missing == 0:
-            self._products.append(_Piece(scene.product, None))
+            self._products.append(_Piece(scene, is_window=False))
             if self._resting:
                 self._clock.at(self._clock.now, self._resting.popleft())

@@ -101,6 +101,10 @@ class StoreRates(Config):
     """Bytes a second to the output."""
     commit_s: Duration
     """Seconds of a small object that must not exist yet."""
+    lease_s: Duration | None = None
+    """Seconds to take a lease for a product and give it back; null where the output itself refuses to overwrite."""
+    verify_bytes_per_s: Rate
+    """Bytes a second of products that the driver reads and checks."""
     dispatch_s: Duration | None = None
     """Seconds of the driver to hand out one piece of work and take note of its end; null where no Ray was asked for."""
 
@@ -125,6 +129,8 @@ class Rates(Config):
             fetch_bytes_per_s=stores.fetch_bytes_per_s.at(pace),
             upload_bytes_per_s=stores.upload_bytes_per_s.at(pace),
             commit_s=stores.commit_s.at(pace),
+            lease_s=0.0 if stores.lease_s is None else stores.lease_s.at(pace),
+            verify_bytes_per_s=stores.verify_bytes_per_s.at(pace),
             dispatch_s=0.0 if stores.dispatch_s is None else stores.dispatch_s.at(pace),
         )
 
@@ -141,4 +147,6 @@ class Speed:
     fetch_bytes_per_s: float
     upload_bytes_per_s: float
     commit_s: float
+    lease_s: float
+    verify_bytes_per_s: float
     dispatch_s: float

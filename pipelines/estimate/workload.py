@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.bulk.records import PlannedScene
+from pipelines.bulk.tasks import is_whole
 from rssr.tiling import Span, TilePlan
 from rssr.windows import plan_windows
 
@@ -41,7 +42,7 @@ class SceneWork:
     """What one scene asks for.
 
     Attributes:
-        num_windows: Pieces of work.
+        num_windows: Windows of the scene.
         num_tiles: Tiles of the scene.
         whole_tiles: Tiles of the full size that have as many pixels; edges cut some.
         extra_tiles: The same of those that run once more, for the scene's colours.
@@ -52,7 +53,7 @@ class SceneWork:
         input_bytes: Of the scene as it is stored.
         sr_values: Pixels times bands of the product.
         product_raw_bytes: Values of all its files, overviews included.
-        work_bytes: Of its computed windows, uncompressed.
+        work_bytes: Of its computed windows, as they are kept; none of a single one, which becomes a product at once.
     """
 
     num_windows: int
@@ -67,6 +68,11 @@ class SceneWork:
     sr_values: int
     product_raw_bytes: float
     work_bytes: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is computed and written as one piece of work."""
+        return self.num_windows == 1
 
     def scratch_bytes(self, compression_ratio: float) -> float:
         """Local disk that one worker needs to write the product: all pixels as they are, and the finished files."""
@@ -97,7 +103,7 @@ def scene_work(scene: PlannedScene, plan: TilePlan, layers: Layers) -> SceneWork
         input_bytes=scene.scene.num_bytes,
         sr_values=sr_pixels * len(scene.band_names),
         product_raw_bytes=raw_bytes(scene, layers),
-        work_bytes=strip_bytes * sum(row.sr[1] - row.sr[0] for row in plan.rows) * _strips_width(plan, layers),
+        work_bytes=0 if is_whole(scene) else strip_bytes * _strips_height(plan) * _strips_width(plan, layers),
     )
 
 
@@ -133,6 +139,11 @@ def _extra_share(num_tiles: int) -> float:
 def _total(spans: Sequence[Span]) -> int:
     """LR pixels of all tiles along an axis."""
     return sum(span.lr[1] - span.lr[0] for span in spans)
+
+
+def _strips_height(plan: TilePlan) -> int:
+    """SR rows of the rows of tiles, which share some."""
+    return sum(span.sr[1] - span.sr[0] for span in plan.rows)
 
 
 def _strips_width(plan: TilePlan, layers: Layers) -> int:
