@@ -120,7 +120,7 @@ def _beside_network(folder: Path, num_rounds: int) -> str:
 
 def _beside_peer(folder: Path, options: argparse.Namespace) -> str:
     scene = folder / "large" / "scene.tif"
-    ways = {"rssr sr, bicubic, to a COG": [], "bulk job, bicubic, with layers and proof": []}
+    ways: dict[str, list[Cost]] = {"rssr sr, bicubic, to a COG": [], "bulk job, bicubic, with layers and proof": []}
     if options.peer:
         ways["opensr-utils, bilinear"] = []
     for number in range(options.rounds):

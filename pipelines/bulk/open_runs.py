@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from pipelines.bulk.records import PlannedScene
 from pipelines.storage import StorageSettings
 from rssr.errors import DataError
 from rssr.inference import SceneRun
+from rssr.inference.tile_runner import TileCounts
 from rssr.windows import TileWindow
 
 FloatArray = NDArray[np.float32]
@@ -40,15 +40,15 @@ class OpenScene:
                 f"{scene.scene.uri} is not what it was when it was planned.", "Give another output, or fresh=true."
             )
 
-    def compute(self, key: str) -> tuple[list[FloatArray], dict[str, int]]:
+    def compute(self, key: str) -> tuple[list[FloatArray], TileCounts]:
         """A window's strips, and what became of its tiles.
 
         Raises:
             RssrError: It failed.
         """
-        before = asdict(self.run.engine.counts)
+        self.run.engine.take_counts()
         strips = self.run.engine.run_window(self.run.scene, self.run.plan, self.windows[key])
-        return strips, {name: count - before[name] for name, count in asdict(self.run.engine.counts).items()}
+        return strips, self.run.engine.take_counts()
 
 
 class OpenRuns:

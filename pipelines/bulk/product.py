@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.bulk.config import BulkConfig
-from pipelines.bulk.open_runs import FloatArray, OpenScene
+from pipelines.bulk.kept_windows import KeptWindows
+from pipelines.bulk.open_runs import OpenScene
 from pipelines.bulk.product_facts import ProductFacts
 from pipelines.bulk.records import (
     MARKED_FOLDER,
@@ -27,7 +28,6 @@ from rssr.card import ModelCard
 from rssr.inference import ComputedWindows, SceneFiles, SceneReport, SideProducts
 from rssr.metrics.seams import SEAM_LIMIT
 from rssr.raster import CogOptions, Window, open_raster
-from rssr.windows import TileWindow
 
 _ENDINGS: dict[FileRole, str] = {
     "data": ".tif",
@@ -108,11 +108,10 @@ class ProductWriter:
     def _computed(self, name: str, scene: OpenScene, failed: Sequence[tuple[str, str]]) -> ComputedWindows:
         windows = list(scene.windows.values())
         lost = [scene.windows[key] for key, _ in failed]
-
-        def fetch(window: TileWindow, row: int) -> FloatArray:
-            return self._windows.fetch(name, window.key, row - window.rows[0])
-
-        return ComputedWindows(scene.run.prologue(windows, fetch, lost), windows, fetch, lost)
+        kept = KeptWindows(self._windows, name, scene)
+        counts = kept.counts(window.key for window in windows if window not in lost)
+        prologue = scene.run.prologue(windows, kept.fetch, lost)
+        return ComputedWindows(prologue, windows, kept.fetch, lost, counts)
 
     def _tags(self, planned: PlannedScene) -> dict[str, str]:
         run = self._identity
@@ -145,7 +144,7 @@ class ProductWriter:
             sr_size=report.sr_size,
             num_tiles=report.num_tiles,
             num_skipped_tiles=report.num_skipped_tiles,
-            num_splits=report.num_splits,
+            num_splits=report.num_splits + report.num_smaller_tiles,
             valid_share=report.valid_share,
             seam_score=report.seam_score,
             mean_consistency=_mean_of(paths["consistency"]) if "consistency" in written else None,

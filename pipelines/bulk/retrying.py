@@ -28,7 +28,7 @@ def forget_failures(
     left = {}
     for name, record in records.items():
         if name in names and (record.state == "failed" or record.failed_windows):
-            windows.forget_failures(name)
+            windows.forget_failed(name)
             for file in reversed(record.files):
                 output.delete(file.key)
             ledger.forget(name)

@@ -138,7 +138,9 @@ def _ended(task: BulkTask, schedule: Schedule) -> Iterator[Ended | None]:
 
 
 def _known_windows(windows: WindowObjects, scene: PlannedScene) -> KnownWindows:
-    return KnownWindows(windows.has(scene.name), windows.failures(scene.name))
+    there = windows.look(scene.name)
+    failed = windows.read_failed(scene.name) if there.failed else {}
+    return KnownWindows(there.finished, failed)
 
 
 def _given_up(output: Store, task: ProductTask, reason: str) -> SceneRecord:

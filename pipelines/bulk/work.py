@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,9 +98,9 @@ class SceneWorker:
         try:
             strips, counts = self._runs.get(task.scene).compute(task.window)
         except OF_ONE_SCENE as error:
-            self._windows.put_failure(name, task.window, str(error))
+            self._windows.put_failed(name, task.window, str(error))
             return str(error)
-        self._windows.put(name, task.window, strips, counts)
+        self._windows.put(name, task.window, strips, asdict(counts))
         return ""
 
     def _product(self, task: ProductTask) -> SceneRecord:
