@@ -12,12 +12,15 @@ from rssr.plain_table import format_table
 
 _WIDTH = 118
 _NUM_REFUSED = 5  # told by name
+_DRIVER = {"plan": "planning", "verify": "verification"}
 _WORDS = {
     "driver": "the driver, which hands out work",
     "input": "bandwidth of the scenes' store",
     "fetch": "bandwidth of the output, reading",
     "upload": "bandwidth of the output, writing",
     "requests": "objects a second that the output takes",
+    "plan": "planning, by the driver alone",
+    "verify": "verification, by the driver alone",
     "end": "the end: too little work is left for all",
     "": "nothing",
 }
@@ -61,7 +64,7 @@ def bytes_text(num_bytes: float) -> str:
 
 
 def _what_there_is(estimate: Estimate) -> str:
-    totals = estimate.totals
+    totals, chosen = estimate.totals, estimate.chosen
     rows = [
         ["scenes", f"{totals.num_scenes:,}" + (f", and {len(totals.refused)} refused" if totals.refused else "")],
         ["windows", f"{totals.num_windows:,}"],
@@ -74,7 +77,7 @@ def _what_there_is(estimate: Estimate) -> str:
             "products",
             f"{_range(totals.product_bytes, bytes_text)}; {bytes_text(totals.product_raw_bytes)} uncompressed",
         ],
-        ["below _work/", f"{bytes_text(totals.work_bytes)}, uncompressed, until the run is verified"],
+        ["below _work/", f"{bytes_text(chosen.work_bytes)} at a time, at most, with {_workers(chosen.num_workers)}"],
         ["local disk", f"{_range(totals.scratch_bytes, bytes_text)} a worker, for the largest product"],
     ]
     return format_table(rows)
@@ -97,10 +100,12 @@ def _what_it_takes(estimate: Estimate, config: PlanConfig) -> str:
             for each in (estimate.worker_hours.low, estimate.worker_hours.usual, estimate.worker_hours.high)
         )
     )
+    driver = " and ".join(f"{_DRIVER[name]} {duration_text(each)}" for name, each in estimate.driver_hours.items())
     shares = ", ".join(f"{name} {share:.0%}" for name, share in estimate.shares.items() if share >= 0.005)
     chosen = estimate.chosen
     lines = [
         f"{_range(hours, _figure)} {unit}-hours of work: {shares}",
+        f"before and after it, by the driver alone: {driver}",
         f"{_range(chosen.hours, duration_text)} with {_workers(chosen.num_workers)}"
         + (f", for {_range(chosen.money, _figure)} {config.plan.currency}" if chosen.money is not None else ""),
     ]
@@ -131,9 +136,10 @@ def _row(found: WithWorkers) -> list[str]:
 def _limits(estimate: Estimate) -> str:
     lines = []
     for name, number in sorted(estimate.most_at_once.items(), key=lambda item: item[1]):
-        lines.append(f"  {_figure(number)} workers keep busy: {_WORDS[name]}")
+        verb = "take as long for all the rest as" if name in _DRIVER else "keep busy:"
+        lines.append(f"  {_figure(number)} workers {verb} {_WORDS[name]}")
     if lines:
-        lines.insert(0, "More workers than these gain nothing, however they take turns:")
+        lines.insert(0, "What is shared, and what the driver does alone, bounds how much workers gain:")
     limit = estimate.limit
     if limit is None:
         lines.append(f"However many were tried, at least {WORTH_IT:.0%} of their time is work.")

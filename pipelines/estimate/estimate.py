@@ -49,7 +49,7 @@ class Totals:
         read_bytes: Of them that is read: windows overlap, and finishing reads a scene again.
         product_raw_bytes: Of all products, uncompressed.
         product_bytes: The same compressed.
-        work_bytes: Of computed windows in the output.
+        work_bytes: Of all computed windows that are kept until their products are there.
         scratch_bytes: Local disk of a worker, while it writes the largest product.
     """
 
@@ -78,9 +78,10 @@ class WithWorkers:
         money: For all of them, from begin to end; None without a price.
         efficiency: Share of their time that is work.
         scenes_per_hour: Finished.
-        lost_to: What most of the rest of their time goes to: `driver`, `input`, `fetch`, `upload`, `requests`, or `end`
-            where nothing is left to do; empty where that is little.
+        lost_to: What most of the rest of their time goes to: waiting for `driver`, `input`, `fetch`, `upload`,
+            `requests`, `plan` or `verify`, or `end` where nothing is left to do; empty where that is little.
         lost_shares: Share of their time that each of these takes.
+        work_bytes: Of computed windows that lie in the output at a time, at most.
     """
 
     num_workers: int
@@ -90,6 +91,7 @@ class WithWorkers:
     scenes_per_hour: float
     lost_to: str
     lost_shares: Mapping[str, float]
+    work_bytes: float
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,13 @@ class Estimate:
         worker_hours: Of one worker that is alone.
         accelerated: Whether these are hours of a GPU.
         shares: Share of them by what they go to, the largest first.
+        driver_hours: Of the driver, before and after the work of the others, by what it does.
         chosen: With the number of workers that is configured, one where that is 0.
         table: With the numbers of workers that are compared.
         limit: With the fewest workers of whose time less than four fifths is work; None where that was not asked for,
             or there are none.
-        most_at_once: For each thing that is shared, so many workers keep it busy all the time.
+        most_at_once: For each thing that is shared, so many workers keep it busy all the time; for what the driver does
+            alone, so many take as long for all the rest.
         rates: What it was told from.
     """
 
@@ -113,6 +117,7 @@ class Estimate:
     worker_hours: Range
     accelerated: bool
     shares: Mapping[str, float]
+    driver_hours: Mapping[str, float]
     chosen: WithWorkers
     table: tuple[WithWorkers, ...]
     limit: WithWorkers | None
@@ -146,6 +151,7 @@ def estimate_run(workload: Workload, refused: Sequence[Refusal], rates: Rates, c
         worker_hours=Range(*(worker.demand_s(workload) / _HOUR_S for worker in workers)),
         accelerated=config.worker.num_gpus > 0,
         shares=workers[1].shares(workload),
+        driver_hours={name: seconds / _HOUR_S for name, seconds in workers[1].alone_s(workload).items()},
         chosen=chosen,
         table=table,
         limit=None if limit is None else told.about(limit, limit, limit),
@@ -161,6 +167,10 @@ class _Telling:
     workload: Workload
     workers: Sequence[Worker]
     config: PlanConfig
+
+    @property
+    def all_work_bytes(self) -> float:
+        return sum(work.work_bytes * count for work, count in self.workload.scenes)
 
     def with_workers(self, num_workers: int) -> WithWorkers:
         return self.about(*(run_with(self.workload, worker, num_workers) for worker in self.workers))
@@ -179,6 +189,7 @@ class _Telling:
             scenes_per_hour=num_scenes / hours.usual,
             lost_to=lost_to(usual),
             lost_shares={name: seconds / spent_s for name, seconds in lost_s.items()},
+            work_bytes=self.all_work_bytes if self.config.keep_work else usual.most_kept_bytes,
         )
 
 

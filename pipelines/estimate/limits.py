@@ -28,21 +28,24 @@ def check_limits(estimate: Estimate, config: PlanConfig) -> None:
 def warn_of_full_disks(estimate: Estimate, config: PlanConfig) -> None:
     """Say where this machine's disks are too small for what would be written to them."""
     needed = estimate.totals.scratch_bytes.usual
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if config.plan.disk_bytes is None and needed > free:
-        log.warning(
-            "The largest product needs %s of local disk while it is written, but %s has %s free.",
-            bytes_text(needed),
-            tempfile.gettempdir(),
-            bytes_text(free),
-        )
-    output = local_path(config.output.uri)
-    if output is not None and config.plan.imagined is None:
-        wanted = estimate.totals.product_bytes.usual + estimate.totals.work_bytes
+    output, temporary = local_path(config.output.uri), tempfile.gettempdir()
+    if config.plan.imagined is not None:
+        return
+    if output is None:
+        free = shutil.disk_usage(temporary).free
+        if config.plan.disk_bytes is None and needed > free:
+            log.warning(
+                "The largest product needs %s of local disk while it is written, but %s has %s free.",
+                bytes_text(needed),
+                temporary,
+                bytes_text(free),
+            )
+    else:
+        wanted = estimate.totals.product_bytes.usual + estimate.chosen.work_bytes + needed
         free = shutil.disk_usage(_existing(output)).free
         if wanted > free:
             log.warning(
-                "Products and computed windows take %s, but %s has %s free.",
+                "Products, computed windows and one product in the making take %s, but %s has %s free.",
                 bytes_text(wanted),
                 output,
                 bytes_text(free),

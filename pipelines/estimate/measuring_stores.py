@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.bulk.lease import Lease
 from pipelines.bulk.verify import NUM_CHECKS
 from pipelines.cluster import RayConfig, ray_session
-from pipelines.storage import Store, is_local
+from pipelines.storage import Store, is_local, local_path
 from pipelines.storage.settings import StorageSettings
 from pipelines.storage.store import probe_key
 from pipelines.storage.uris import parse_uri
@@ -46,7 +46,7 @@ def probe_output(store: Store, num_bytes: int) -> StoreSamples:
     Raises:
         StorageError: It cannot be written or read.
     """
-    samples, had_folder = StoreSamples(), not is_local(store.uri) or store.has_folder()
+    samples, made = StoreSamples(), _missing_folders(store)
     keys = [probe_key() for _ in range(_NUM_PROBES + _NUM_COMMITS)]
     large = keys[:_NUM_PROBES]
     try:
@@ -66,9 +66,9 @@ def probe_output(store: Store, num_bytes: int) -> StoreSamples:
     finally:
         for key in keys:
             store.delete(key)
-        if not had_folder:
+        for folder in made:
             with suppress(OSError):  # others may have begun to use it
-                Path(store.uri).rmdir()
+                folder.rmdir()
     return samples
 
 
@@ -111,6 +111,18 @@ class _Idle:
 
     def answer(self, key: str) -> str:
         return key
+
+
+def _missing_folders(store: Store) -> list[Path]:
+    """Local folders that writing to a store will make, the innermost first."""
+    folder = local_path(store.uri) if is_local(store.uri) else None
+    return [] if folder is None else [each for each in (folder, *folder.parents) if not each.exists()]
+
+
+def _check_side_by_side(store: Store, keys: Sequence[str]) -> None:
+    """Read objects as verification reads those of as many products."""
+    with ThreadPoolExecutor(NUM_CHECKS) as pool:
+        list(pool.map(store.sha256, itertools.islice(itertools.cycle(keys), NUM_CHECKS)))
 
 
 def _take_lease(store: Store) -> None:

@@ -27,11 +27,13 @@ def rates(settings: dict[str, Any] | None = None, **changes: dict[str, float]) -
         "fetch_bytes_per_s": exactly(10e6),
         "upload_bytes_per_s": exactly(10e6),
         "commit_s": exactly(0.0),
+        "verify_bytes_per_s": exactly(100e6),
         **changes,
     }
     model = {name: Duration(**values[name]) for name in ("tile_s", "compression_ratio")}
-    stores = {name: Rate(**values[name]) for name in ("input_bytes_per_s", "fetch_bytes_per_s", "upload_bytes_per_s")}
-    stores_s = {name: Duration(**values[name]) for name in ("open_s", "commit_s", "dispatch_s") if name in values}
+    stores = {name: Rate(**value) for name, value in values.items() if name.endswith("bytes_per_s")}
+    seconds = ("open_s", "commit_s", "lease_s", "dispatch_s")
+    stores_s = {name: Duration(**values[name]) for name in seconds if name in values}
     return Rates(
         model=ModelRates(
             machine="a machine of the tests",

@@ -34,6 +34,6 @@ def write_scene(path: Path, size: tuple[int, int] = (150, 130), missing_rows: in
 
 def small_config(folder: Path, **values: Any) -> PlanConfig:
     """Scenes below `in`, products below `out`; small tiles, little patience."""
-    plan = {"probe_bytes": 4096, "patience_s": 5, **values.pop("plan", {})}
+    plan = {"probe_bytes": 100_000, "patience_s": 5, **values.pop("plan", {})}
     given = {"input": str(folder / "in"), "output": str(folder / "out"), "scale": 2, **values}
     return PlanConfig.model_validate({"tiling": {"tile_size": 64, "halo": 8, "tiles_a_side": 2}, **given, "plan": plan})

@@ -47,7 +47,7 @@ def test_what_is_refused_is_told_with_its_reason() -> None:
 
 def test_the_limit_and_its_reason_are_told_on_demand() -> None:
     told = text(simulate=True)
-    assert "keep busy: the driver, which hands out work" in told
+    assert "workers keep busy: the driver, which hands out work" in told
     assert "workers on less than 80% of their time is work" in told
     assert "Lost to: driver" in told
     assert "keep busy" not in text()

@@ -17,7 +17,8 @@ SCENES: list[tuple[SceneWork, int]] = [(SMALL, 3), (LARGE, 2)]
 def estimate(num_workers: int = 0, **plan: object) -> Estimate:
     found = rates(tile_s=spread(0.5, 1, 2), compression_ratio=spread(0.4, 0.5, 0.6))
     refused = [Refusal("odd", "It has seven bands.")]
-    return estimate_run(Workload(SCENES, num_files=5), refused, found, config(num_workers=num_workers, plan=plan))
+    wanted = config(num_workers=num_workers, keep_work=bool(plan.pop("keep_work", False)), plan=plan)
+    return estimate_run(Workload(SCENES, num_files=5), refused, found, wanted)
 
 
 def test_totals_are_those_of_all_scenes() -> None:
@@ -67,6 +68,13 @@ def test_one_worker_wastes_nothing_and_many_wait_for_the_end() -> None:
     assert many.lost_to == "end"
     assert many.efficiency + sum(many.lost_shares.values()) == pytest.approx(1)
     assert many.scenes_per_hour == pytest.approx(5 / many.hours.usual)
+
+
+def test_windows_lie_in_the_output_for_as_long_as_they_are_needed() -> None:
+    one, many = estimate(workers=[1, 50]).table
+    assert one.work_bytes == pytest.approx(LARGE.work_bytes)
+    assert many.work_bytes == pytest.approx(estimate().totals.work_bytes)
+    assert estimate(keep_work=True).chosen.work_bytes == pytest.approx(estimate().totals.work_bytes)
 
 
 def test_the_limit_is_looked_for_on_demand() -> None:

@@ -84,6 +84,9 @@ def test_a_full_disk_is_told_before_the_run(
         assert caplog.text == ""
         monkeypatch.setattr("pipelines.estimate.limits.shutil.disk_usage", lambda path: Usage)
         warn_of_full_disks(estimate(), wanted)
+        assert "Products, computed windows" in caplog.text
+        warn_of_full_disks(estimate(), config(output="s3://bucket/out"))
+        assert "The largest product" in caplog.text
     assert caplog.text.count("has 1 kB free") == 2
     caplog.clear()
     warn_of_full_disks(estimate(), config(output="s3://bucket/out", plan={"disk_bytes": 5}))

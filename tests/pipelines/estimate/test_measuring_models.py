@@ -16,13 +16,13 @@ from pipelines.estimate.planned import PlannedRun, layers_of, planned_run
 from pipelines.estimate.workload import raw_bytes
 from rssr.inference import super_resolve_scene
 from rssr.inference.files import SceneReader
-from rssr.raster import Raster, Window
+from rssr.raster import CogOptions, Raster, Window
 from tests.pipelines.estimate.small_scenes import small_config, write_scene
 from tests.sentinel2_products import imagined_numbers, write_safe
 
 
 def subject_of(run: PlannedRun, config: PlanConfig, patience_s: float = 60.0) -> Subject:
-    return Subject(run.model, config.scale, run.options, layers_of(run, config), 1, patience_s)
+    return Subject(run.model, config.scale, run.options, layers_of(run, config), CogOptions(), 1, patience_s)
 
 
 def measured(config: PlanConfig, patience_s: float = 60.0) -> tuple[ReadSamples, ModelSamples, Piece]:

@@ -1,14 +1,16 @@
 """The run that is estimated."""
 
+import datetime
 from pathlib import Path
 
 import pytest
 
-from pipelines.bulk.records import LEDGER_FOLDER
+from pipelines.bulk.ledger import Ledger
+from pipelines.bulk.preparing import prepare_run
+from pipelines.bulk.records import SceneRecord
 from pipelines.estimate.planned import layers_of, planned_run, workload_of
-from pipelines.storage import open_store
+from pipelines.storage import StorageSettings, open_store
 from rssr.errors import ConfigError, DataError, ModelError
-from tests.pipelines.estimate.known_rates import rates
 from tests.pipelines.estimate.small_scenes import small_config, write_scene
 
 
@@ -39,11 +41,21 @@ def test_scenes_that_ask_for_the_same_are_counted(tmp_path: Path) -> None:
 def test_finished_scenes_are_left_out(tmp_path: Path) -> None:
     for number in range(3):
         write_scene(tmp_path / "in" / f"{number}.tif")
-    open_store(str(tmp_path / "out")).write_bytes(f"{LEDGER_FOLDER}/1.json", b"{}")
-    run = planned_run(small_config(tmp_path))
-    assert [scene.name for scene in run.runnable] == ["0", "2"]
-    assert run.num_finished == 1
+    output = open_store(str(tmp_path / "out"))
+    config, now = small_config(tmp_path), datetime.datetime.now(datetime.UTC)
+    prepare_run(config, output, StorageSettings(), now, lambda done, total: None)
+    for name, state in (("1", "done"), ("2", "failed")):
+        Ledger(output).record(SceneRecord(name, state))  # type: ignore[arg-type]  # states are literals
+    run = planned_run(config)
+    assert [scene.name for scene in run.runnable] == ["0"]
+    assert run.num_finished == 2
+    assert planned_run(small_config(tmp_path, retry_failed=True)).num_finished == 1
     assert planned_run(small_config(tmp_path, fresh=True)).num_finished == 0
+
+
+def test_sample_scenes_can_be_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert len(planned_run(small_config(tmp_path, input="sample")).runnable) == 4
 
 
 def test_scenes_that_nobody_has_are_planned_as_if_they_were_there(tmp_path: Path) -> None:
@@ -69,13 +81,14 @@ def test_layers_are_those_of_the_products(tmp_path: Path) -> None:
     assert workload_of(planned_run(config), config).num_files == 4
 
 
-def test_a_run_of_which_nothing_would_come_is_refused(tmp_path: Path) -> None:
+def test_a_run_of_which_nothing_would_come_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError):
         planned_run(small_config(tmp_path))
     write_scene(tmp_path / "in" / "a.tif")
     with pytest.raises(ModelError):
         planned_run(small_config(tmp_path, products={"uncertainty": True}))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"no GPU to measure on.*plan\.rates"):
         planned_run(small_config(tmp_path, worker={"num_gpus": 1}))
 
@@ -85,4 +98,3 @@ def test_without_scenes_there_is_nothing_to_plan(tmp_path: Path) -> None:
         small_config(tmp_path, input=())
     with pytest.raises(ValueError, match=r"plan\.rates"):
         small_config(tmp_path, input=(), plan={"imagined": {"num_scenes": 1}})
-    assert rates().model.model == "bicubic"

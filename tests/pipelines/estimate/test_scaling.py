@@ -49,9 +49,42 @@ def test_every_object_costs_its_latency_and_every_piece_of_work_the_driver() -> 
     workload = Workload([(LARGE, 2)], num_files=5)
     plain, costly = worker(), worker(commit_s=exactly(2.0), open_s=exactly(3.0), dispatch_s=exactly(7.0))
     added_s = costly.demand_s(workload) - plain.demand_s(workload)
-    pieces = LARGE.num_windows + 1
-    assert added_s == pytest.approx(2 * (2.0 * (LARGE.num_windows + 5) + 3.0 * pieces + 7.0 * pieces))
+    windows = LARGE.num_windows
+    objects = windows + 5 + windows / 8  # windows go again, eight at a time
+    assert added_s == pytest.approx(2 * (2.0 * objects + (3.0 + 7.0) * (windows + 1)))
     assert sum(costly.shares(workload).values()) == pytest.approx(1)
+
+
+def test_a_scene_of_one_window_is_one_piece_of_work() -> None:
+    work, one = work_of(cut((60, 60))), worker(open_s=exactly(3.0), dispatch_s=exactly(7.0), commit_s=exactly(1.0))
+    tasks = one.tasks(work, 4)
+    assert (work.num_windows, work.work_bytes, tasks.num_windows, tasks.product.fetch_bytes) == (1, 0, 0, 0)
+    read_s, finish_s = 2 * work.input_bytes / 10e6, work.sr_values / 10e6
+    upload_s = work.product_raw_bytes * 0.5 / 10e6
+    expected_s = 7.0 + 3.0 + read_s + work.whole_tiles + finish_s + upload_s + 4 * 1.0
+    assert one.demand_s(Workload([(work, 5)], num_files=4)) == pytest.approx(5 * expected_s)
+    assert sum(one.shares(Workload([(work, 5)], num_files=4)).values()) == pytest.approx(1)
+
+
+def test_products_take_a_lease_where_the_output_refuses_nothing() -> None:
+    workload = Workload([(SMALL, 2), (LARGE, 1)], num_files=5)
+    added_s = worker(lease_s=exactly(4.0)).demand_s(workload) - worker().demand_s(workload)
+    assert added_s == pytest.approx(3 * 4.0)
+
+
+def test_the_driver_plans_before_and_verifies_after_the_work() -> None:
+    one = worker(open_s=exactly(0.8))
+    plain, verified = (Workload([(LARGE, 40)], num_files=5, is_verified=each) for each in (False, True))
+    product_bytes = 40 * LARGE.product_raw_bytes * 0.5
+    assert one.alone_s(verified) == pytest.approx({"plan": 40 * 0.8 / 8, "verify": product_bytes / 100e6})
+    for num_workers in (1, 30):
+        told = run_with(verified, one, num_workers)
+        assert told.makespan_s == pytest.approx(run_with(plain, one, num_workers).makespan_s + product_bytes / 100e6)
+    assert lost_to(run_with(Workload([(LARGE, 10_000)], 5, is_verified=True), one, 2_000)) == "verify"
+    limit = most_at_once(verified, one)["verify"]
+    found = find_limit(Workload([(LARGE, 10_000)], 5, is_verified=True), one)
+    assert found is not None
+    assert found.num_workers < limit
 
 
 def test_a_short_run_is_simulated_scene_by_scene() -> None:

@@ -26,7 +26,7 @@ NOTHING = Task(own_s=0.0)
 _amounts = st.floats(0, 50)
 _limits = st.builds(Connections, st.floats(0.5, 20), st.floats(1, 40) | st.just(math.inf))
 _tasks = st.builds(Task, st.floats(0.01, 20), _amounts, _amounts, _amounts, st.integers(0, 9))
-_scenes = st.lists(st.builds(SceneTasks, st.integers(1, 8), _tasks, _tasks), min_size=1, max_size=6)
+_scenes = st.lists(st.builds(SceneTasks, st.integers(0, 8), _tasks, _tasks), min_size=1, max_size=6)
 _shared = st.builds(Shared, _limits, _limits, _limits, st.floats(0, 0.5), st.floats(0, 0.5))
 
 
@@ -52,7 +52,9 @@ def busy_s(scenes: list[SceneTasks], shared: Shared) -> dict[str, float]:
 
 def chain_s(scenes: list[SceneTasks], shared: Shared) -> float:
     """The longest that a scene takes if everybody helps: a window, then its product."""
-    return max(shared.demand_s(scene.window) + shared.demand_s(scene.product) for scene in scenes)
+    return max(
+        min(1, scene.num_windows) * shared.demand_s(scene.window) + shared.demand_s(scene.product) for scene in scenes
+    )
 
 
 @given(_scenes, _shared)
@@ -159,6 +161,22 @@ def test_work_that_only_one_can_do_at_a_time_limits_as_amdahl_says(num_workers: 
     outcome = simulate(scenes, num_workers, Shared(dispatch_s=serial_s))
     speedup = outcome.demand_s / outcome.makespan_s
     assert speedup == pytest.approx(min(num_workers, 1 / serial_s), rel=0.03)
+
+
+def test_windows_are_kept_until_their_product_is_there() -> None:
+    window, product = Task(own_s=1.0, upload_bytes=10), Task(own_s=2.5, upload_bytes=99)
+    scenes = [SceneTasks(4, window, product)] * 50
+    assert simulate(scenes, 1, ALONE).most_kept_bytes == 40, "one scene after the other"
+    assert simulate(scenes, 200, ALONE).most_kept_bytes == 2000, "all at once"
+    assert 40 < simulate(scenes, 3, ALONE).most_kept_bytes <= 3 * 40 + 30
+    assert simulate([SceneTasks(0, window, product)] * 9, 3, ALONE).most_kept_bytes == 0
+
+
+def test_a_pause_keeps_all_workers_waiting() -> None:
+    outcome = simulate([SceneTasks(8, Task(own_s=1.0), NOTHING)], 4, ALONE).with_pause("verify", 6)
+    assert outcome.makespan_s == pytest.approx(2 + 6)
+    assert outcome.waiting_s["verify"] == pytest.approx(4 * 6)
+    assert outcome.efficiency == pytest.approx(8 / (4 * 8))
 
 
 def test_more_of_the_same_takes_as_long_as_it_does() -> None:
