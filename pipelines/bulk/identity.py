@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.bulk.config import BulkConfig
+from pipelines.bulk.lease import DRIVER_LEASE
 from pipelines.bulk.models import ModelSource
 from pipelines.bulk.names import LAYERS
 from pipelines.bulk.plan_files import read_plan
@@ -106,7 +107,8 @@ def forget_run(store: Store) -> int:
     folders = tuple(f"{folder}/" for folder in (WORK_FOLDER, RUN_KEY.partition("/")[0]))
     keys = [entry.key for entry in store.list()]
     products = [key for key in keys if key in own]
-    others = [key for key in keys if key.startswith(folders) and key != RUN_KEY]  # the plan, which names products
+    kept = (RUN_KEY, DRIVER_LEASE)  # the lease is that of the run which begins
+    others = [key for key in keys if key.startswith(folders) and not key.startswith(kept)]  # the plan names products
     for doomed in (products, others, [RUN_KEY]):
         for _ in in_threads(store.delete, doomed):
             pass

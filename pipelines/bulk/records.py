@@ -6,7 +6,7 @@ Layout of an output:
     _marked/NAME.tif ...                   the same of scenes on which tiles show: not published as good
     _run/run.json                          what this output is a run of, and when it was planned: never changes
     _run/plan/NNNN.parquet                 scenes, in the order in which they were found; a later listing adds a file
-    _run/ledger/NAME.json                  one a scene that is finished: what became of it
+    _run/ledger/...json                    one a scene that is finished: what became of it
     _run/ledger.parquet                    the same as one table, written at the end
     _run/model/...                         the model, so that workers elsewhere and later commands find the same
     _run/progress.json                     how far it is, written every few seconds
