@@ -27,7 +27,7 @@ def forget_failures(
     windows, ledger = WindowObjects(output), Ledger(output)
     left = {}
     for name, record in records.items():
-        if name in names and (record.state == "failed" or record.failed_windows):
+        if name in names and has_failed(record):
             windows.forget_failed(name)
             for file in reversed(record.files):
                 output.delete(file.key)
@@ -35,3 +35,8 @@ def forget_failures(
         else:
             left[name] = record
     return left
+
+
+def has_failed(record: SceneRecord) -> bool:
+    """Whether something of a scene failed."""
+    return record.state == "failed" or bool(record.failed_windows)

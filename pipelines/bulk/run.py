@@ -19,7 +19,7 @@ from pipelines.bulk.preparing import prepare_run
 from pipelines.bulk.progress import PROGRESS_KEY, BulkProgress
 from pipelines.bulk.records import PlannedScene, SceneRecord
 from pipelines.bulk.retrying import forget_failures
-from pipelines.bulk.sample import SAMPLE, sample_scenes
+from pipelines.bulk.sample import with_sample
 from pipelines.bulk.schedule import KnownWindows, Schedule
 from pipelines.bulk.tasks import ProductTask, WindowTask
 from pipelines.bulk.work import BulkTask, SceneWorker, nothing_written
@@ -73,17 +73,12 @@ def run_bulk(config: BulkConfig) -> ExitCode:
         else:
             with ray_session(config.ray, needed=config.num_workers > 0):
                 require_room_on_cluster(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
-                run = _open(_with_sample(config), output, settings, lease)
+                run = _open(with_sample(config), output, settings, lease)
                 _work_through(run)
             planned = list(run.planned)
         conclusion = conclude(config, output, planned, started_at)
     _tell(conclusion)
     return conclusion.status
-
-
-def _with_sample(config: BulkConfig) -> BulkConfig:
-    uris = tuple(str(sample_scenes()) if uri == SAMPLE else uri for uri in config.input)
-    return config.model_copy(update={"input": uris})
 
 
 def _open(config: BulkConfig, output: Store, settings: StorageSettings, lease: Lease) -> OpenBulk:

@@ -1,9 +1,13 @@
 """The procedural scenes that `input: sample` stands for, made once a machine."""
 
 from pathlib import Path
+from typing import TypeVar
 
+from pipelines.bulk.config import BulkConfig
 from pipelines.storage.cache import cache_folder
 from rssr.scenes.geotiff import write_scene_geotiff
+
+ConfigT = TypeVar("ConfigT", bound=BulkConfig)
 
 SAMPLE = "sample"
 _NUM_SCENES = 4
@@ -21,3 +25,9 @@ def sample_scenes() -> Path:
             height, width = _SIZES[number % len(_SIZES)]
             write_scene_geotiff(path, number, height, width, _GSD_M)
     return folder
+
+
+def with_sample(config: ConfigT) -> ConfigT:
+    """The configuration with these scenes in place of `sample`."""
+    uris = tuple(str(sample_scenes()) if uri == SAMPLE else uri for uri in config.input)
+    return config.model_copy(update={"input": uris})

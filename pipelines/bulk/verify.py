@@ -11,7 +11,9 @@ from pipelines.bulk.verify_product import check_product
 from pipelines.storage import Entry, Store
 from rssr.errors import StorageError
 
-_NUM_CHECKS = 8  # scenes at a time; each has a piece of a file in memory
+NUM_CHECKS = 8
+"""Scenes that are checked at a time; each has a piece of a file in memory."""
+
 _OWN_FOLDERS = ("_run/", f"{WORK_FOLDER}/")
 _NUM_NAMED = 20
 
@@ -139,7 +141,7 @@ def _check_all(
         return list(check_product(store, scene, record, listed))
 
     found: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(_NUM_CHECKS) as pool:
+    with ThreadPoolExecutor(NUM_CHECKS) as pool:
         futures = {pool.submit(check, scene): scene.name for scene in planned}
         try:
             for future in as_completed(futures):
