@@ -65,12 +65,11 @@ def run_bulk(config: BulkConfig) -> ExitCode:
     settings = StorageSettings.from_environment()
     output = open_store(config.output.uri, settings)
     with Lease(output, DRIVER_LEASE, "jobs/bulk.py") as lease:
-        if not config.verify_only:
-            output.delete_unfinished()
-            log.info("%s", Committer(output, lease).describe())
         if config.verify_only:
             planned = read_plan(output)
         else:
+            output.delete_unfinished()
+            log.info("%s", Committer(output, lease).describe())
             with ray_session(config.ray, needed=config.num_workers > 0):
                 require_room_on_cluster(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
                 run = _open(with_sample(config), output, settings, lease)
