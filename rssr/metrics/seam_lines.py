@@ -14,7 +14,7 @@ SEGMENT = 64
 
 _NARROW_NEIGHBOURS = {16: 2, 1: 4}
 """LR pixels between places that a step from pixel to pixel is compared with, and how many to either side; the first for
-which there is ample room. JPEG leaves steps at every 8 or 16 pixels, where tiles often end: the places beside are such too."""
+which there is ample room. JPEG leaves steps at every 8 or 16 pixels, where tiles often end: so do the places beside."""
 _WIDE_NEIGHBOURS = 2  # the same for a step over the whole fading
 _NARROWEST_FADING = 4  # SR pixels; below, a step over the fading is nearly one from pixel to pixel
 _BOX_SHARE = 4  # of a fading's width, on either side of it, whose mean is taken
