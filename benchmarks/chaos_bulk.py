@@ -143,9 +143,8 @@ def main() -> int:
             outcomes.append(outcome)
             _say(f"{number + 1} of {options.runs}: {fault} after {outcome.at_s:.1f} s: {outcome.verdict(calm)}")
         print(describe_machine(torch.device("cpu")))
-        print(
-            f"- two nodes of one CPU, two workers; seed {options.seed}; undisturbed {calm.took_s:.0f} s, of which {calm.work_s:.0f} from the first window on\n"
-        )
+        print(f"- two nodes of one CPU, two workers; seed {options.seed}")
+        print(f"- undisturbed {calm.took_s:.0f} s, of which {calm.work_s:.0f} from the first window on\n")
         print(_table(outcomes, calm))
     return 0 if calm.status == 0 and all(outcome.verdict(calm) == "equal" for outcome in outcomes) else 1
 
