@@ -81,7 +81,8 @@ class EstimateConfig(Config):
     store: StoreLimitsConfig = StoreLimitsConfig()
     """What all workers share."""
     imagined: ImaginedScenesConfig | None = None
-    """Scenes to estimate for in place of `input`."""
+    """Scenes to estimate for in place of `input`, with the model that `rates` were measured of, which need not be
+    here."""
     json_file: str | None = None
     """File to write the estimate to as JSON."""
 

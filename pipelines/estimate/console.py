@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.estimate import Estimate, Range, WithWorkers
 from pipelines.estimate.scaling import WORTH_IT
+from pipelines.estimate.speed import Spread
 from pipelines.progress import printable
 from rssr.plain_table import format_table
 
@@ -154,9 +155,8 @@ def _limits(estimate: Estimate) -> str:
 
 def _basis(estimate: Estimate, config: PlanConfig) -> str:
     model, stores = estimate.rates.model, estimate.rates.stores
-    tile = f"{model.settings.get('tile_size', '?')} pixels"
     rates = [
-        f"{_figure(model.tile_s.middle)} s a tile of {tile} ({model.tile_s.low:.3g} to {model.tile_s.high:.3g})",
+        f"{_figure(model.tile_s.middle)} s a tile of {model.settings.tile_size} pixels ({_how_sure(model.tile_s)})",
         f"{_figure(model.finish_values_per_s.middle / 1e6)} million values finished and compressed a second",
         f"scenes read at {bytes_text(stores.input_bytes_per_s.middle)}/s",
         f"output written at {bytes_text(stores.upload_bytes_per_s.middle)}/s",
@@ -172,6 +172,10 @@ def _basis(estimate: Estimate, config: PlanConfig) -> str:
         "counted, nor are retries. Tiles without data are skipped, and are counted here."
     )
     return "\n".join(textwrap.wrap(text, _WIDTH))
+
+
+def _how_sure(found: Spread) -> str:
+    return "measured once" if found.count == 1 else f"{found.low:.3g} to {found.high:.3g}, {found.count} times"
 
 
 def _range(found: Range, text: Callable[[float], str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -92,6 +93,14 @@ class Piece:
     shows_reflectance: bool
 
 
+class _Made(NamedTuple):
+    """What was made of a part of a piece: the run, its strips, and of each the seconds for a whole tile."""
+
+    run: SceneRun
+    strips: Mapping[TileWindow, FloatArray]
+    tile_s: list[float]
+
+
 def read_piece(
     scene: PlannedScene, opened: AbstractContextManager[SceneReader], num_columns: int, samples: ReadSamples
 ) -> Piece:
@@ -135,18 +144,18 @@ def time_model(piece: Piece, subject: Subject, samples: ModelSamples) -> None:
     Raises:
         RssrError: The model fails, or there is no room for the product.
     """
-    is_first, started_at = not samples.tile_s, time.monotonic()
+    give_up_at = time.monotonic() + subject.patience_s
     with _threads(subject.num_threads):
-        run, strips, times = _run_part(piece, (1, subject.tiles_at_once), subject)
-        side = _affordable_side(times[0], started_at + subject.patience_s - time.monotonic())
+        made = _run_part(piece, (1, subject.tiles_at_once), subject)
+        side = _affordable_side(made.tile_s[0], give_up_at - time.monotonic())
         if side > 1:  # else the first, a warm-up, is all there is
-            run, strips, times = _run_part(piece, (side, max(side, subject.tiles_at_once)), subject)
-        samples.tile_s += times
-        if is_first:  # what is imported and looked up once is not counted
-            _time_writing(run, strips, subject)
-        seconds, num_bytes = _time_writing(run, strips, subject)
-    planned = replace(piece.scene, lr_size=run.plan.lr_size, sr_size=run.plan.sr_size)
-    samples.finish_values_per_s.append(math.prod(run.plan.sr_size) * len(planned.band_names) / seconds)
+            made = _run_part(piece, (side, max(side, subject.tiles_at_once)), subject)
+        samples.tile_s += made.tile_s
+        _, num_bytes = _time_writing(made, subject)  # the first is a warm-up here, too
+        large = made if side > 1 else _enlarged(made, piece, subject)
+        seconds, _ = _time_writing(large, subject)
+    samples.finish_values_per_s.append(math.prod(large.run.plan.sr_size) * len(piece.scene.band_names) / seconds)
+    planned = replace(piece.scene, lr_size=made.run.plan.lr_size, sr_size=made.run.plan.sr_size)
     samples.compression_ratio.append(num_bytes / raw_bytes(planned, subject.layers))
 
 
@@ -170,28 +179,43 @@ def _affordable_side(tile_s: float, left_s: float) -> int:
     return next((side for side in range(_TILES_A_SIDE, 1, -1) if side**2 * tile_s <= left_s), 1)
 
 
-def _run_part(
-    piece: Piece, counts: tuple[int, int], subject: Subject
-) -> tuple[SceneRun, dict[TileWindow, FloatArray], list[float]]:
-    """Run the middle of a piece, some rows and columns of tiles.
-
-    Returns:
-        The run, its strips, and of each row of tiles the seconds for a whole tile.
-    """
-    options = subject.options
-    if piece.shows_reflectance and options.stretch is None and not _has_stretch(subject.model):
-        options = replace(options, stretch=StretchConfig())
-    raster = _middle(piece, _size_of(piece.scene, counts))
-    run = SceneRun.prepare(MemoryReader(raster), subject.model, subject.scale, options, piece.scene.name)
+def _run_part(piece: Piece, counts: tuple[int, int], subject: Subject) -> _Made:
+    """Run the middle of a piece, some rows and columns of tiles."""
+    run = _prepared(piece, counts, subject)
     strips, times = {}, []
-    for row in range(len(run.plan.rows)):
-        window = TileWindow(row, 0, (row, row + 1), (0, len(run.plan.columns)))
+    for window in _rows_of(run):
         start = time.perf_counter()
         (strips[window],) = run.engine.run_window(run.scene, run.plan, window)
         seconds = time.perf_counter() - start
         num_pixels = sum(math.prod(part.stop - part.start for part in tile.lr) for tile in window.tiles(run.plan))
         times.append(seconds * subject.layers.tile_size**2 / num_pixels)
-    return run, strips, times
+    return _Made(run, strips, times)
+
+
+def _enlarged(made: _Made, piece: Piece, subject: Subject) -> _Made:
+    """The same result again and again, over all of a piece: writing has costs that small products hardly share."""
+    run, (result, *_) = _prepared(piece, (_TILES_A_SIDE, _TILES_A_SIDE), subject), made.strips.values()
+    strips = {}
+    for window in _rows_of(run):
+        rows = run.plan.rows[window.row]
+        height, width = rows.sr[1] - rows.sr[0], run.plan.sr_size[1]
+        missing = [(0, 0), (0, max(0, height - result.shape[1])), (0, max(0, width - result.shape[2]))]
+        strips[window] = np.pad(result, missing, mode="wrap")[:, :height, :width]
+    return _Made(run, strips, [])
+
+
+def _prepared(piece: Piece, counts: tuple[int, int], subject: Subject) -> SceneRun:
+    options = subject.options
+    if piece.shows_reflectance and options.stretch is None and not _has_stretch(subject.model):
+        options = replace(options, stretch=StretchConfig())
+    raster = _middle(piece, _size_of(piece.scene, counts))
+    return SceneRun.prepare(MemoryReader(raster), subject.model, subject.scale, options, piece.scene.name)
+
+
+def _rows_of(run: SceneRun) -> list[TileWindow]:
+    """Each row of tiles as a window."""
+    columns = 0, len(run.plan.columns)
+    return [TileWindow(row, 0, (row, row + 1), columns) for row in range(len(run.plan.rows))]
 
 
 def _middle(piece: Piece, size: tuple[int, int]) -> Raster:
@@ -207,12 +231,12 @@ def _middle(piece: Piece, size: tuple[int, int]) -> Raster:
     return replace(raster, pixels=pixels, valid_mask=mask)
 
 
-def _time_writing(run: SceneRun, strips: Mapping[TileWindow, FloatArray], subject: Subject) -> tuple[float, int]:
-    """Write the product of a piece; returns seconds and bytes."""
-    windows, layers = list(strips), subject.layers
+def _time_writing(made: _Made, subject: Subject) -> tuple[float, int]:
+    """Write the product of a part; returns seconds and bytes."""
+    run, windows, layers = made.run, list(made.strips), subject.layers
 
     def fetch(window: TileWindow, row: int) -> FloatArray:
-        return strips[window].copy()
+        return made.strips[window].copy()
 
     prologue = run.engine.prologue(run.scene, run.plan, assemble(run.plan, windows, fetch))
     with tempfile.TemporaryDirectory() as folder:

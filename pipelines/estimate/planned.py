@@ -1,4 +1,4 @@
-"""The run that is estimated: its scenes as the bulk job plans them, or imagined ones, and its model."""
+"""The run that is estimated: its scenes as the bulk job plans them, and its model."""
 
 import datetime
 from collections import Counter
@@ -7,18 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import torch
 
 from pipelines.bulk.ledger import Ledger
-from pipelines.bulk.models import find_model
 from pipelines.bulk.opening import opened_scene
 from pipelines.bulk.options import scene_options
 from pipelines.bulk.preparing import prepare_run
-from pipelines.bulk.records import InputScene, PlannedScene
+from pipelines.bulk.records import PlannedScene
 from pipelines.bulk.retrying import has_failed
 from pipelines.bulk.sample import with_sample
-from pipelines.estimate.config import ImaginedScenesConfig, PlanConfig
+from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.scaling import Workload
 from pipelines.estimate.workload import Layers, SceneWork, scene_work
 from pipelines.progress import Progress
@@ -29,7 +27,6 @@ from rssr.inference.options import SceneOptions
 from rssr.inference.planning import plan_scene
 from rssr.models.loaded import LoadedModel
 from rssr.tiling import TilePlan
-from rssr.windows import plan_windows
 
 Opened = Callable[[PlannedScene], AbstractContextManager[SceneReader]]
 """Opens a scene as workers do."""
@@ -40,8 +37,7 @@ class PlannedRun:
     """What shall be run.
 
     Attributes:
-        scenes: As planned, those refused among them, each with how many there are like it; without those that are
-            finished.
+        scenes: As planned, those refused among them; without those that are finished.
         num_finished: Scenes that the output holds already.
         model: Loaded.
         model_digest: SHA-256 of its folder; empty for `bicubic`.
@@ -49,7 +45,7 @@ class PlannedRun:
         opened: Opens one of them.
     """
 
-    scenes: Sequence[tuple[PlannedScene, int]]
+    scenes: Sequence[PlannedScene]
     num_finished: int
     model: LoadedModel
     model_digest: str
@@ -59,12 +55,12 @@ class PlannedRun:
     @property
     def runnable(self) -> list[PlannedScene]:
         """Scenes that are not refused."""
-        return [scene for scene, _ in self.scenes if not scene.refusal]
+        return [scene for scene in self.scenes if not scene.refusal]
 
     @property
     def refused(self) -> list[PlannedScene]:
         """Those that are."""
-        return [scene for scene, _ in self.scenes if scene.refusal]
+        return [scene for scene in self.scenes if scene.refusal]
 
 
 def planned_run(config: PlanConfig) -> PlannedRun:
@@ -76,28 +72,20 @@ def planned_run(config: PlanConfig) -> PlannedRun:
         ModelError: There is no such model, or it does not do what is asked for.
         StorageError: A store fails.
     """
-    settings = StorageSettings.from_environment()
-    config = with_sample(config)
+    settings, config = StorageSettings.from_environment(), with_sample(config)
     output, device = open_store(config.output.uri, settings), _device(config)
-    if config.plan.imagined is not None:
-        source = find_model(config, output, None, settings)
-        model = source.load()
-        scene = imagined_scene(config.plan.imagined, config, model)
-        scenes, num_finished = [(scene, config.plan.imagined.num_scenes)], 0
-    else:
-        with Progress("planning scenes") as progress:
-            now = datetime.datetime.now(datetime.UTC)
-            prepared = prepare_run(config, output, settings, now, progress.update, writes=False)
-        source, finished = prepared.model, _finished(config, output, prepared.plan.added)
-        model = source.load(device)
-        scenes = [(scene, 1) for scene in prepared.plan.scenes if scene.name not in finished]
-        num_finished = len(prepared.plan.scenes) - len(scenes)
+    with Progress("planning scenes") as progress:
+        now = datetime.datetime.now(datetime.UTC)
+        prepared = prepare_run(config, output, settings, now, progress.update, writes=False)
+    finished = _finished(config, output, prepared.plan.added)
+    scenes = [scene for scene in prepared.plan.scenes if scene.name not in finished]
+    model = prepared.model.load(device)
     options = scene_options(config, model)
     return PlannedRun(
         scenes=scenes,
-        num_finished=num_finished,
+        num_finished=len(prepared.plan.scenes) - len(scenes),
         model=model,
-        model_digest=source.digest,
+        model_digest=prepared.model.digest,
         options=options,
         opened=lambda scene: opened_scene(scene.scene, model, options, settings),
     )
@@ -125,13 +113,12 @@ def workload_of(run: PlannedRun, config: PlanConfig) -> Workload:
         return plan_scene(run.model, lr_size, config.scale, options)
 
     counts: Counter[SceneWork] = Counter()
-    for scene, count in run.scenes:
-        if not scene.refusal:
-            counts[scene_work(scene, cut(scene.lr_size), layers)] += count
-    return Workload(tuple(counts.items()), _num_files(config), config.verify)
+    for scene in run.runnable:
+        counts[scene_work(scene, cut(scene.lr_size), layers)] += 1
+    return Workload(tuple(counts.items()), num_files(config), config.verify)
 
 
-def _num_files(config: PlanConfig) -> int:
+def num_files(config: PlanConfig) -> int:
     """Image, thumbnail, item and the ledger's entry, and the layers that are wanted."""
     return 4 + config.products.uncertainty + config.products.consistency
 
@@ -164,30 +151,3 @@ def _finished(config: PlanConfig, output: Store, added: Collection[str]) -> set[
     records = Ledger(output).read_all()
     again = set(records) if config.retry_failed else set(added)
     return {name for name, record in records.items() if not (name in again and has_failed(record))}
-
-
-def imagined_scene(imagined: ImaginedScenesConfig, config: PlanConfig, model: LoadedModel) -> PlannedScene:
-    """One of the scenes that nobody has yet, planned as if it were there.
-
-    Raises:
-        ConfigError: The tiles are too small.
-        ModelError: The model does not fit the scale.
-    """
-    options = scene_options(config, model).tiling.completed(model.card)
-    plan = plan_scene(model, imagined.lr_size, config.scale, options)
-    windows = plan_windows(plan, config.tiling.tiles_a_side)
-    height, width = imagined.lr_size
-    num_bytes = imagined.scene_bytes or height * width * len(imagined.band_names) * np.dtype(imagined.dtype).itemsize
-    largest = max(span.lr[1] - span.lr[0] for span in (*plan.rows, *plan.columns))
-    return PlannedScene(
-        scene=InputScene("imagined", "imagined", "", "raster", num_bytes, ""),
-        lr_size=plan.lr_size,
-        sr_size=plan.sr_size,
-        dtype=imagined.dtype,
-        band_names=imagined.band_names,
-        gsd_m=imagined.gsd_m,
-        tile_size=largest,
-        halo=options.halo,
-        num_tiles=len(plan),
-        windows=tuple(window.key for window in windows),
-    )

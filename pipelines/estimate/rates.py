@@ -14,7 +14,7 @@ from pipelines.estimate.kept_rates import find_kept, keep, read_rates
 from pipelines.estimate.measuring_models import ModelSamples, ReadSamples, Subject, read_piece, time_model
 from pipelines.estimate.measuring_stores import place_of, probe_output, time_dispatch
 from pipelines.estimate.planned import PlannedRun, layers_of, on_gpu
-from pipelines.estimate.speed import Duration, ModelRates, Rate, Rates, StoreRates
+from pipelines.estimate.speed import Duration, MeasuredFor, ModelRates, Rate, Rates, StoreRates
 from pipelines.machine import describe_machine
 from pipelines.storage import StorageSettings, open_store
 from rssr.errors import ConfigError, RssrError, StorageError
@@ -48,22 +48,44 @@ def rates_for(run: PlannedRun, config: PlanConfig) -> Rates:
     return Rates(model=model, stores=stores)
 
 
-def decisive_settings(run: PlannedRun, config: PlanConfig) -> dict[str, Any]:
-    """What of the configuration decides how long tiles and products take."""
-    products = config.products.model_dump(mode="json", exclude={"licence", "thumbnail_side"})
-    tiling = run.options.tiling.completed(run.model.card)
+def decisive_settings(run: PlannedRun, config: PlanConfig) -> MeasuredFor:
+    """What decides how long tiles and products take."""
+    tiling, layers = run.options.tiling.completed(run.model.card), layers_of(run, config)
+    num_bands = max(len(scene.band_names) for scene in run.runnable)
+    return MeasuredFor(
+        **configured_settings(config),
+        num_bands=num_bands,
+        num_model_bands=layers.num_model_bands or num_bands,
+        tile_size=layers.tile_size,
+        halo=tiling.halo,
+        color_match=tiling.color_match,
+        num_samples=run.options.draws.num_samples,
+    )
+
+
+def configured_settings(config: PlanConfig) -> dict[str, Any]:
+    """What of it the configuration alone decides."""
     return {
         "scale": config.scale,
-        "num_bands": max(len(scene.band_names) for scene in run.runnable),
-        "tile_size": layers_of(run, config).tile_size,
-        "halo": tiling.halo,
-        "color_match": tiling.color_match,
-        "batch_size": tiling.batch_size if on_gpu(config) else 1,
-        "num_samples": run.options.draws.num_samples,
         "num_threads": config.worker.num_threads,
         "on": "gpu" if on_gpu(config) else "cpu",
-        **{f"products.{name}": value for name, value in products.items()},
+        "batch_size": config.tiling.batch_size if on_gpu(config) else 1,
+        "products": config.products.model_dump(mode="json", exclude={"licence", "thumbnail_side"}),
     }
+
+
+def require_settings(rates: Rates, settings: MeasuredFor, path: Path) -> None:
+    """Refuse rates that were measured for something else.
+
+    Raises:
+        ConfigError: With what differs.
+    """
+    differences = settings.differences(rates.model.settings)
+    if differences:
+        raise ConfigError(
+            f"The rates in {path} were measured for something else: {'; '.join(differences)}.",
+            "Measure there what shall be run.",
+        )
 
 
 def _given(path: Path, run: PlannedRun, config: PlanConfig) -> Rates:
@@ -72,15 +94,12 @@ def _given(path: Path, run: PlannedRun, config: PlanConfig) -> Rates:
     Raises:
         ConfigError: They are not.
     """
-    rates, settings = read_rates(path), decisive_settings(run, config)
+    rates = read_rates(path)
     if rates.model.model_digest != run.model_digest:
         raise ConfigError(
             f"The rates in {path} are those of another model, {rates.model.model}.", "Measure this one there."
         )
-    others = [name for name, value in settings.items() if rates.model.settings.get(name) != value]
-    if others:
-        told = "; ".join(f"{name} is {settings[name]}, there {rates.model.settings.get(name)}" for name in others)
-        raise ConfigError(f"The rates in {path} were measured for something else: {told}.", "Measure this there.")
+    require_settings(rates, decisive_settings(run, config), path)
     return rates
 
 
@@ -103,7 +122,7 @@ class _Known:
             "machine": self._machine,
             "software": self._software,
             "model": run.model_digest,
-            "settings": self._settings,
+            "settings": self._settings.model_dump(mode="json"),
         }
         self._store_key = {"machine": self._machine, "places": self._places}
         fresh = config.plan.fresh_rates

@@ -7,6 +7,7 @@ from pipelines.cluster import require_durable_output
 from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.console import estimate_text
 from pipelines.estimate.estimate import Refusal, estimate_run
+from pipelines.estimate.imagined import imagined_run
 from pipelines.estimate.kept_rates import write_rates
 from pipelines.estimate.limits import check_limits, warn_of_full_disks
 from pipelines.estimate.planned import planned_run, workload_of
@@ -22,13 +23,17 @@ def run_plan(config: PlanConfig) -> ExitCode:
         Refused: The run would exceed its budget, its time or its disk.
     """
     require_durable_output(config.output.uri)
-    run = planned_run(config)
-    if not run.runnable:
-        print(f"Nothing is left to do: all {run.num_finished} scenes are finished.")  # the job's answer
-        return ExitCode.DONE
-    rates = rates_for(run, config)
-    refused = [Refusal(scene.name, scene.refusal) for scene in run.refused]
-    estimate = estimate_run(workload_of(run, config), refused, rates, config)
+    if config.plan.imagined is not None:
+        workload, rates = imagined_run(config.plan.imagined, config)
+        refused = []
+    else:
+        run = planned_run(config)
+        if not run.runnable:
+            print(f"Nothing is left to do: {run.num_finished} scenes are finished.")  # the job's answer
+            return ExitCode.DONE
+        workload, rates = workload_of(run, config), rates_for(run, config)
+        refused = [Refusal(scene.name, scene.refusal) for scene in run.refused]
+    estimate = estimate_run(workload, refused, rates, config)
     print(estimate_text(estimate, config))  # the job's answer, not a log line
     if config.plan.save_rates is not None:
         write_rates(rates, Path(config.plan.save_rates))

@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rssr.configuration import Config
+from rssr.configuration import Config, flatten
+from rssr.inference import ColorMatching
 
 Pace = Literal["fast", "usual", "slow"]
 """Which end of the measured spread; `usual` is the median."""
@@ -58,6 +59,39 @@ class Duration(Spread):
         return {"fast": self.low, "usual": self.middle, "slow": self.high}[pace]
 
 
+class MeasuredFor(Config):
+    """What decides how long tiles and products take, besides the model and the machine."""
+
+    scale: float = Field(ge=1)
+    """Enlargement of each side."""
+    num_threads: int = Field(ge=1)
+    """Of arithmetic on the CPU."""
+    on: Literal["cpu", "gpu"]
+    """Where the model ran."""
+    batch_size: int = Field(ge=1)
+    """Tiles at a time."""
+    num_bands: int = Field(ge=1)
+    """Of products."""
+    num_model_bands: int = Field(ge=1)
+    """Of them, those that the model makes."""
+    tile_size: int = Field(ge=1)
+    """Side of a whole tile, LR pixels."""
+    halo: int = Field(ge=0)
+    """Context on each side of a tile, LR pixels."""
+    color_match: ColorMatching
+    """How colours were matched."""
+    num_samples: int = Field(ge=1)
+    """Results that were averaged."""
+    products: dict[str, Any]
+    """What was written for each scene, and how."""
+
+    def differences(self, others: "MeasuredFor") -> list[str]:
+        """What is not the same, e.g. `scale is 4, there 2`."""
+        own, theirs = flatten(self.model_dump(mode="json")), flatten(others.model_dump(mode="json"))
+        names = [name for name in own if own[name] != theirs.get(name)]
+        return [f"{name} is {own[name]}, there {theirs.get(name)}" for name in names]
+
+
 class ModelRates(Config):
     """What a model takes on a machine, and writing its products."""
 
@@ -71,8 +105,8 @@ class ModelRates(Config):
     """As it was configured."""
     model_digest: str
     """SHA-256 of its folder; empty for bicubic."""
-    settings: dict[str, Any]
-    """What of the configuration decides how long a tile and a product take: tile size, scale, threads and so on."""
+    settings: MeasuredFor
+    """What of the configuration decides."""
     tile_s: Duration
     """Seconds of the model for one whole tile."""
     finish_values_per_s: Rate

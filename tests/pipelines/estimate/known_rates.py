@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.estimate.config import PlanConfig
-from pipelines.estimate.speed import Duration, ModelRates, Rate, Rates, StoreRates
+from pipelines.estimate.speed import Duration, MeasuredFor, ModelRates, Rate, Rates, StoreRates
 
 
 def exactly(value: float) -> dict[str, float]:
@@ -16,7 +16,23 @@ def spread(low: float, middle: float, high: float) -> dict[str, float]:
     return {"low": low, "middle": middle, "high": high}
 
 
-def rates(settings: dict[str, Any] | None = None, **changes: dict[str, float]) -> Rates:
+FOR = MeasuredFor(
+    scale=4,
+    num_threads=1,
+    on="cpu",
+    batch_size=1,
+    num_bands=4,
+    num_model_bands=4,
+    tile_size=64,
+    halo=8,
+    color_match="none",
+    num_samples=1,
+    products={"consistency": True, "stretch": None},
+)
+"""What they are of."""
+
+
+def rates(settings: MeasuredFor = FOR, **changes: dict[str, float]) -> Rates:
     """One second a tile, ten million values and bytes a second, and nothing else, but for what is given."""
     values = {
         "tile_s": exactly(1.0),
@@ -41,7 +57,7 @@ def rates(settings: dict[str, Any] | None = None, **changes: dict[str, float]) -
             measured_at="2026-11-29T04:25:00Z",
             model="bicubic",
             model_digest="",
-            settings=settings or {},
+            settings=settings,
             finish_values_per_s=Rate(**values["finish_values_per_s"]),
             **model,
         ),

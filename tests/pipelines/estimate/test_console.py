@@ -13,7 +13,7 @@ WORKLOAD = Workload([(work_of(cut((512, 512))), 2_000)], num_files=5)
 
 def text(refused: int = 0, **plan: object) -> str:
     wanted = config(plan=plan, worker={"num_gpus": 1})
-    found = rates({"tile_size": 64}, tile_s=spread(0.5, 1, 2), dispatch_s=exactly(0.02))
+    found = rates(tile_s=spread(0.5, 1, 2), dispatch_s=exactly(0.02))
     refusals = [Refusal(f"odd{number}", "It has seven bands.") for number in range(refused)]
     return estimate_text(estimate_run(WORKLOAD, refusals, found, wanted), wanted)
 
@@ -57,7 +57,7 @@ def test_where_time_goes_is_told_in_hours_of_the_accelerator() -> None:
     told = text()
     assert "GPU-hours of work: model " in told
     assert "a machine of the tests" in told
-    assert "1 s a tile of 64 pixels (0.5 to 2)" in told
+    assert "1 s a tile of 64 pixels (measured once)" in told
     assert all(len(line) <= 120 for line in told.splitlines())
 
 

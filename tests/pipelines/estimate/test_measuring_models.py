@@ -15,6 +15,7 @@ from pipelines.estimate.measuring_models import ModelSamples, Piece, ReadSamples
 from pipelines.estimate.planned import PlannedRun, layers_of, planned_run
 from pipelines.estimate.workload import raw_bytes
 from rssr.inference import super_resolve_scene
+from rssr.inference.engine import Engine
 from rssr.inference.files import SceneReader
 from rssr.raster import CogOptions, Raster, Window
 from tests.pipelines.estimate.small_scenes import small_config, write_scene
@@ -61,6 +62,28 @@ def test_without_patience_one_tile_stands_for_all(tmp_path: Path) -> None:
     _, hasty, _ = measured(config, patience_s=-1)
     assert (len(patient.tile_s), len(hasty.tile_s)) == (3, 1), "rows of tiles"
     assert hasty.compression_ratio == [pytest.approx(patient.compression_ratio[0], rel=0.25)]
+
+
+def test_an_accelerator_is_given_as_many_tiles_as_it_takes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scene(tmp_path / "in" / "a.tif", (150, 700))
+    config = small_config(tmp_path, tiling={"tile_size": 64, "halo": 8, "batch_size": 6})
+    widths: list[int] = []
+    run_window = Engine.run_window
+
+    def noting(engine: Engine, scene: Any, plan: Any, window: Any) -> Any:
+        widths.append(len(window.columns))
+        return run_window(engine, scene, plan, window)
+
+    monkeypatch.setattr("pipelines.estimate.measuring_models.runs_batches", lambda device: True)
+    monkeypatch.setattr(Engine, "run_window", noting)
+    run, reading, making = planned_run(config), ReadSamples(), ModelSamples()
+    subject = subject_of(run, config)
+    assert subject.tiles_at_once == 6
+    piece = read_piece(run.runnable[0], run.opened(run.runnable[0]), subject.tiles_at_once, reading)
+    time_model(piece, subject, making)
+    assert min(widths) == 6
 
 
 def test_small_scenes_and_those_with_holes_are_measured_too(tmp_path: Path) -> None:

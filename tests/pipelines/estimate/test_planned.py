@@ -58,21 +58,6 @@ def test_sample_scenes_can_be_planned(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(planned_run(small_config(tmp_path, input="sample")).runnable) == 4
 
 
-def test_scenes_that_nobody_has_are_planned_as_if_they_were_there(tmp_path: Path) -> None:
-    imagined = {"num_scenes": 1_000_000, "lr_size": [150, 130], "gsd_m": 20}
-    plan = {"imagined": imagined, "rates": str(tmp_path / "rates.json")}
-    config = small_config(tmp_path, plan=plan, input=())
-    write_scene(tmp_path / "in" / "a.tif")
-    found = small_config(tmp_path)
-    ((work, count),) = workload_of(planned_run(config), config).scenes
-    ((real, _),) = workload_of(planned_run(found), found).scenes
-    assert count == 1_000_000
-    assert work.input_bytes == 2 * 4 * 150 * 130
-    for name in ("num_windows", "num_tiles", "whole_tiles", "sr_values", "product_raw_bytes", "work_bytes"):
-        assert getattr(work, name) == getattr(real, name), name
-    assert work.area_km2 == pytest.approx(4 * (real.area_km2 or 0))
-
-
 def test_layers_are_those_of_the_products(tmp_path: Path) -> None:
     write_scene(tmp_path / "in" / "a.tif")
     config = small_config(tmp_path, products={"consistency": False}, tiling={"tile_size": 48, "color_match": "scene"})
@@ -96,5 +81,3 @@ def test_a_run_of_which_nothing_would_come_is_refused(tmp_path: Path, monkeypatc
 def test_without_scenes_there_is_nothing_to_plan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="give the scenes"):
         small_config(tmp_path, input=())
-    with pytest.raises(ValueError, match=r"plan\.rates"):
-        small_config(tmp_path, input=(), plan={"imagined": {"num_scenes": 1}})

@@ -45,7 +45,7 @@ def test_another_model_or_tile_is_measured_anew_and_stores_are_not(tmp_path: Pat
     with pytest.raises(ConfigError):
         found_for(other.model_copy(update={"plan": other.plan.model_copy(update={"measure": False})}))
     second = found_for(other)
-    assert second.model.settings == {**first.model.settings, "scale": 3.0}
+    assert second.model.settings == first.model.settings.model_copy(update={"scale": 3.0})
     assert second.stores == first.stores
 
 
@@ -76,7 +76,10 @@ def test_rates_of_another_machine_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_rates_of_something_else_are_refused(tmp_path: Path) -> None:
     config = small_config(tmp_path, plan={"rates": str(tmp_path / "rates.json")})
     settings = decisive_settings(planned_run(config), config)
-    write_rates(rates({**settings, "tile_size": 512, "products.project": True}), tmp_path / "rates.json")
+    write_rates(
+        rates(settings.model_copy(update={"tile_size": 512, "products": {**settings.products, "project": True}})),
+        tmp_path / "rates.json",
+    )
     with pytest.raises(ConfigError, match=r"tile_size is 64, there 512; products\.project is False, there True"):
         found_for(config)
     theirs = rates(settings)

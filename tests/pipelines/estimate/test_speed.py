@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.estimate.speed import Duration, Rate, Rates, Spread
-from tests.pipelines.estimate.known_rates import rates, spread
+from tests.pipelines.estimate.known_rates import FOR, rates, spread
 
 
 def test_slow_is_few_bytes_and_many_seconds() -> None:
@@ -39,5 +39,11 @@ def test_what_cannot_be_a_rate_is_refused(kind: type[Spread], values: dict[str, 
 
 
 def test_rates_travel_as_json() -> None:
-    found = rates({"scale": 4.0, "products.stretch": None}, dispatch_s=spread(0.1, 0.2, 0.3))
+    found = rates(dispatch_s=spread(0.1, 0.2, 0.3))
     assert Rates.model_validate_json(found.model_dump_json()) == found
+
+
+def test_what_differs_is_named() -> None:
+    other = FOR.model_copy(update={"tile_size": 128, "products": {"consistency": False, "stretch": None}})
+    assert FOR.differences(FOR) == []
+    assert FOR.differences(other) == ["tile_size is 64, there 128", "products.consistency is True, there False"]
