@@ -1,7 +1,8 @@
-"""What GDAL keeps of what it has read: two rows of blocks of each open raster, rather than a share of the machine.
+"""How much GDAL keeps of what it has read: two rows of blocks of each open raster.
 
-GDAL keeps blocks until they fill a twentieth of the machine's memory, in each process. Rasters are read from top to
-bottom here, so what lies above two rows of blocks is not asked for again.
+By itself GDAL keeps blocks in up to 5 % of the machine's memory, in each process, which on a large one is more than a
+whole worker may have. Rasters are read from top to bottom here, so what lies above two rows of blocks is not asked for
+again; and blocks that are forgotten too early are decoded many times.
 """
 
 import os
@@ -13,20 +14,21 @@ from typing import Any
 import numpy as np
 from rasterio.env import get_gdal_config, set_gdal_config
 
-_VARIABLE = "GDAL_CACHEMAX"
-_LEAST_BYTES = 64 << 20
+_OPTION = "GDAL_CACHEMAX"
+_USUAL_BYTES = 128 << 20
 _ROWS_OF_BLOCKS = 2.5  # a window that lies across two, and their masks
 
+_is_ours = _OPTION not in os.environ  # otherwise the user's limit holds
+_most_bytes = max(_USUAL_BYTES, int(get_gdal_config(_OPTION)))
 _lock = threading.Lock()
 _rooms: list[int] = []
-_usual: list[int] = []  # GDAL's own limit, while ours holds
 
 
 @contextmanager
 def room_for(dataset: Any) -> Iterator[None]:  # noqa: ANN401  # rasterio ships no types
     """While a raster is open, let GDAL keep two rows of its blocks, and those of others that are open.
 
-    Nothing is changed where the environment variable GDAL_CACHEMAX has a say, and nothing beyond GDAL's own limit.
+    Small rasters share 128 MiB; there is never more than GDAL's own limit.
 
     Args:
         dataset: Of rasterio.
@@ -46,11 +48,14 @@ def _needed_bytes(dataset: Any) -> int:  # noqa: ANN401  # rasterio ships no typ
 
 
 def _change(do: Callable[[int], None], room: int) -> None:
-    if _VARIABLE in os.environ:
-        return
     with _lock:
-        if not _rooms:
-            _usual[:] = [get_gdal_config(_VARIABLE)]
         do(room)
-        limit = max(_LEAST_BYTES, sum(_rooms)) if _rooms else _usual[0]
-        set_gdal_config(_VARIABLE, min(limit, _usual[0]))
+        _limit(sum(_rooms))
+
+
+def _limit(num_bytes: int) -> None:
+    if _is_ours:
+        set_gdal_config(_OPTION, min(max(num_bytes, _USUAL_BYTES), _most_bytes))
+
+
+_limit(0)
