@@ -68,6 +68,8 @@ class ModelSamples:
     tile_s: list[float] = field(default_factory=list)
     finish_values_per_s: list[float] = field(default_factory=list)
     compression_ratio: list[float] = field(default_factory=list)
+    busy_share: list[float] = field(default_factory=list)
+    """Of the time that tiles took, the share in which this process had a processor."""
 
 
 @dataclass
@@ -94,11 +96,15 @@ class Piece:
 
 
 class _Made(NamedTuple):
-    """What was made of a part of a piece: the run, its strips, and of each the seconds for a whole tile."""
+    """What was made of a part of a piece: the run, its strips, and of each the seconds for a whole tile.
+
+    The last is the share of this time in which the process had a processor.
+    """
 
     run: SceneRun
     strips: Mapping[TileWindow, FloatArray]
     tile_s: list[float]
+    busy_share: float
 
 
 def read_piece(
@@ -151,6 +157,7 @@ def time_model(piece: Piece, subject: Subject, samples: ModelSamples) -> None:
         if side > 1:  # else the first, a warm-up, is all there is
             made = _run_part(piece, (side, max(side, subject.tiles_at_once)), subject)
         samples.tile_s += made.tile_s
+        samples.busy_share.append(made.busy_share)
         _, num_bytes = _time_writing(made, subject)  # the first is a warm-up here, too
         large = made if side > 1 else _enlarged(made, piece, subject)
         seconds, _ = _time_writing(large, subject)
@@ -183,13 +190,15 @@ def _run_part(piece: Piece, counts: tuple[int, int], subject: Subject) -> _Made:
     """Run the middle of a piece, some rows and columns of tiles."""
     run = _prepared(piece, counts, subject)
     strips, times = {}, []
+    began, computed = time.perf_counter(), time.process_time()
     for window in _rows_of(run):
         start = time.perf_counter()
         (strips[window],) = run.engine.run_window(run.scene, run.plan, window)
         seconds = time.perf_counter() - start
         num_pixels = sum(math.prod(part.stop - part.start for part in tile.lr) for tile in window.tiles(run.plan))
         times.append(seconds * subject.layers.tile_size**2 / num_pixels)
-    return _Made(run, strips, times)
+    busy_share = (time.process_time() - computed) / (time.perf_counter() - began)
+    return _Made(run, strips, times, busy_share)
 
 
 def _enlarged(made: _Made, piece: Piece, subject: Subject) -> _Made:
@@ -201,7 +210,7 @@ def _enlarged(made: _Made, piece: Piece, subject: Subject) -> _Made:
         height, width = rows.sr[1] - rows.sr[0], run.plan.sr_size[1]
         missing = [(0, 0), (0, max(0, height - result.shape[1])), (0, max(0, width - result.shape[2]))]
         strips[window] = np.pad(result, missing, mode="wrap")[:, :height, :width]
-    return _Made(run, strips, [])
+    return _Made(run, strips, [], made.busy_share)
 
 
 def _prepared(piece: Piece, counts: tuple[int, int], subject: Subject) -> SceneRun:

@@ -23,6 +23,7 @@ from rssr.raster import CogOptions
 
 log = logging.getLogger(__name__)
 
+_IDLE_ENOUGH = 0.8  # share of its time that a process has a processor
 _LIBRARIES = ("rssr", "torch", "numpy", "rasterio")
 
 
@@ -169,7 +170,18 @@ class _Known:
                 break
         if failure is not None and not is_known:
             raise failure
+        self._warn_if_busy(making)
         return reading, making
+
+    def _warn_if_busy(self, samples: ModelSamples) -> None:
+        """Say that rates are those of a machine that does other things, too. A GPU's process may well wait for it."""
+        share = max(samples.busy_share, default=1.0)
+        if model_device(self._run.model).type == "cpu" and share < _IDLE_ENOUGH:
+            log.warning(
+                "Other programs kept this machine busy: a processor was there %.0f %% of the time. On an idle machine "
+                "rates are better; plan.fresh_rates=true measures them anew.",
+                100 * share,
+            )
 
     def _model_rates(self, samples: ModelSamples) -> ModelRates:
         return ModelRates(
