@@ -5,6 +5,7 @@ enlargement and averaging make along each axis; so the means come out exactly, a
 borders of LR pixels. A pixel's part in its neighbours' solution fades by 0.17 a pixel, so a few rows around are enough.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 import cv2
@@ -51,7 +52,7 @@ class LowFrequencyProjection:
         """Project an image.
 
         Args:
-            sr: Rows [C, any number, W] that together are the image, in order; they are changed in place.
+            sr: Rows [C, any number, W] that together are the image, in order.
 
         Yields:
             The same rows, in other portions.
@@ -66,10 +67,12 @@ class LowFrequencyProjection:
             while held.stop < needed:
                 rows = next(queue)
                 held.add(rows, self._narrow(rows))
+                del rows  # so that they are gone as soon as they are handed out
             own = slice(*(int(np.searchsorted(behind, row)) for row in (block.start, block.stop)))
             image = held.take(own)
             self._correct(image, own, around, held)
             yield image
+            del image  # before more rows are made
             held.forget(around.stop - 2 * _MARGIN - 2, self._sr_size[0] / self._lr_size[0])
 
     def _correct(self, image: Rows, own: slice, around: slice, held: "_Held") -> None:
@@ -105,24 +108,29 @@ class _Held:
     """SR rows that wait, and rows averaged across that are still needed."""
 
     def __init__(self) -> None:
-        self._image: Rows | None = None
-        self._image_first = 0
+        self._waiting: deque[Rows] = deque()
+        self._nothing: Rows = np.zeros((0, 0, 0), np.float32)
         self.narrow: Rows = np.zeros((0, 0, 0), np.float32)
         self.narrow_first = 0
         self.stop = 0
 
     def add(self, rows: Rows, narrow: Rows) -> None:
         """Take in the next rows."""
-        self._image = rows if self._image is None else np.concatenate([self._image, rows], axis=1)
+        self._waiting.append(rows)
+        self._nothing = rows[:, :0].copy()
         self.narrow = narrow if self.stop == 0 else np.concatenate([self.narrow, narrow], axis=1)
         self.stop += rows.shape[1]
 
     def take(self, rows: slice) -> Rows:
         """Hand out rows of the image, which begin where the last ones ended."""
-        assert self._image is not None, "rows were added"
-        count = rows.stop - rows.start
-        taken, self._image = self._image[:, :count], self._image[:, count:]
-        return taken
+        parts, missing = [self._nothing], rows.stop - rows.start
+        while missing > 0:
+            first = self._waiting.popleft()
+            parts.append(first[:, :missing])
+            if first.shape[1] > missing:
+                self._waiting.appendleft(first[:, missing:])
+            missing -= parts[-1].shape[1]
+        return np.concatenate(parts, axis=1)
 
     def forget(self, lr_row: int, scale: float) -> None:
         """Let go of averaged rows above an LR row."""

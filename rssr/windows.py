@@ -138,6 +138,7 @@ def _side_by_side(plan: TilePlan, windows: Sequence[TileWindow], fetch: Fetch, r
         if joined is None:
             joined = np.zeros((strip.shape[0], height, plan.sr_size[1]), np.float32)
         joined[:, :, place] += strip
+        del strip  # before the next one is there
     assert joined is not None, "checked to be complete"
     return joined
 

@@ -19,6 +19,12 @@ SAFE = ".safe"
 ITEM_MARK = "!/"
 """In a scene's key, between a collection of STAC items and the id of one, as between an archive and its member."""
 
+MASK_ENDING = ".msk"
+"""Of a mask in a file of its own, which GDAL reads beside an image on a disk, and nobody elsewhere."""
+
+MASK_BESIDE = " with a mask beside it"
+"""Ends the version of an image that would be read without its mask: it will be refused."""
+
 _BANDS = re.compile(r"\{(B[0-9]{1,2}|B8A)(,(B[0-9]{1,2}|B8A))+\}", re.IGNORECASE)
 _VERSION_LENGTH = 32
 

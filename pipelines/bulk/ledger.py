@@ -18,7 +18,7 @@ from rssr.errors import StorageError
 
 _log = logging.getLogger(__name__)
 
-_NUM_READS = 16
+_NUM_READS = 32
 _NUM_NAMED = 5
 _ENDING = ".json"
 

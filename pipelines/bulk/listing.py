@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from pipelines.bulk.found import (
+    MASK_BESIDE,
+    MASK_ENDING,
     SAFE,
     FoundScene,
     Listing,
@@ -24,6 +26,7 @@ from pipelines.catalogue.layout import is_hidden
 from pipelines.datasets.products import ANY_BAND, product_name
 from pipelines.storage import Entry, StorageSettings, StoreUnavailable, open_store
 from pipelines.storage.archive import ARCHIVE_SUFFIXES
+from pipelines.storage.local import LocalStore
 from rssr.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -94,18 +97,26 @@ def _image_scenes(listing: Listing, location: str, images: Sequence[Entry]) -> I
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in images:
         groups[product_name(entry.key) or entry.key].append(entry)
+    masked = _masked_elsewhere(listing)
     for pattern, entries in groups.items():
         if len(entries) > 1:
             yield _group_scene(listing, location, pattern, entries)
         else:
-            yield _image_scene(listing, location, entries[0])
+            yield _image_scene(listing, location, entries[0], masked)
 
 
-def _image_scene(listing: Listing, location: str, entry: Entry) -> FoundScene:
+def _masked_elsewhere(listing: Listing) -> set[str]:
+    """Images whose masks lie in files of their own, where these would not be read."""
+    if isinstance(listing.store, LocalStore):
+        return set()
+    return {entry.key[: -len(MASK_ENDING)] for entry in listing.entries if entry.key.endswith(MASK_ENDING)}
+
+
+def _image_scene(listing: Listing, location: str, entry: Entry, masked: set[str]) -> FoundScene:
     stem, ending = without_ending(entry.key)
     kind: SceneKind = "raster" if entry.key.lower().endswith(_RASTERS) else "picture"
-    base = listing.folder + stem
-    return FoundScene(base, ending, location, entry.key, kind, entry.num_bytes, version_of(entry))
+    version = version_of(entry) + (MASK_BESIDE if entry.key in masked else "")
+    return FoundScene(listing.folder + stem, ending, location, entry.key, kind, entry.num_bytes, version)
 
 
 def _group_scene(listing: Listing, location: str, pattern: str, entries: Sequence[Entry]) -> FoundScene:

@@ -21,7 +21,6 @@ LAYERS = ("", "_uncertainty", "_consistency")
 _OWN_FOLDERS = (MARKED_FOLDER, RUN_KEY.partition("/")[0], WORK_FOLDER)
 _UNSAFE = frozenset('%\\?#*"<>|:{}')
 _PRODUCT_ENDING = re.compile(r"\.(?=(?:tif|png|json)$)", re.IGNORECASE)
-_LIKE_A_WINDOW = re.compile(r"r(?=\d{4,}c\d{4,}$)")
 _LONGEST_PART = 180  # bytes; file systems take 255, of which endings, layers and names of unfinished files need some
 _KEPT_OF_LONG = 140
 _HALF_CODE = re.compile(r"%[0-9A-F]?$")
@@ -62,7 +61,7 @@ def _safe_part(part: str) -> str:
         safe = _encoded(safe[0]) + safe[1:]
     if safe.endswith((".", " ")):
         safe = safe[:-1] + _encoded(safe[-1])
-    return _LIKE_A_WINDOW.sub("%72", safe) or "%2F"  # nothing between two slashes
+    return safe or "%2F"  # nothing between two slashes
 
 
 def _encoded(sign: str) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from pipelines.bulk.found import entries_of_safe, files_of_group, version_of, version_of_all
+from pipelines.bulk.found import MASK_BESIDE, MASK_ENDING, entries_of_safe, files_of_group, version_of, version_of_all
 from pipelines.bulk.item_files import ItemFiles, is_item_key, read_item_of
 from pipelines.bulk.items import LinkedImage, band_images, item_version
 from pipelines.bulk.options import BulkOptions
@@ -63,6 +63,11 @@ def opened_scene(
 def _image_source(scene: InputScene, settings: StorageSettings | None) -> Path | ByteSource:
     if not scene.location:
         raise DataError(f"'{scene.key}' is no address of an image.", "Correct the item that names it.")
+    if scene.version.endswith(MASK_BESIDE):
+        raise DataError(
+            f"{scene.uri} has its mask in a file beside it ({MASK_ENDING}), which is read on local disks only.",
+            "Put it into the image: gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES IN.tif OUT.tif.",
+        )
     store = open_store(scene.location, settings)
     entry = store.stat(scene.key)
     _require_version(scene, version_of(entry))

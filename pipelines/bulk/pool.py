@@ -19,7 +19,6 @@ Work = Callable[[Task], Outcome]
 Ended = tuple[Task, Outcome]
 
 _POLL_S = 1.0  # at least as often the driver comes back, to tell how things stand
-_RESTARTS = -1  # without end: each task has a bound of its own
 
 
 def run_here(schedule: Schedule, work: Work) -> Iterator[Ended | None]:
@@ -39,8 +38,8 @@ def run_on_ray(
 ) -> Iterator[Ended | None]:
     """Do all tasks by actors, each with one task at a time.
 
-    An actor that dies, alone or with its node, is started again by Ray wherever there is room, and its task is handed
-    to the next that is free. Actors for which there is no room yet wait without holding anything up.
+    For an actor that dies, alone or with its node, another is started wherever there is room, and its task is handed to
+    the next that is free. Actors for which there is no room yet hold nothing up.
 
     Args:
         schedule: What is to be done.
@@ -54,51 +53,75 @@ def run_on_ray(
     Raises:
         RssrError: What an actor raised, of the same class and text.
     """
-    import ray
-    from ray.exceptions import RayActorError, RayTaskError
-
-    actor_class = ray.remote(SceneActor)
-    actors = [
-        actor_class.options(
-            num_cpus=worker.num_cpus, num_gpus=worker.num_gpus, max_restarts=_RESTARTS, max_task_retries=0
-        ).remote(make_work)
-        for _ in range(num_workers)
-    ]
-    running: dict[Any, tuple[Task, ActorHandle[SceneActor]]] = {}
-    free = list(actors)
+    crew = _Crew(make_work, num_workers, worker)
     try:
         while not schedule.is_done:
-            _hand_out(schedule, free, running)
-            done, _ = ray.wait(list(running), timeout=_POLL_S)
-            if not done:
-                yield None
-            for reference in done:
-                task, actor = running.pop(reference)
-                free.append(actor)
-                try:
-                    outcome = ray.get(reference)
-                except RayTaskError as error:
-                    raise error.cause if isinstance(error.cause, Exception) else error from None
-                except RayActorError as error:
-                    log.warning("A worker died over %s; it is started again.", task.scene.name)
-                    final = schedule.died(task, _in_words(error))
-                    if final is not None:
-                        yield task, final
-                    continue
+            crew.hand_out(schedule)
+            ended: list[Ended | None] = [*crew.gather(schedule)]
+            yield from ended or [None]
+    finally:
+        crew.dismiss()
+
+
+class _Crew:
+    """Actors, and what each is about."""
+
+    def __init__(self, make_work: Callable[[], Work], num_workers: int, worker: BulkWorkerConfig) -> None:
+        import ray
+
+        self._make_work = make_work
+        self._actor_class = ray.remote(SceneActor).options(
+            num_cpus=worker.num_cpus, num_gpus=worker.num_gpus, max_restarts=0, max_task_retries=0
+        )
+        self._free: list[ActorHandle[SceneActor]] = []
+        self._busy: dict[Any, tuple[Task | None, ActorHandle[SceneActor]]] = {}  # no task: it is being started
+        for _ in range(num_workers):
+            self._start()
+
+    def hand_out(self, schedule: Schedule) -> None:
+        """Give every free actor a task, as far as there are any."""
+        while self._free:
+            task = schedule.next()
+            if task is None:
+                return
+            actor = self._free.pop()
+            self._busy[actor.do.remote(task)] = (task, actor)
+
+    def gather(self, schedule: Schedule) -> Iterator[Ended]:
+        """What ended since, after waiting a little where nothing has."""
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        done, _ = ray.wait(list(self._busy), timeout=_POLL_S)
+        for reference in done:
+            task, actor = self._busy.pop(reference)
+            try:
+                outcome = ray.get(reference)
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, Exception) else error from None
+            except RayActorError as error:
+                self._start()
+                if task is not None:
+                    log.warning("A worker died over %s; another is started.", task.scene.name)
+                    given_up = schedule.died(task, _in_words(error))
+                    if given_up is not None:
+                        yield task, given_up
+                continue
+            self._free.append(actor)
+            if task is not None:
                 schedule.ended(task, outcome)
                 yield task, outcome
-    finally:
-        for actor in actors:
+
+    def dismiss(self) -> None:
+        """End all actors."""
+        import ray
+
+        for actor in (*self._free, *(actor for _, actor in self._busy.values())):
             ray.kill(actor)
 
-
-def _hand_out(schedule: Schedule, free: "list[ActorHandle[SceneActor]]", running: dict[Any, Any]) -> None:
-    while free:
-        task = schedule.next()
-        if task is None:
-            return
-        actor = free.pop()
-        running[actor.do.remote(task)] = (task, actor)
+    def _start(self) -> None:
+        actor = self._actor_class.remote(self._make_work)
+        self._busy[actor.answer.remote()] = (None, actor)
 
 
 class SceneActor:
@@ -107,6 +130,9 @@ class SceneActor:
     def __init__(self, make_work: Callable[[], Work]) -> None:
         self._make_work = make_work
         self._work: Work | None = None
+
+    def answer(self) -> None:
+        """It is there."""
 
     def do(self, task: Task) -> Outcome:
         """One task."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from pipelines.bulk.checks import check_config
+from pipelines.bulk.commit import Committer
 from pipelines.bulk.conclusion import Conclusion, conclude
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.console import result_text
@@ -67,6 +68,8 @@ def run_bulk(config: BulkConfig) -> ExitCode:
         if config.verify_only:
             planned = read_plan(output)
         else:
+            output.delete_unfinished()
+            log.info("%s", Committer(output, lease).describe())
             with ray_session(config.ray, needed=config.num_workers > 0):
                 require_room_on_cluster(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
                 run = _open(with_sample(config), output, settings, lease)
@@ -86,7 +89,7 @@ def _open(config: BulkConfig, output: Store, settings: StorageSettings, lease: L
     records = forget_failures(output, records, again)
     for scene in prepared.plan.refused:
         log.warning("%s is left out: %s", scene.name, scene.refusal)
-        if scene.name not in records:
+        if scene.name not in records and scene.name not in prepared.plan.changed:
             records[scene.name] = Ledger(output).record(nothing_written(scene, scene.refusal))
     return OpenBulk(task, prepared.plan.scenes, records, lease)
 

@@ -28,6 +28,8 @@ from pipelines.tracking.secrecy import mask_secrets
 
 _log = logging.getLogger(__name__)
 _MAX_PENDING_IMAGES = 100
+CLOSING_S = 180.0
+"""How long whoever closes a buffer waits for a store that is away: long enough for a server to be started again."""
 _IMPATIENT_PAUSE_S = 0.1  # between attempts while someone waits in `flush` or `close`
 
 
@@ -132,7 +134,7 @@ class MetricBuffer:
             target = self._num_taken
             return self._wait_until(lambda: self._num_settled >= target, timeout_s)
 
-    def close(self, timeout_s: float = 30.0) -> bool:
+    def close(self, timeout_s: float = CLOSING_S) -> bool:
         """Deliver what is left, then stop. Safe to call again.
 
         Returns:

@@ -53,7 +53,8 @@ class Run:
         tracking_uri: The store, for buffers in other processes.
         run_id: MLflow's id.
         reopened: Whether an earlier process has begun the run.
-        patience_s: How long recording waits for a store that does not answer.
+        patience_s: How long recording waits for a store that does not answer; once that was in vain, what follows is
+            tried once, until something arrives again.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Run:
         tracking_uri: str,
         run_id: str,
         reopened: bool = False,
-        patience_s: float = 60.0,
+        patience_s: float = 180.0,
     ) -> None:
         self._client = client
         self.tracking_uri = tracking_uri
@@ -71,6 +72,7 @@ class Run:
         self._patience_s = patience_s
         self._system_metrics: tuple[SystemMetrics, MetricBuffer] | None = None
         self.num_lost_records = 0
+        self._is_away = False
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters.
@@ -218,15 +220,17 @@ class Run:
         while True:
             try:
                 send()
+                self._is_away = False
                 return
             except Exception as error:
                 pause_s = backoff_s(attempt)
                 if is_permanent(error):
                     raise
-                if time.monotonic() + pause_s > deadline_s:
+                if self._is_away or time.monotonic() + pause_s > deadline_s:
+                    self._is_away = True
                     self.num_lost_records += 1
                     reason = mask_secrets(first_line(error))
-                    _log.warning("MLflow did not take the %s in %g s (%s).", what, self._patience_s, reason)
+                    _log.warning("MLflow did not take the %s (%s).", what, reason)
                     return
             time.sleep(pause_s)
             attempt += 1

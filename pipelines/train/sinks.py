@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipelines.loop.context import Image
-from pipelines.tracking.buffer import MetricBuffer
+from pipelines.tracking.buffer import CLOSING_S, MetricBuffer
 from pipelines.train.progress import on_this_node
 from pipelines.train.task import TrainTask
 
 _log = logging.getLogger(__name__)
 
-_CLOSING_S = 60.0
+_ANSWER_S = 30.0  # of the actor, on top of what it waits for the store
 
 # A handle of `MetricBuffer` as Ray makes it; calls go through `.remote`.
 BufferHandle = Any
@@ -64,7 +64,7 @@ def driver_buffer(task: TrainTask) -> Iterator[BufferHandle | None]:
         yield buffer
     finally:
         try:
-            ray.get(buffer.close.remote(), timeout=_CLOSING_S)
+            ray.get(buffer.close.remote(), timeout=CLOSING_S + _ANSWER_S)
         except Exception as error:  # the phase is trained whether or not its last metrics arrived
             _log.warning("The last metrics may not have reached MLflow: %s.", error)
         ray.kill(buffer)

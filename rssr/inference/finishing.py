@@ -26,6 +26,7 @@ WriteRows = Callable[[FloatArray, Mask], None]
 """Takes the next rows [C, rows, W] of a file, and their mask."""
 
 _ROWS = 256  # SR rows that are finished at a time: copies of whole tile rows would fill the memory of large scenes
+_EXACT_ROWS = 64  # the same where decimal numbers are kept
 _SLAB_VALUES = 1 << 18  # SR values that are converted at a time: they stay in the processor's cache
 
 
@@ -87,11 +88,12 @@ class Finishing:
                     self.write_consistency(error, known)
             yield FinishedRows(first, pixels, mask)
             first += pixels.shape[1]
+            del pixels, made  # before the next ones are made
 
     def _stored_rows(self, assembled: Iterator[SrRows]) -> Iterator[NDArray[Any]]:
         projected = range(len(self.bands.in_scene)) if self.project else self.bands.others
         if not projected:
-            for part in self._portions(assembled):
+            for part in self._portions(assembled, _ROWS):
                 yield self._converted(part.values, self.scene.values.from_network)
                 del part  # it is a view of a whole strip
             return
@@ -101,6 +103,7 @@ class Finishing:
         for rows in projection.rows(self._exact_rows(assembled)):
             if rows.shape[1]:
                 yield self.scene.values.stored(rows)
+            del rows
 
     def _exact_rows(self, assembled: Iterator[SrRows]) -> Iterator[Rows]:
         """All bands in stored units, not rounded."""
@@ -110,7 +113,7 @@ class Finishing:
             if others
             else None
         )
-        for part in self._portions(assembled):
+        for part in self._portions(assembled, _EXACT_ROWS):
             made = self._converted(part.values, self.scene.values.exact_from_network)
             if bicubic is None:
                 yield made
@@ -119,13 +122,14 @@ class Finishing:
                 rows[self.bands.of_model] = made[[number for number in self.bands.from_model if number is not None]]
                 rows[self.bands.others] = bicubic.rows(part.first, made.shape[1], made.dtype.type)
                 yield rows
+                del rows
             del part, made
 
-    def _portions(self, assembled: Iterator[SrRows]) -> Iterator[SrRows]:
+    def _portions(self, assembled: Iterator[SrRows], num_rows: int) -> Iterator[SrRows]:
         """The same rows, a few at a time, after their deviations have been written."""
         for first, values, deviation in assembled:
-            for start in range(0, values.shape[1], _ROWS):
-                part = slice(start, start + _ROWS)
+            for start in range(0, values.shape[1], num_rows):
+                part = slice(start, start + num_rows)
                 if deviation is not None and self.write_deviation is not None:
                     doubt = self.scene.values.deviation_from_network(deviation[:, part])
                     self.write_deviation(doubt, self._behind(first + start, doubt.shape[1])[0])

@@ -53,7 +53,7 @@ class ConsistencyRows:
 
     def add(self, pixels: NDArray[Any]) -> list[ErrorRows]:
         """Take in the next rows [C, rows, W], 0 where they are not real; hands out what can be told now."""
-        narrow = _resized(pixels.astype(np.float32), (self._lr_size[1], pixels.shape[1]))
+        narrow = _resized(pixels, (self._lr_size[1], pixels.shape[1]))
         self._held = narrow if self._held is None else np.concatenate([self._held, narrow], axis=1)
         found = []
         while self._next < self._lr_size[0]:
@@ -99,8 +99,11 @@ def _ends(bounds: tuple[NDArray[np.int64], NDArray[np.int64]]) -> tuple[NDArray[
 
 
 def _resized(
-    image: NDArray[np.float32], size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+    image: NDArray[Any], size: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> NDArray[np.float32]:
     """Pillow's antialiased bicubic resizing of [C, h, w], or of a part of it, to (width, height)."""
-    bands = [Image.fromarray(band).resize(size, Image.Resampling.BICUBIC, box=box) for band in image]
+    bands = (
+        Image.fromarray(band.astype(np.float32, copy=False)).resize(size, Image.Resampling.BICUBIC, box=box)
+        for band in image
+    )
     return np.stack([np.asarray(band, dtype=np.float32) for band in bands])

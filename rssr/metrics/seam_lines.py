@@ -12,7 +12,9 @@ from rssr.tiling import Span
 SEGMENT = 64
 """SR pixels along a line whose mean is looked at: texture averages out, and a seam seldom changes its sign."""
 
-_NARROW_NEIGHBOURS = 4  # places to either side that a step from pixel to pixel is compared with
+_NARROW_NEIGHBOURS = {16: 2, 1: 4}
+"""LR pixels between places that a step from pixel to pixel is compared with, and how many to either side; the first for
+which there is ample room. JPEG leaves steps at every 8 or 16 pixels, where tiles often end: so do the places beside."""
 _WIDE_NEIGHBOURS = 2  # the same for a step over the whole fading
 _NARROWEST_FADING = 4  # SR pixels; below, a step over the fading is nearly one from pixel to pixel
 _BOX_SHARE = 4  # of a fading's width, on either side of it, whose mean is taken
@@ -106,7 +108,10 @@ def _fading(one: Span, other: Span) -> tuple[int, int]:
 
 
 def _narrow(room: int, scale: float) -> Probe:
-    distances = {round(number * scale) for number in range(1, _NARROW_NEIGHBOURS + 1)}
+    for period, count in _NARROW_NEIGHBOURS.items():
+        distances = {round(number * period * scale) for number in range(1, count + 1)}
+        if period == 1 or 3 * max(distances) <= 2 * room:
+            break
     shifts = sorted({sign * distance for distance in distances if distance < room for sign in (-1, 1)})
     return Probe(0, 1, tuple(shifts))
 

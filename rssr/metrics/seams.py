@@ -1,9 +1,10 @@
 """Do tiles show? Steps on the lines where tiles fade into each other, against those beside the lines.
 
 From one pixel to the next, in the middle of the fading: the step of the means along a segment of 64 SR pixels, over the
-mean of the same step there and a few places beside, at whole LR pixels from the line, as interpolation and networks
-repeat their pattern with them. Where tiles do not show, the line is a place like any other, and that is 1 on average
-whatever the texture; no segment counts for more than another.
+mean of the same step there and a few places beside. These lie at whole LR pixels from the line, at 16 or a multiple
+where there is room, as interpolation and networks repeat their pattern with them, and compressed pictures theirs. Where
+tiles do not show, the line is a place like any other, and that is 1 on average whatever the texture; no segment counts
+for more than another.
 
 Over the whole width of the fading: tiles of another brightness, although the fading hides them. What SR adds to LR
 tells them apart from the scene: its mean along a tile's edge steps no more on the line than beside it. By how much its

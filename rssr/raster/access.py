@@ -1,16 +1,11 @@
 """Reading through GDAL from places that need more than a path: object stores with endpoint and credentials."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import rasterio
 from rasterio.session import AWSSession, Session
-
-# GDAL keeps blocks in up to 5 % of the machine's memory, which on a large one is more than a whole worker may have. It
-# reads this once, when it first keeps one.
-os.environ.setdefault("GDAL_CACHEMAX", "128")  # MiB
 
 
 @dataclass(frozen=True)

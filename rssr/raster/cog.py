@@ -127,7 +127,8 @@ def create_cog(
 def _compress(source: str, target: Path, info: RasterInfo, how: tuple[CogWriter, CogOptions]) -> None:
     writer, options = how
     threads = options.num_threads or len(os.sched_getaffinity(0))
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_VRT_ENABLE_RAWRASTERBAND=True):
+    # One big read: of the uncompressed pixels straight away, rather than line by line through GDAL's cache of blocks.
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_VRT_ENABLE_RAWRASTERBAND=True, GDAL_ONE_BIG_READ=True):
         with rasterio.open(source, "r+") as dataset:
             _describe(dataset, info, writer)
         rasterio.shutil.copy(

@@ -23,6 +23,7 @@ _GDAL_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "In
 _GDAL_TYPES |= {"int32": "Int32", "float32": "Float32", "float64": "Float64"}
 _AVERAGED_BY_OPENCV = ("uint8", "uint16", "int16", "float32", "float64")
 _ALL_VALID = np.uint8(255)
+_SLAB_VALUES = 1 << 20
 _MASK_BYTES = 1 << 24  # that are written at a time where rows turn out to need a mask
 
 
@@ -109,12 +110,9 @@ class _Level:
 
     def write(self, pixels: Pixels, mask: Mask | None) -> tuple[Pixels, Mask | None] | None:
         """Keep rows; returns those of the next smaller size that are complete now."""
-        held = pixels
-        if mask is not None:
-            held = with_nodata(pixels, mask, self._info.nodata)
-        elif self._info.nodata is not None:
-            held = with_nodata(pixels, np.ones(pixels.shape[1:], np.bool_), self._info.nodata)
-        self._rows.write(np.ascontiguousarray(held.transpose(1, 0, 2)).data)
+        for slab in _slabs(pixels):
+            held = self._held(pixels[:, slab], None if mask is None else mask[slab])
+            self._rows.write(np.ascontiguousarray(held.transpose(1, 0, 2)).data)
         if self._info.nodata is None:
             self._write_mask(pixels.shape[1], mask)
         self.num_rows += pixels.shape[1]
@@ -124,6 +122,12 @@ class _Level:
         even = pixels.shape[1] // 2 * 2
         self._waiting = None if even == pixels.shape[1] else _part(pixels, mask, slice(even, None))
         return halved(*_part(pixels, mask, slice(0, even))) if even else None
+
+    def _held(self, pixels: Pixels, mask: Mask | None) -> Pixels:
+        """As they are stored."""
+        if mask is None and self._info.nodata is None:
+            return pixels
+        return with_nodata(pixels, np.ones(pixels.shape[1:], np.bool_) if mask is None else mask, self._info.nodata)
 
     def left_over(self) -> tuple[Pixels, Mask | None] | None:
         """The last row of an odd number, halved with itself."""
@@ -169,12 +173,16 @@ def halved(pixels: Pixels, mask: Mask | None) -> tuple[Pixels, Mask | None]:
     if mask is None and pixels.dtype.name in _AVERAGED_BY_OPENCV:
         size = pixels.shape[2] // 2, pixels.shape[1] // 2
         return np.stack([cv2.resize(band, size, interpolation=cv2.INTER_AREA) for band in pixels]), None
+    parts = [_mean_of_valid(pixels[:, slab], None if mask is None else mask[slab]) for slab in _slabs(pixels)]
+    return np.concatenate(parts, axis=1), None if mask is None else mask[::2, ::2]
+
+
+def _mean_of_valid(pixels: Pixels, mask: Mask | None) -> Pixels:
     if mask is None:
-        return _as_stored(_fours(pixels).mean(axis=(2, 4), dtype=np.float64), pixels.dtype), None
+        return _as_stored(_fours(pixels).mean(axis=(2, 4), dtype=np.float64), pixels.dtype)
     valid = _fours(mask[None])
     sums = np.where(valid, _fours(pixels), 0).sum(axis=(2, 4), dtype=np.float64)
-    means = sums / np.maximum(valid.sum(axis=(2, 4)), 1)
-    return _as_stored(means, pixels.dtype), mask[::2, ::2]
+    return _as_stored(sums / np.maximum(valid.sum(axis=(2, 4)), 1), pixels.dtype)
 
 
 def describe_files(levels: list[LevelFiles], info: RasterInfo) -> str:
@@ -249,6 +257,12 @@ def _joined(first: tuple[Pixels, Mask | None] | None, second: tuple[Pixels, Mask
         return pixels, None
     masks = [np.ones(part.shape[1:], np.bool_) if mask is None else mask for part, mask in (first, second)]
     return pixels, np.concatenate(masks)
+
+
+def _slabs(pixels: Pixels) -> Iterator[slice]:
+    """Rows that are worked on at a time, an even number: copies of more would leave the processor's cache."""
+    num_rows = max(2, _SLAB_VALUES // (pixels.shape[0] * pixels.shape[2]) // 2 * 2)
+    return (slice(start, start + num_rows) for start in range(0, pixels.shape[1], num_rows))
 
 
 def _in_parts(total: int) -> Iterator[int]:

@@ -19,6 +19,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from rssr.errors import RasterError, RssrError
+from rssr.raster.block_cache import room_for
 from rssr.raster.byte_source import ByteSource, opened_source
 from rssr.raster.georeference import crs_text, window_transform
 from rssr.raster.raster import REAL_DTYPES, Radiometry, Raster
@@ -293,6 +294,7 @@ def open_raster(
             else:
                 dataset = _open_dataset(source, opened)
             _check_readable(dataset, name, max_pixels)
+            opened.enter_context(room_for(dataset))
             reopen = (lambda: _open_dataset(source, opened)) if _is_remote(source) else None
             held = source if isinstance(source, ByteSource) else None
             reader = RasterReader(dataset, name, refuse_non_finite, reopen, held)

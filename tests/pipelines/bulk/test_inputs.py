@@ -70,6 +70,31 @@ def test_a_single_file_of_any_name_is_a_scene(place: Place) -> None:
     assert place.names(place.put("a/one.json", as_json(item("A", {"B04": "red.tif"})))) == ["one"]
 
 
+def test_a_whole_bucket_is_an_input(bucket: Place) -> None:
+    bucket.put("a.tif", tif())
+    found = find_scenes([bucket.root, f"{bucket.root}/"], bucket.settings, bucket.output)
+    assert [(scene.name, scene.location, scene.key) for scene in found] == [("in/a", bucket.root, "in/a.tif")]
+
+
+def test_local_inputs_may_be_relative_or_uris(local: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local.put("a.tif", tif())
+    monkeypatch.chdir(tmp_path)
+    for given in ("in", "in/a.tif", "in/*.tif", (tmp_path / "in").as_uri(), f"{(tmp_path / 'in').as_uri()}/*.tif"):
+        assert [scene.uri for scene in local.find(given)] == [str(tmp_path / "in" / "a.tif")]
+
+
+def test_prefixes_that_are_called_like_files_are_prefixes(bucket: Place) -> None:
+    bucket.put("x.tif/a.tif", tif())
+    bucket.put("y.zip/b.tif", tif())
+    bucket.put("z.txt/c.tif", tif())
+    assert bucket.names(f"{bucket.uri}/x.tif") == ["a"]
+    for folder, name in (("y.zip", "b"), ("z.txt", "c")):
+        (scene,) = bucket.find(f"{bucket.uri}/{folder}/")
+        assert scene.name == name
+        assert open_store(scene.location, bucket.settings).exists(scene.key)
+    assert bucket.names() == ["x%2Etif/a", "y.zip/b", "z.txt/c"]
+
+
 def test_patterns_take_what_they_say(place: Place) -> None:
     for key in ("a.tif", "a.png", "x/b.tif", "x/y/c.tif", "x/y/c2.tif", ".hidden/d.tif"):
         place.put(key, tif() if key.endswith("tif") else png())

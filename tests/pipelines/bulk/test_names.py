@@ -29,7 +29,6 @@ def found(base: str, ending: str = "tif", location: str = "s3://b/in") -> FoundS
         ("x/_run", "x/_run"),
         ("_work", "%5Fwork"),
         ("a.tif/b.tif", "a%2Etif/b.tif"),
-        ("a/r0000c0001", "a/%720000c0001"),
         ("end. /a ", "end.%20/a%20"),
     ],
 )

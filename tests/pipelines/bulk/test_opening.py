@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from pipelines.bulk.opening import opened_scene
 from pipelines.bulk.options import scene_options
 from pipelines.bulk.records import InputScene
+from pipelines.storage.local import LocalStore
 from rssr.errors import DataError, ImageError, RasterError, UserError
 from rssr.images import decode_image
 from rssr.models.loaded import LoadedModel
@@ -177,6 +179,26 @@ def test_files_that_name_other_files_are_refused(local: Place) -> None:
     for name in ("b.vrt", "c.tif"):
         with pytest.raises(DataError, match=r"is a VRT.*gdal_translate"):
             pixels(local, only(local, local.put(name, vrt)))
+
+
+def test_masks_beside_images_are_read_or_refused_but_never_left_out(place: Place, tmp_path: Path) -> None:
+    shape = {"driver": "GTiff", "count": 3, "height": 20, "width": 16, "dtype": "uint8", "crs": "EPSG:32632"}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(tmp_path / "a.tif", "w", **shape) as dataset:
+        dataset.write(np.full((3, 20, 16), 9, np.uint8))
+        dataset.write_mask(np.arange(320).reshape(20, 16) % 2 == 0)
+    files = {name: (tmp_path / name).read_bytes() for name in ("a.tif", "a.tif.msk")}
+    for key, data in files.items():
+        place.put(key, data)
+    place.put("pack.zip", zipped(files))
+    beside, packed_too = place.find()
+    refused = [packed_too] if isinstance(place.store, LocalStore) else [beside, packed_too]
+    for scene in refused:
+        with pytest.raises(DataError, match=r"has its mask in a file beside it"):
+            pixels(place, scene)
+    if beside not in refused:
+        taken = model()
+        with opened_scene(beside, taken, scene_options(place.config(), taken), place.settings) as reader:
+            assert reader.read().valid_mask.sum() == 160
 
 
 @pytest.mark.parametrize("data", [b"", b"AccessDenied: log in", png()[:100], jpg()[:300], tif()[:60]])

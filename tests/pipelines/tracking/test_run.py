@@ -166,6 +166,38 @@ def test_an_outage_costs_records_but_not_the_job(server: Any, tmp_path: Path, ca
     assert "did not take the metrics" in caplog.text and "lacks 2 records" in caplog.text
 
 
+class _Store:
+    """A client whose server is away, and comes back."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.num_asked = 0
+
+    def log_text(self, run_id: str, text: str, path: str) -> None:
+        self.num_asked += 1
+        if self.is_away:
+            raise ConnectionError("nobody answers")
+
+
+def test_a_store_that_was_waited_for_in_vain_is_asked_once_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.tracking.run.backoff_s", lambda attempt: 0.01)
+    store = _Store()
+    run = Run(store, "http://nowhere", "run", patience_s=0.2)
+    run.log_text("waited for", "a.txt")
+    assert store.num_asked > 2
+    for number in range(3):
+        before = store.num_asked
+        run.log_text("asked once", f"{number}.txt")
+        assert store.num_asked == before + 1
+    store.is_away = False
+    run.log_text("arrives", "b.txt")
+    store.is_away = True
+    before = store.num_asked
+    run.log_text("waited for again", "c.txt")
+    assert store.num_asked > before + 2
+    assert run.num_lost_records == 5
+
+
 def test_a_locked_or_read_only_store_does_not_end_the_job(tracker: Tracker, output: Path) -> None:
     opened = tracker.open_run("key", "name")
     run = Run(tracker.client, tracker.tracking_uri, opened.run_id, patience_s=0.1)

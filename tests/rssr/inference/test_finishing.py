@@ -253,7 +253,7 @@ def test_windows_of_other_processes_become_the_same_product(tmp_path: Path, matc
 
 MEASURED = """
 import resource, sys
-from rssr.inference import ComputedWindows, SceneRun, super_resolve_scene
+from rssr.inference import super_resolve_scene
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 for scene in sys.argv[1:]:
@@ -290,6 +290,64 @@ def test_memory_does_not_grow_with_the_height_of_a_scene(tmp_path: Path) -> None
     write_repeated(tmp_path / "lr1.tif", pattern, 5)
     low, high = peaks_mib(tmp_path / "lr0.tif", tmp_path / "lr1.tif")
     assert high - low < 27
+
+
+HELD = """
+import sys
+from pathlib import Path
+import numpy as np
+from rssr.inference import *
+from rssr.models.loaded import load_model
+from rssr.models.resolver import Draws
+def told(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name + ":"))
+def grown_mib(work):
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = told("VmRSS")
+    work()
+    return told("VmHWM") - before
+folder, tiling = Path(sys.argv[1]), {"tile_size": 64, "halo": 4}
+def whole(name, lr="lr.tif", **options):
+    super_resolve_scene(folder / lr, folder / name, "bicubic", 4, **tiling, **options)
+def from_windows(name):
+    with open_scene(folder / "lr.tif") as reader:
+        options = SceneOptions(TilingOptions(**tiling), Draws())
+        run = SceneRun.prepare(reader, load_model("bicubic"), 4, options, "lr.tif")
+        windows = run.windows(8)
+        place = lambda window, row: folder / f"{window.key}.{row}.npy"
+        for window in windows:
+            strips = run.engine.run_window(run.scene, run.plan, window)
+            for row, strip in zip(window.rows, strips):
+                np.save(place(window, row), strip)
+        fetch = lambda window, row: np.load(place(window, row))
+        files = SceneFiles(folder / "lr.tif", folder / name)
+        computed = ComputedWindows(run.prologue(windows, fetch), windows, fetch)
+        print(grown_mib(lambda: run.write(files, lambda finished, total: None, computed)))
+whole("first.tif", "small.tif")  # imports what is imported late
+print(grown_mib(lambda: whole("a.tif")))
+print(grown_mib(lambda: whole("b.tif", project=True, consistency_path=folder / "c.tif")))
+from_windows("d.tif")
+"""
+
+
+def test_a_wide_scene_needs_little_more_than_one_row_of_tiles_as_wide(tmp_path: Path) -> None:
+    """As wide as a Sentinel-2 tile: a row of tiles of 64 rows measures 172 MiB at SR size."""
+    strip_mib = 4 * (64 * 4) * (10_980 * 4) * 4 / 2**20
+    pattern = np.tile(np.random.default_rng(0).integers(1000, 4000, (4, 60, 549)).astype(np.uint16), (1, 1, 20))
+    write_repeated(tmp_path / "lr.tif", pattern, 2)
+    write_repeated(tmp_path / "small.tif", pattern[:, :, :70], 2)
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    plain, projected, from_windows = (float(line) / strip_mib for line in done.stdout.split())
+    assert plain < 2.7  # one, what it overlaps with the one before, and 256 rows as they are stored
+    assert projected < 4.8
+    assert from_windows < 2.7
 
 
 @pytest.mark.long
