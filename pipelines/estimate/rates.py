@@ -23,7 +23,7 @@ from rssr.raster import CogOptions
 
 log = logging.getLogger(__name__)
 
-_IDLE_ENOUGH = 0.8  # share of its time that a process has a processor
+_MOST_WAITED = 0.2  # share of the time, beyond which it is told
 _LIBRARIES = ("rssr", "torch", "numpy", "rasterio")
 
 
@@ -174,12 +174,12 @@ class _Known:
         return reading, making
 
     def _warn_if_busy(self, samples: ModelSamples) -> None:
-        """Say that rates are those of a machine that does other things, too. A GPU's process may well wait for it."""
-        share = max(samples.busy_share, default=1.0)
-        if model_device(self._run.model).type == "cpu" and share < _IDLE_ENOUGH:
+        """Say that what was left out of the rates is not left out of a run."""
+        share = max(samples.waited_share, default=0.0)
+        if share > _MOST_WAITED:
             log.warning(
-                "Other programs kept this machine busy: a processor was there %.0f %% of the time. On an idle machine "
-                "rates are better; plan.fresh_rates=true measures them anew.",
+                "Other programs kept this machine busy: %.0f %% of the time went by waiting for a processor. It is not "
+                "counted; a run here takes longer while that lasts.",
                 100 * share,
             )
 
