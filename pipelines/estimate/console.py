@@ -47,12 +47,15 @@ def estimate_text(estimate: Estimate, config: PlanConfig) -> str:
 
 
 def duration_text(hours: float) -> str:
-    """E.g. `42 s`, `17 min`, `3.5 h`, `12 days`."""
+    """E.g. `42 s`, `17 min`, `3.5 h`, `12 days`, `3 years`."""
     if hours < 1 / 60:
         return f"{hours * 3600:.2g} s"
     if hours < 2:
         return f"{hours * 60:.3g} min"
-    return f"{_figure(hours)} h" if hours < 96 else f"{_figure(hours / 24)} days"
+    if hours < 96:
+        return f"{_figure(hours)} h"
+    days = hours / 24
+    return f"{_figure(days)} days" if days < 1000 else f"{_figure(days / 365.25)} years"
 
 
 def bytes_text(num_bytes: float) -> str:
@@ -70,8 +73,8 @@ def _what_there_is(estimate: Estimate) -> str:
         ["scenes", f"{totals.num_scenes:,}" + (f", and {len(totals.refused)} refused" if totals.refused else "")],
         ["windows", f"{totals.num_windows:,}"],
         ["tiles", f"{totals.num_tiles:,}"],
-        ["LR pixels", f"{_figure(totals.lr_pixels / 1e6)} million"],
-        ["SR pixels", f"{_figure(totals.sr_pixels / 1e6)} million"],
+        ["LR pixels", _count(totals.lr_pixels)],
+        ["SR pixels", _count(totals.sr_pixels)],
         ["area", f"{_figure(totals.area_km2)} km2" if totals.area_km2 else "unknown"],
         ["scenes, stored", f"{bytes_text(totals.input_bytes)}; {bytes_text(totals.read_bytes)} are read of them"],
         [
@@ -185,6 +188,14 @@ def _range(found: Range, text: Callable[[float], str]) -> str:
 
 def _workers(number: int) -> str:
     return f"{number:,} worker{'s' * (number != 1)}"
+
+
+def _count(number: float) -> str:
+    """E.g. `2.25 million`."""
+    for factor, unit in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
+        if number >= factor:
+            return f"{_figure(number / factor)}{unit}"
+    return f"{number:,.0f}"
 
 
 def _figure(value: float) -> str:

@@ -4,7 +4,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.bulk.records import PlannedScene
+from pipelines.estimate.stopwatch import Stopwatch
 from pipelines.estimate.workload import Layers, raw_bytes
 from rssr.inference.chosen_model import model_device
 from rssr.inference.engine import runs_batches
@@ -68,6 +69,8 @@ class ModelSamples:
     tile_s: list[float] = field(default_factory=list)
     finish_values_per_s: list[float] = field(default_factory=list)
     compression_ratio: list[float] = field(default_factory=list)
+    waited_share: list[float] = field(default_factory=list)
+    """Share of the time in which others had the processor; it is not counted."""
 
 
 @dataclass
@@ -94,11 +97,15 @@ class Piece:
 
 
 class _Made(NamedTuple):
-    """What was made of a part of a piece: the run, its strips, and of each the seconds for a whole tile."""
+    """What was made of a part of a piece: the run, its strips, and of each the seconds for a whole tile.
+
+    The last is the share of the time in which others had the processor.
+    """
 
     run: SceneRun
     strips: Mapping[TileWindow, FloatArray]
     tile_s: list[float]
+    waited_share: float
 
 
 def read_piece(
@@ -115,16 +122,16 @@ def read_piece(
     Raises:
         RssrError: The scene cannot be read.
     """
-    start = time.perf_counter()
-    with opened as reader:
-        samples.open_s.append(time.perf_counter() - start)
+    with ExitStack() as held:
+        with Stopwatch() as opening:
+            reader = held.enter_context(opened)
+        samples.open_s.append(opening.seconds)
         best: Raster | None = None
         for window in _windows(scene, max(num_columns, _TILES_A_SIDE)):
-            start = time.perf_counter()
-            raster = reader.read(window)
-            seconds = time.perf_counter() - start
+            with Stopwatch() as reading:
+                raster = reader.read(window)
             share = window.height * window.width / math.prod(scene.lr_size)
-            samples.input_bytes_per_s.append(share * max(1, scene.scene.num_bytes) / max(seconds, 1e-9))
+            samples.input_bytes_per_s.append(share * max(1, scene.scene.num_bytes) / reading.seconds)
             if best is None or raster.valid_mask.mean() > best.valid_mask.mean():
                 best = raster
             if best.valid_mask.mean() >= _ENOUGH_DATA:
@@ -151,6 +158,7 @@ def time_model(piece: Piece, subject: Subject, samples: ModelSamples) -> None:
         if side > 1:  # else the first, a warm-up, is all there is
             made = _run_part(piece, (side, max(side, subject.tiles_at_once)), subject)
         samples.tile_s += made.tile_s
+        samples.waited_share.append(made.waited_share)
         _, num_bytes = _time_writing(made, subject)  # the first is a warm-up here, too
         large = made if side > 1 else _enlarged(made, piece, subject)
         seconds, _ = _time_writing(large, subject)
@@ -182,14 +190,14 @@ def _affordable_side(tile_s: float, left_s: float) -> int:
 def _run_part(piece: Piece, counts: tuple[int, int], subject: Subject) -> _Made:
     """Run the middle of a piece, some rows and columns of tiles."""
     run = _prepared(piece, counts, subject)
-    strips, times = {}, []
+    strips, times, shares = {}, [], []
     for window in _rows_of(run):
-        start = time.perf_counter()
-        (strips[window],) = run.engine.run_window(run.scene, run.plan, window)
-        seconds = time.perf_counter() - start
+        with Stopwatch() as watch:
+            (strips[window],) = run.engine.run_window(run.scene, run.plan, window)
         num_pixels = sum(math.prod(part.stop - part.start for part in tile.lr) for tile in window.tiles(run.plan))
-        times.append(seconds * subject.layers.tile_size**2 / num_pixels)
-    return _Made(run, strips, times)
+        times.append(watch.seconds * subject.layers.tile_size**2 / num_pixels)
+        shares.append(watch.waited_share)
+    return _Made(run, strips, times, max(shares))
 
 
 def _enlarged(made: _Made, piece: Piece, subject: Subject) -> _Made:
@@ -201,7 +209,7 @@ def _enlarged(made: _Made, piece: Piece, subject: Subject) -> _Made:
         height, width = rows.sr[1] - rows.sr[0], run.plan.sr_size[1]
         missing = [(0, 0), (0, max(0, height - result.shape[1])), (0, max(0, width - result.shape[2]))]
         strips[window] = np.pad(result, missing, mode="wrap")[:, :height, :width]
-    return _Made(run, strips, [])
+    return _Made(run, strips, [], made.waited_share)
 
 
 def _prepared(piece: Piece, counts: tuple[int, int], subject: Subject) -> SceneRun:
@@ -242,11 +250,10 @@ def _time_writing(made: _Made, subject: Subject) -> tuple[float, int]:
     with tempfile.TemporaryDirectory() as folder:
         image, deviation, consistency = (Path(folder) / f"{name}.tif" for name in ("image", "deviation", "consistency"))
         beside = SideProducts(deviation if layers.uncertainty else None, consistency if layers.consistency else None)
-        start = time.perf_counter()
         computed = ComputedWindows(prologue, windows, fetch)
-        run.write(SceneFiles(image, image, beside=beside), _nothing, computed, compression=subject.compression)
-        seconds = time.perf_counter() - start
-        return seconds, sum(path.stat().st_size for path in Path(folder).iterdir())
+        with Stopwatch() as watch:
+            run.write(SceneFiles(image, image, beside=beside), _nothing, computed, compression=subject.compression)
+        return watch.seconds, sum(path.stat().st_size for path in Path(folder).iterdir())
 
 
 @contextmanager

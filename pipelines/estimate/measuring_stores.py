@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from pipelines.bulk.lease import Lease
 from pipelines.bulk.verify import NUM_CHECKS
 from pipelines.cluster import RayConfig, ray_session
+from pipelines.estimate.stopwatch import Stopwatch
 from pipelines.storage import Store, is_local, local_path
 from pipelines.storage.settings import StorageSettings
 from pipelines.storage.store import probe_key
@@ -81,15 +81,15 @@ def time_dispatch(config: RayConfig) -> list[float]:
         ray.get(actor.answer.remote(""))
         times = []
         for _ in range(_NUM_PROBES):
-            start = time.perf_counter()
             running = []
-            for number in range(_NUM_PIECES):
-                running.append(actor.answer.remote(f"r{number:04d}c0000"))
-                if len(running) >= _IN_FLIGHT:
-                    finished, running = ray.wait(running, num_returns=1)
-                    ray.get(finished)
-            ray.get(running)
-            times.append((time.perf_counter() - start) / _NUM_PIECES)
+            with Stopwatch() as watch:
+                for number in range(_NUM_PIECES):
+                    running.append(actor.answer.remote(f"r{number:04d}c0000"))
+                    if len(running) >= _IN_FLIGHT:
+                        finished, running = ray.wait(running, num_returns=1)
+                        ray.get(finished)
+                ray.get(running)
+            times.append(watch.seconds / _NUM_PIECES)
         ray.kill(actor)
     return times
 
@@ -132,6 +132,6 @@ def _take_lease(store: Store) -> None:
 
 
 def _seconds(act: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    act()
-    return max(1e-9, time.perf_counter() - start)
+    with Stopwatch() as watch:
+        act()
+    return watch.seconds

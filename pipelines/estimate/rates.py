@@ -23,6 +23,7 @@ from rssr.raster import CogOptions
 
 log = logging.getLogger(__name__)
 
+_MOST_WAITED = 0.2  # share of the time, beyond which it is told
 _LIBRARIES = ("rssr", "torch", "numpy", "rasterio")
 
 
@@ -169,7 +170,18 @@ class _Known:
                 break
         if failure is not None and not is_known:
             raise failure
+        self._warn_if_busy(making)
         return reading, making
+
+    def _warn_if_busy(self, samples: ModelSamples) -> None:
+        """Say that what was left out of the rates is not left out of a run."""
+        share = max(samples.waited_share, default=0.0)
+        if share > _MOST_WAITED:
+            log.warning(
+                "Other programs kept this machine busy: %.0f %% of the time went by waiting for a processor. It is not "
+                "counted; a run here takes longer while that lasts.",
+                100 * share,
+            )
 
     def _model_rates(self, samples: ModelSamples) -> ModelRates:
         return ModelRates(

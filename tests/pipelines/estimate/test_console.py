@@ -1,5 +1,7 @@
 """The estimate as text."""
 
+import re
+
 import pytest
 
 from pipelines.estimate.console import bytes_text, duration_text, estimate_text
@@ -8,11 +10,11 @@ from pipelines.estimate.scaling import Workload
 from tests.pipelines.estimate.known_rates import config, exactly, rates, spread
 from tests.pipelines.estimate.planned_scenes import cut, work_of
 
-WORKLOAD = Workload([(work_of(cut((512, 512))), 2_000)], num_files=5)
+WORKLOAD = Workload([(work_of(cut((512, 512))), 200)], num_files=5)
 
 
 def text(refused: int = 0, **plan: object) -> str:
-    wanted = config(plan=plan, worker={"num_gpus": 1})
+    wanted = config(plan={"workers": [1, 2], **plan}, worker={"num_gpus": 1})
     found = rates(tile_s=spread(0.5, 1, 2), dispatch_s=exactly(0.02))
     refusals = [Refusal(f"odd{number}", "It has seven bands.") for number in range(refused)]
     return estimate_text(estimate_run(WORKLOAD, refusals, found, wanted), wanted)
@@ -39,10 +41,16 @@ def test_money_is_left_out_without_a_price() -> None:
 
 def test_what_is_refused_is_told_with_its_reason() -> None:
     told = text(refused=7)
-    assert "2,000, and 7 refused" in told
+    assert "200, and 7 refused" in told
     assert "odd4: It has seven bands.\n  ..." in told
     assert "odd5" not in told
     assert "Refused" not in text()
+
+
+def test_large_numbers_are_told_in_words() -> None:
+    told = text()
+    assert re.search(r"^LR pixels +52.4 million$", told, re.MULTILINE)
+    assert re.search(r"^SR pixels +839 million$", told, re.MULTILINE)
 
 
 def test_the_limit_and_its_reason_are_told_on_demand() -> None:
@@ -63,7 +71,15 @@ def test_where_time_goes_is_told_in_hours_of_the_accelerator() -> None:
 
 @pytest.mark.parametrize(
     ("hours", "expected"),
-    [(0.001, "3.6 s"), (0.01, "36 s"), (0.5, "30 min"), (1.9, "114 min"), (3.456, "3.46 h"), (240, "10 days")],
+    [
+        (0.001, "3.6 s"),
+        (0.01, "36 s"),
+        (0.5, "30 min"),
+        (1.9, "114 min"),
+        (3.456, "3.46 h"),
+        (240, "10 days"),
+        (1e5, "11.4 years"),
+    ],
 )
 def test_durations_are_told_in_units_that_people_use(hours: float, expected: str) -> None:
     assert duration_text(hours) == expected

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.kept_rates import write_rates
+from pipelines.estimate.measuring_models import ModelSamples, Piece, Subject, time_model
 from pipelines.estimate.planned import planned_run
 from pipelines.estimate.rates import decisive_settings, rates_for
 from pipelines.estimate.speed import Rates
@@ -62,6 +63,21 @@ def test_the_driver_is_asked_where_ray_hands_out_the_work(tmp_path: Path, ray_cl
     found = found_for(config)
     assert found.stores.dispatch_s is not None
     assert found_for(config) == found
+
+
+@pytest.mark.parametrize(("share", "warns"), [(0.5, True), (0.03, False)])
+def test_a_busy_machine_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, share: float, warns: bool
+) -> None:
+    def timed(piece: Piece, subject: Subject, samples: ModelSamples) -> None:
+        time_model(piece, subject, samples)
+        assert 0 <= samples.waited_share[-1] < 1
+        samples.waited_share[-1] = share
+
+    monkeypatch.setattr("pipelines.estimate.rates.time_model", timed)
+    with caplog.at_level(logging.WARNING):
+        found_for(small_config(tmp_path))
+    assert ("Other programs kept this machine busy" in caplog.text) == warns
 
 
 def test_rates_of_another_machine_are_taken_as_they_are(tmp_path: Path) -> None:
