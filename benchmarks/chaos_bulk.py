@@ -185,6 +185,7 @@ def _make_input(place: Place) -> None:
 
 
 def _run(place: Place, name: str, fault: str, at_s: float) -> Outcome:
+    place.cluster.await_both()
     started_s = time.monotonic()
     job = place.start_job(name)
     kept: dict[Path, int] = {}

@@ -137,6 +137,7 @@ def _start(folder: Path, running: ExitStack) -> Place:
 
 
 def _run(place: Place, name: str, fault: str, at_s: float) -> Outcome:
+    place.cluster.await_both()
     started_s = time.monotonic()
     job = place.start_job(name)
     try:
