@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FAULTS = ("driver", "worker", "node", "store")
 _AWAY_S = 10.0
 _LONGEST_RUN_S = 600.0
+_UNDER_WAY_NS = 2 * 10**9  # what was written since may not have been finished: the server shows objects as they grow
 _LARGE, _SMALL = (300, 340), (60, 50)  # LR pixels
 _NUM_LARGE, _NUM_SMALL = 4, 6
 _SETTINGS = (
@@ -193,7 +194,7 @@ def _run(place: Place, name: str, fault: str, at_s: float) -> Outcome:
         _await_window(place, name, job)
         first_s = time.monotonic()
         time.sleep(at_s)
-        kept = _written(place.objects(name))
+        kept = {path: at for path, at in _written(place.objects(name)).items() if at < time.time_ns() - _UNDER_WAY_NS}
         job = _FAULTS[fault](place, name, job)
         status = job.wait(_LONGEST_RUN_S)
     finally:
