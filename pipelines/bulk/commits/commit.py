@@ -1,12 +1,13 @@
 """Products enter the output once: a name that is taken is never overwritten, and nobody ever sees half a file."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
-from pipelines.bulk.commits.lease import Held, Lease
+from pipelines.bulk.commits.lease import Held, Lease, LeaseLost
 from pipelines.bulk.commits.scene_keys import scene_part
 from pipelines.bulk.records import FileRole, ProductFile
 from pipelines.storage import Store, is_local
@@ -14,9 +15,12 @@ from pipelines.storage.file_errors import explained
 from pipelines.storage.store import file_sha256
 from rssr.errors import StorageError
 
+_log = logging.getLogger(__name__)
+
 COMMIT_LEASES = "_run/committing"
 """Folder of leases of single products, on stores that refuse nothing."""
 
+_NUM_TRIES = 5
 _PATIENCE_S = 1800.0  # with another process that commits the same product: it may be large, and the network slow
 
 
@@ -78,7 +82,16 @@ class Committer:
         """
         if not files:
             return ()
+        for _ in range(_NUM_TRIES - 1):
+            self._lease.require_held()
+            try:
+                return self._try(files)
+            except LeaseLost as error:  # that of the product, where the machine stood still: what is there stays
+                _log.warning("%s is committed once more: %s", files[0][1], error.problem)
         self._lease.require_held()
+        return self._try(files)
+
+    def _try(self, files: Sequence[tuple[Path, str, FileRole]]) -> tuple[ProductFile, ...]:
         with self._alone(files[0][1]) as leases:
             return tuple(self._commit(file, leases) for file in files)
 

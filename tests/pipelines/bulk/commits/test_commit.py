@@ -272,3 +272,35 @@ def test_a_commit_waits_for_another_one_of_the_same_product(s3_server: S3Server,
         other.kill()
         assert committing.result()[0].key == "scene.tif"
         assert store.exists("scene.tif")
+
+
+class HeldAgain:
+    """A lease that is found lost for some time, as where the machine stood still."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def require_held(self) -> None:
+        if self.times > 0:
+            self.times -= 1
+            raise LeaseLost("It could not be renewed for 30 s.")
+
+
+def test_a_product_whose_own_lease_lapsed_is_committed_once_more(
+    output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_files(tmp_path / "scratch")
+    expected = contents(files)
+    committer = Committer(output.store, AlwaysHeld())
+    own = HeldAgain(2)
+    monkeypatch.setattr(Lease, "require_held", lambda self: own.require_held())
+    committed = committer.commit(files)
+    assert products(output.store) == expected
+    assert [file.key for file in committed] == [key for _, key, _ in files]
+    assert own.times == (0 if committer.guard is Guard.LEASE else 2)
+
+
+def test_a_run_that_is_led_by_another_commits_nothing_more(output: Output, tmp_path: Path) -> None:
+    with pytest.raises(LeaseLost):
+        Committer(output.store, HeldAgain(99)).commit(write_files(tmp_path / "scratch"))
+    assert products(output.store) == {}
