@@ -202,10 +202,9 @@ def _tell(output: Path, report: "SceneReport", seconds: float) -> None:
     (height, width), (sr_height, sr_width) = report.lr_size, report.sr_size
     holes = "" if report.valid_share == 1 else f", {1 - report.valid_share:.1%} without data"
     seams = "" if report.num_tiles == 1 else f", seam score {report.seam_score:.2f}"
-    sys.stdout.write(
-        f"{output}: {width}x{height} to {sr_width}x{sr_height} pixels, {report.num_tiles} tiles{holes}{seams}, "
-        f"{seconds:.1f} s\n"
-    )
+    smaller = f" ({report.num_smaller_tiles} put together from smaller ones)" if report.num_smaller_tiles else ""
+    tiles = f"{report.num_tiles} tiles{smaller}{holes}{seams}"
+    sys.stdout.write(f"{output}: {width}x{height} to {sr_width}x{sr_height} pixels, {tiles}, {seconds:.1f} s\n")
 
 
 def _fast(arguments: argparse.Namespace) -> "LoadedModel":
