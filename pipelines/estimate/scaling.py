@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from pipelines.bulk.planning import NUM_THREADS
 from pipelines.estimate.config import StoreLimitsConfig
+from pipelines.estimate.events import Connections
 from pipelines.estimate.simulation import (
     DRIVER,
     FETCH,
     INPUT,
     REQUESTS,
     UPLOAD,
-    Connections,
     Outcome,
     SceneTasks,
     Shared,
@@ -204,10 +204,10 @@ def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
     few, many = _certain(workload, worker)
     if few >= _MOST_WORKERS:
         return None
-    many = min(many, _MOST_WORKERS)
-    found = run_with(workload, worker, many)
-    if found.efficiency >= WORTH_IT:
+    found = run_with(workload, worker, min(many, _MOST_WORKERS))
+    if many > _MOST_WORKERS and found.efficiency >= WORTH_IT:
         return None
+    many = found.num_workers
     while many - few > max(1, few // 10):
         middle = (few + many) // 2
         tried = run_with(workload, worker, middle)
