@@ -21,7 +21,7 @@ from pipelines.estimate.events import UNLIMITED, Clock, Connections, Pipe, Queue
 DRIVER, INPUT, FETCH, UPLOAD, REQUESTS = "driver", "input", "fetch", "upload", "requests"
 """What is shared."""
 
-_BEGINNING = 0.25  # share of the pieces of work until which a run is not steady
+_BEGINNING = 0.5  # share of the pieces of work until which a run is not steady
 
 
 @dataclass(frozen=True)
