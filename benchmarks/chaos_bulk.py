@@ -9,16 +9,12 @@ that was there at the moment of the kill may have been written again. Exits with
 Run: python benchmarks/chaos_bulk.py [--runs 30] [--seed 0] [--only driver,worker,node,store]
 """
 
-import argparse
 import hashlib
-import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +24,7 @@ import torch
 if not __package__:  # started as a file, perhaps where rssr is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.local_servers import Server, TwoNodes, object_store
+from benchmarks.faults import ROOT, Job, Place, kill_driver, kill_worker, parse_options, say, start_place, take_away
 from benchmarks.measuring import describe_machine, markdown_table
 from pipelines.bulk.records import RUN_KEY
 from rssr.card import ModelCard
@@ -36,10 +32,10 @@ from rssr.models.registry import create_model
 from rssr.scenes.geotiff import write_scene_geotiff
 from rssr.weights.folder import save_model_folder
 
-ROOT = Path(__file__).resolve().parents[1]
 FAULTS = ("driver", "worker", "node", "store")
 _AWAY_S = 10.0
 _LONGEST_RUN_S = 600.0
+_UNDER_WAY_NS = 2 * 10**9  # what was written since may not have been finished: the server shows objects as they grow
 _LARGE, _SMALL = (300, 340), (60, 50)  # LR pixels
 _NUM_LARGE, _NUM_SMALL = 4, 6
 _SETTINGS = (
@@ -68,27 +64,6 @@ _ARCHITECTURE = {
 }
 
 Digests = dict[str, str]
-
-
-@dataclass
-class Place:
-    """Everything that a run uses and that can be killed."""
-
-    folder: Path
-    store: Server
-    cluster: TwoNodes
-    env: Mapping[str, str]
-
-    def objects(self, name: str) -> Path:
-        """Where an output lies behind the object store."""
-        return self.folder / "objects" / "bucket" / name
-
-    def start_job(self, name: str) -> subprocess.Popen[bytes]:
-        """Type a run's command."""
-        command = [sys.executable, str(ROOT / "jobs" / "bulk.py"), *_SETTINGS, f"model={self.folder / 'model'}"]
-        command += ["input=s3://bucket/in", f"output=s3://bucket/{name}", f"ray.address={self.cluster.address}"]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=dict(self.env), cwd=ROOT)
 
 
 @dataclass
@@ -126,13 +101,12 @@ class Outcome:
 
 def main() -> int:
     """Run, print the table; 1 where a run differs from the undisturbed one."""
-    options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end with this process
+    options = parse_options(__doc__, FAULTS, 30)
     with tempfile.TemporaryDirectory(prefix="rssr-chaos-") as name, ExitStack() as running:
-        place = _start(Path(name), running)
+        place = start_place(Path(name), running)
         _make_input(place)
         calm = _run(place, "calm", "none", 0.0)
-        _say(f"undisturbed: {calm.took_s:.0f} s, {len(calm.products)} files of products, status {calm.status}")
+        say(f"undisturbed: {calm.took_s:.0f} s, {len(calm.products)} files of products, status {calm.status}")
         rng = random.Random(options.seed)
         outcomes = []
         for number in range(options.runs):
@@ -141,26 +115,12 @@ def main() -> int:
             _begin_as_calm(place, name)
             outcome = _run(place, name, fault, rng.uniform(0, 0.95 * calm.work_s))
             outcomes.append(outcome)
-            _say(f"{number + 1} of {options.runs}: {fault} after {outcome.at_s:.1f} s: {outcome.verdict(calm)}")
+            say(f"{number + 1} of {options.runs}: {fault} after {outcome.at_s:.1f} s: {outcome.verdict(calm)}")
         print(describe_machine(torch.device("cpu")))
         print(f"- two nodes of one CPU, two workers; seed {options.seed}")
         print(f"- undisturbed {calm.took_s:.0f} s, of which {calm.work_s:.0f} from the first window on\n")
         print(_table(outcomes, calm))
     return 0 if calm.status == 0 and all(outcome.verdict(calm) == "equal" for outcome in outcomes) else 1
-
-
-def _start(folder: Path, running: ExitStack) -> Place:
-    store, environment = object_store(folder)
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": f"token-of-{folder.name}-0123456789"}
-    env = {**os.environ, **environment, **token, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    session = Path(
-        running.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
-    )
-    cluster = TwoNodes(folder, session, num_cpus=1, env=env)
-    for server in (store, cluster):
-        running.callback(server.kill)
-        server.start()
-    return Place(folder, store, cluster, env)
 
 
 def _make_input(place: Place) -> None:
@@ -185,21 +145,22 @@ def _make_input(place: Place) -> None:
 
 
 def _run(place: Place, name: str, fault: str, at_s: float) -> Outcome:
+    place.cluster.await_both()
     started_s = time.monotonic()
-    job = place.start_job(name)
+    job = place.start_job(name, _command(place, name))
     kept: dict[Path, int] = {}
     try:
         _await_window(place, name, job)
         first_s = time.monotonic()
         time.sleep(at_s)
-        kept = _written(place.objects(name))
-        job = _FAULTS[fault](place, name, job)
+        kept = {path: at for path, at in _written(place.objects(name)).items() if at < time.time_ns() - _UNDER_WAY_NS}
+        job = _disturb(place, name, fault, job)
         status = job.wait(_LONGEST_RUN_S)
     finally:
         job.kill()
     took_s, work_s = time.monotonic() - started_s, time.monotonic() - first_s
     if status != 0:
-        _say(f"{name} ended with status {status}:\n{(place.folder / f'{name}.log').read_text()[-3000:]}")
+        say(f"{name} ended with status {status}:\n{place.log(name)}")
     now = _written(place.objects(name))
     redone = [path for path, written in kept.items() if now.get(path) != written]
     return Outcome(fault, at_s, took_s, work_s, status, len(kept), len(redone), _digests(place.objects(name)))
@@ -230,52 +191,31 @@ def _digests(output: Path) -> Digests:
     }
 
 
-def _await_window(place: Place, name: str, job: subprocess.Popen[bytes]) -> None:
+def _await_window(place: Place, name: str, job: Job) -> None:
     deadline_s = time.monotonic() + _LONGEST_RUN_S
     while not any(path.is_file() for path in (place.objects(name) / "_work").rglob("*")):
         if job.poll() is not None or time.monotonic() > deadline_s:
-            raise RuntimeError(f"no window: {(place.folder / f'{name}.log').read_text()[-3000:]}")
+            raise RuntimeError(f"no window: {place.log(name)}")
         time.sleep(0.05)
 
 
-def _nothing(place: Place, name: str, job: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+def _command(place: Place, name: str) -> list[str]:
+    command = [sys.executable, str(ROOT / "jobs" / "bulk.py"), *_SETTINGS, f"model={place.folder / 'model'}"]
+    return [*command, "input=s3://bucket/in", f"output=s3://bucket/{name}", f"ray.address={place.cluster.address}"]
+
+
+def _disturb(place: Place, name: str, fault: str, job: Job) -> Job:
+    """Let it happen; returns the job, or the one that goes on."""
+    if fault == "driver":
+        kill_driver(job)
+        return place.start_job(name, _command(place, name))
+    if fault == "worker":
+        kill_worker(place, "SceneActor")
+    elif fault == "node":
+        take_away(place.cluster.other, _AWAY_S)
+    elif fault == "store":
+        take_away(place.store, _AWAY_S)
     return job
-
-
-def _kill_driver(place: Place, name: str, job: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    job.kill()
-    job.wait()
-    return place.start_job(name)
-
-
-def _kill_worker(place: Place, name: str, job: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    workers = place.cluster.processes_titled("SceneActor")
-    if workers:
-        os.kill(random.choice(workers), signal.SIGKILL)
-    return job
-
-
-def _kill_node(place: Place, name: str, job: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    place.cluster.other.kill()
-    time.sleep(_AWAY_S)
-    place.cluster.other.start()
-    return job
-
-
-def _kill_store(place: Place, name: str, job: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    place.store.kill()
-    time.sleep(_AWAY_S)
-    place.store.start()
-    return job
-
-
-_FAULTS: Mapping[str, Callable[[Place, str, subprocess.Popen[bytes]], subprocess.Popen[bytes]]] = {
-    "none": _nothing,
-    "driver": _kill_driver,
-    "worker": _kill_worker,
-    "node": _kill_node,
-    "store": _kill_store,
-}
 
 
 def _table(outcomes: Sequence[Outcome], calm: Outcome) -> str:
@@ -284,21 +224,6 @@ def _table(outcomes: Sequence[Outcome], calm: Outcome) -> str:
         (one.fault, f"{one.at_s:.1f}", f"{one.took_s:.0f}", str(one.num_kept), one.verdict(calm)) for one in outcomes
     ]
     return markdown_table(rows)
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=30, help="disturbed runs")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--only", type=lambda text: tuple(text.split(",")), default=FAULTS, help="faults, in turn")
-    options = parser.parse_args()
-    if not set(options.only) <= set(FAULTS):
-        parser.error(f"faults are {', '.join(FAULTS)}")
-    return options
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,10 @@ class TwoNodes:
         """Both nodes; returns once both have joined."""
         self.head.start()
         self.other.start()
+        self.await_both()
+
+    def await_both(self) -> None:
+        """Wait until both nodes have joined, the other one perhaps again."""
         deadline_s = time.monotonic() + _STARTUP_S
         while self._num_nodes() < 2:
             if time.monotonic() > deadline_s:

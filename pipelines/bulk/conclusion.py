@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.bulk.commands import command_line
+from pipelines.bulk.commits.ledger import Ledger
+from pipelines.bulk.commits.verify import delete_work, verify_run
 from pipelines.bulk.config import BulkConfig
-from pipelines.bulk.identity import begun_run
-from pipelines.bulk.ledger import Ledger
-from pipelines.bulk.models import load_card
-from pipelines.bulk.plan_files import read_plan
+from pipelines.bulk.planning.identity import begun_run
+from pipelines.bulk.planning.models import load_card
+from pipelines.bulk.planning.plan_files import read_plan
 from pipelines.bulk.records import FAILURES_KEY, LEDGER_TABLE, REPORT_KEY, PlannedScene, SceneRecord
 from pipelines.bulk.report import write_report
 from pipelines.bulk.result import BulkResult
-from pipelines.bulk.verify import delete_work, verify_run
 from pipelines.machine import describe_machine
 from pipelines.progress import Progress
 from pipelines.storage import Store

@@ -7,23 +7,23 @@ from datetime import UTC, datetime
 from functools import partial
 
 from pipelines.bulk.checks import check_config
-from pipelines.bulk.commit import Committer
+from pipelines.bulk.commits.commit import Committer
+from pipelines.bulk.commits.lease import DRIVER_LEASE, Lease
+from pipelines.bulk.commits.ledger import Ledger
+from pipelines.bulk.commits.retrying import forget_failures
 from pipelines.bulk.conclusion import Conclusion, conclude
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.console import result_text
-from pipelines.bulk.lease import DRIVER_LEASE, Lease
-from pipelines.bulk.ledger import Ledger
-from pipelines.bulk.plan_files import read_plan
-from pipelines.bulk.pool import Ended, run_here, run_on_ray
-from pipelines.bulk.preparing import prepare_run
+from pipelines.bulk.planning.plan_files import read_plan
+from pipelines.bulk.planning.prepare import prepare_run
+from pipelines.bulk.planning.sample import with_sample
 from pipelines.bulk.progress import PROGRESS_KEY, BulkProgress
 from pipelines.bulk.records import PlannedScene, SceneRecord
-from pipelines.bulk.retrying import forget_failures
-from pipelines.bulk.sample import with_sample
-from pipelines.bulk.schedule import KnownWindows, Schedule
-from pipelines.bulk.tasks import ProductTask, WindowTask
-from pipelines.bulk.work import BulkTask, SceneWorker, nothing_written
-from pipelines.bulk.work_objects import WindowObjects
+from pipelines.bulk.work.pool import Ended, run_here, run_on_ray
+from pipelines.bulk.work.schedule import KnownWindows, Schedule
+from pipelines.bulk.work.tasks import ProductTask, WindowTask
+from pipelines.bulk.work.work_objects import WindowObjects
+from pipelines.bulk.work.worker import BulkTask, SceneWorker, nothing_written
 from pipelines.cluster import ray_session, require_room_on_cluster
 from pipelines.progress import Progress, print_closing
 from pipelines.storage import StorageSettings, Store, open_store

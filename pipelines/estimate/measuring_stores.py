@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pipelines.bulk.lease import Lease
-from pipelines.bulk.verify import NUM_CHECKS
+from pipelines.bulk.commits.lease import Lease
+from pipelines.bulk.commits.verify import NUM_CHECKS
 from pipelines.cluster import RayConfig, ray_session
 from pipelines.estimate.stopwatch import Stopwatch
 from pipelines.storage import Store, is_local, local_path

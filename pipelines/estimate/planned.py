@@ -9,13 +9,13 @@ from functools import lru_cache
 
 import torch
 
-from pipelines.bulk.ledger import Ledger
-from pipelines.bulk.opening import opened_scene
-from pipelines.bulk.options import scene_options
-from pipelines.bulk.preparing import prepare_run
+from pipelines.bulk.commits.ledger import Ledger
+from pipelines.bulk.commits.retrying import has_failed
+from pipelines.bulk.inputs.opening import opened_scene
+from pipelines.bulk.planning.options import scene_options
+from pipelines.bulk.planning.prepare import prepare_run
+from pipelines.bulk.planning.sample import with_sample
 from pipelines.bulk.records import PlannedScene
-from pipelines.bulk.retrying import has_failed
-from pipelines.bulk.sample import with_sample
 from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.scaling import Workload
 from pipelines.estimate.workload import Layers, SceneWork, scene_work

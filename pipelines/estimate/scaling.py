@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.bulk.planning import NUM_THREADS
+from pipelines.bulk.planning.scenes import NUM_THREADS
 from pipelines.estimate.config import StoreLimitsConfig
 from pipelines.estimate.events import Connections
 from pipelines.estimate.simulation import (

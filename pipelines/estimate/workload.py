@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.bulk.records import PlannedScene
-from pipelines.bulk.tasks import is_whole
+from pipelines.bulk.work.tasks import is_whole
 from rssr.tiling import Span, TilePlan
 from rssr.windows import plan_windows
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rssr.inference.bands import select_bands
 from rssr.inference.engine import Engine, SrRows
-from rssr.inference.files import SceneFiles, SceneReader
+from rssr.inference.files import MemoryReader, SceneFiles, SceneReader
 from rssr.inference.finishing import FinishedRows, Finishing, FloatArray
 from rssr.inference.missing import MissingPixels, zeros_for
 from rssr.inference.options import SceneOptions
@@ -124,7 +124,8 @@ class SceneRun:
         info = reader.info
         taken = select_bands(model, info.band_names, name)
         bands = ProductBands.of(taken, info.num_bands, others=options.other_bands)
-        _warn(model, info, [band for band in range(info.num_bands) if band not in bands.in_scene], name)
+        left_out = [band for band in range(info.num_bands) if band not in bands.in_scene]
+        _warn(model, info, left_out, name, is_picture=isinstance(reader, MemoryReader))
         complete = options.tiling.completed(model.card)
         plan = plan_scene(model, info.size, scale, complete)
         scene = StoredScene(reader, taken, model, options.stretch)
@@ -251,7 +252,7 @@ def _in_order(windows: Sequence[TileWindow]) -> tuple[TileWindow, ...]:
     return tuple(sorted(windows, key=lambda window: window.key))
 
 
-def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str) -> None:
+def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str, *, is_picture: bool) -> None:
     """Say what is possible but may surprise."""
     if left_out:
         names = ", ".join(info.band_names[band] for band in left_out)
@@ -262,6 +263,8 @@ def _warn(model: LoadedModel, info: RasterInfo, left_out: list[int], name: str) 
             names,
             name,
         )
+    if info.crs is None and not is_picture:
+        _log.warning("%s has no CRS: where on the ground its product lies stays open.", name)
     gsd_m = ground_sample_distance_m(info.transform, info.crs, info.size)
     if gsd_m is not None and model.card is not None and model.card.gsd_range_m is not None:
         finest, coarsest = model.card.gsd_range_m

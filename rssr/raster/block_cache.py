@@ -22,6 +22,7 @@ _is_ours = _OPTION not in os.environ  # otherwise the user's limit holds
 _most_bytes = max(_USUAL_BYTES, int(get_gdal_config(_OPTION)))
 _lock = threading.Lock()
 _rooms: list[int] = []
+_caps: list[int] = []
 
 
 @contextmanager
@@ -41,21 +42,32 @@ def room_for(dataset: Any) -> Iterator[None]:  # noqa: ANN401  # rasterio ships 
         _change(_rooms.remove, room)
 
 
+@contextmanager
+def at_most(num_bytes: int) -> Iterator[None]:
+    """Let GDAL keep no more than this for a while, e.g. while it copies what is read but once."""
+    _change(_caps.append, num_bytes)
+    try:
+        yield
+    finally:
+        _change(_caps.remove, num_bytes)
+
+
 def _needed_bytes(dataset: Any) -> int:  # noqa: ANN401  # rasterio ships no types
     height = max(block[0] for block in dataset.block_shapes)
     pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes)
     return int(_ROWS_OF_BLOCKS * height * dataset.width * pixel_bytes)
 
 
-def _change(do: Callable[[int], None], room: int) -> None:
+def _change(do: Callable[[int], None], num_bytes: int) -> None:
     with _lock:
-        do(room)
-        _limit(sum(_rooms))
+        do(num_bytes)
+        _set_limit()
 
 
-def _limit(num_bytes: int) -> None:
+def _set_limit() -> None:
     if _is_ours:
-        set_gdal_config(_OPTION, min(max(num_bytes, _USUAL_BYTES), _most_bytes))
+        wanted = max(sum(_rooms), _USUAL_BYTES)
+        set_gdal_config(_OPTION, min(wanted, _most_bytes, *_caps))
 
 
-_limit(0)
+_set_limit()

@@ -15,8 +15,10 @@ from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
+from rssr.allocator import release_freed_memory
 from rssr.errors import ConfigError, RasterError, StorageError
 from rssr.publish import write_aside
+from rssr.raster.block_cache import at_most
 from rssr.raster.georeference import parse_crs
 from rssr.raster.pyramid import Pyramid, describe_files
 from rssr.raster.raster import Mask, Pixels
@@ -26,6 +28,8 @@ from rssr.raster.write import BLOCK, colours
 Compression = Literal["zstd", "deflate"]
 
 _HIGHEST_LEVELS: dict[str, int] = {"zstd": 22, "deflate": 9}
+_LINES_KEPT = 1.25 * BLOCK
+_LEAST_CACHE, _LARGEST_CACHE = 16 << 20, 256 << 20  # bytes
 _WITH_OVERVIEWS = 4 / 3  # of the pixels of the full size, at most
 
 
@@ -127,8 +131,7 @@ def create_cog(
 def _compress(source: str, target: Path, info: RasterInfo, how: tuple[CogWriter, CogOptions]) -> None:
     writer, options = how
     threads = options.num_threads or len(os.sched_getaffinity(0))
-    # One big read: of the uncompressed pixels straight away, rather than line by line through GDAL's cache of blocks.
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_VRT_ENABLE_RAWRASTERBAND=True, GDAL_ONE_BIG_READ=True):
+    with _cache_for_lines(info), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_VRT_ENABLE_RAWRASTERBAND=True):
         with rasterio.open(source, "r+") as dataset:
             _describe(dataset, info, writer)
         rasterio.shutil.copy(
@@ -143,6 +146,18 @@ def _compress(source: str, target: Path, info: RasterInfo, how: tuple[CogWriter,
             overviews="FORCE_USE_EXISTING",
             num_threads=threads,
         )
+
+
+@contextmanager
+def _cache_for_lines(info: RasterInfo) -> Iterator[None]:
+    """Uncompressed pixels are copied block by block: their lines are kept as long as a row of blocks needs them.
+
+    Where that is too much, each block's part of each line is read by itself, which takes longer.
+    """
+    needed = int(_LINES_KEPT * info.size[1] * info.num_bands * np.dtype(info.dtype).itemsize)
+    release_freed_memory()  # the rows that came here are gone
+    with at_most(max(needed, _LEAST_CACHE)), rasterio.Env(GDAL_ONE_BIG_READ=needed > _LARGEST_CACHE):
+        yield
 
 
 def _describe(dataset: Any, info: RasterInfo, writer: CogWriter) -> None:  # noqa: ANN401  # rasterio ships no types

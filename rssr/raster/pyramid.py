@@ -23,7 +23,7 @@ _GDAL_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "In
 _GDAL_TYPES |= {"int32": "Int32", "float32": "Float32", "float64": "Float64"}
 _AVERAGED_BY_OPENCV = ("uint8", "uint16", "int16", "float32", "float64")
 _ALL_VALID = np.uint8(255)
-_SLAB_VALUES = 1 << 20
+_SLAB_VALUES = 1 << 22
 _MASK_BYTES = 1 << 24  # that are written at a time where rows turn out to need a mask
 
 

@@ -24,7 +24,7 @@ FORBIDDEN = {
 DOORS = {
     "rasterio": ("rssr/raster/",),
     "rio_cogeo": ("rssr/raster/cog.py",),
-    "pystac": ("pipelines/bulk/stac.py", "pipelines/bulk/stac_assets.py"),
+    "pystac": ("pipelines/bulk/products/stac.py", "pipelines/bulk/products/stac_assets.py"),
     "osgeo": (),
     "diffusers": ("rssr/weights/base.py", "rssr/weights/stand_ins.py"),
     "transformers": ("rssr/weights/base.py", "rssr/weights/stand_ins.py"),

@@ -16,7 +16,7 @@ import rasterio
 from affine import Affine
 from rio_cogeo.cogeo import cog_validate
 
-from pipelines.bulk.ledger import Ledger
+from pipelines.bulk.commits.ledger import Ledger
 from pipelines.bulk.records import SceneRecord
 from pipelines.storage import open_store
 from rssr.images import encode_png

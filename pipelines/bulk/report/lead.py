@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from pipelines.bulk.product_facts import INTERPOLATION
+from pipelines.bulk.products.product_facts import INTERPOLATION
 from pipelines.bulk.result import BulkResult, Outcome, by_state, km2, mpx
 from pipelines.progress import in_words
 from pipelines.report import KeyFigure, Level, Part, checks, heading, key_figures, notice

@@ -14,7 +14,7 @@ from affine import Affine
 from rasterio.io import MemoryFile
 
 from pipelines.bulk.config import BulkConfig
-from pipelines.bulk.inputs import find_scenes
+from pipelines.bulk.inputs.find import find_scenes
 from pipelines.bulk.records import InputScene
 from pipelines.storage import StorageSettings, Store, open_store
 from rssr.card import ModelCard

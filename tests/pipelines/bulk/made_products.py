@@ -7,7 +7,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from pipelines.bulk.product_facts import ProductFacts
+from pipelines.bulk.products.product_facts import ProductFacts
 from pipelines.bulk.records import SceneState
 from rssr.raster import Radiometry, Raster, RasterInfo, create_cog, describe, scaled_transform
 from tests.pipelines.bulk.made_runs import record, scene

@@ -10,8 +10,8 @@ import numpy as np
 from affine import Affine
 from PIL import Image
 
-from pipelines.bulk.commit import Committer
-from pipelines.bulk.ledger import Ledger
+from pipelines.bulk.commits.commit import Committer
+from pipelines.bulk.commits.ledger import Ledger
 from pipelines.bulk.records import (
     MARKED_FOLDER,
     FailedWindow,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.bulk.ledger import Ledger
-from pipelines.bulk.preparing import prepare_run
+from pipelines.bulk.commits.ledger import Ledger
+from pipelines.bulk.planning.prepare import prepare_run
 from pipelines.bulk.records import SceneRecord
 from pipelines.estimate.planned import layers_of, planned_run, workload_of
 from pipelines.storage import StorageSettings, open_store

@@ -1,0 +1,1 @@
+"""The files of one scene's product, and what is said of them."""

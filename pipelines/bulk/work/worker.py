@@ -1,0 +1,146 @@
+"""What a worker does: compute a window and keep it; write, commit and record a product. Knows no Ray."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from pipelines.bulk.commits.commit import Committer
+from pipelines.bulk.commits.lease import LeaseWitness
+from pipelines.bulk.commits.ledger import Ledger
+from pipelines.bulk.config import BulkConfig
+from pipelines.bulk.planning.models import ModelSource
+from pipelines.bulk.products.product import ProductWriter, WrittenProduct
+from pipelines.bulk.records import WORK_FOLDER, PlannedScene, RunIdentity, SceneRecord
+from pipelines.bulk.work.open_runs import OpenRuns
+from pipelines.bulk.work.tasks import Outcome, ProductTask, Task, WindowTask
+from pipelines.bulk.work.work_objects import WindowObjects
+from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, local_path
+from rssr.allocator import keep_freed_memory
+from rssr.errors import DataError, ModelError, RasterError, TileError
+
+OF_ONE_SCENE = (DataError, RasterError, ModelError, TileError, ObjectMissing, ObjectDamaged)
+"""What concerns one scene or window; any other error ends the run."""
+
+
+@dataclass(frozen=True)
+class BulkTask:
+    """All that workers need to know; travels to them.
+
+    Attributes:
+        config: Of the run.
+        identity: Of the run.
+        model: Where the model comes from.
+        output: Where products go.
+        settings: How to reach S3.
+        lease: Of the run; who works for one that has ended commits nothing.
+    """
+
+    config: BulkConfig
+    identity: RunIdentity
+    model: ModelSource
+    output: Store
+    settings: StorageSettings
+    lease: LeaseWitness
+
+
+class SceneWorker:
+    """Does tasks; safe to run again, since what it writes depends on the task alone.
+
+    Args:
+        task: The run.
+
+    Raises:
+        RssrError: The model cannot be loaded.
+    """
+
+    def __init__(self, task: BulkTask) -> None:
+        keep_freed_memory()
+        torch.set_num_threads(task.config.worker.num_threads)
+        task.output.expect_answers()  # the driver has reached it
+        self._task = task
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._runs = OpenRuns(task.config, task.model, task.settings)
+        self._windows = WindowObjects(task.output)
+        self._writer = ProductWriter(task.config, task.identity, self._runs.model.card, self._windows)
+        self._committer = Committer(task.output, task.lease)
+        self._ledger = Ledger(task.output)
+
+    def __call__(self, task: Task) -> Outcome:
+        """Do a task.
+
+        Raises:
+            StorageError: Input or output cannot be reached or written, or has no room.
+        """
+        started_s = time.perf_counter()
+        if isinstance(task, WindowTask):
+            failure = self._compute(task)
+            return Outcome(time.perf_counter() - started_s, failure, worker=self._name)
+        record = self._product(task)
+        seconds = time.perf_counter() - started_s
+        finished_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        record = replace(record, compute_s=task.compute_s, write_s=seconds, finished_at=finished_at, worker=self._name)
+        self._ledger.record(record)
+        if not self._task.config.keep_work:
+            self._windows.delete(task.scene.name)
+        return Outcome(seconds, record=record, worker=self._name)
+
+    def _compute(self, task: WindowTask) -> str:
+        """Why the window failed; empty where it is kept now."""
+        name = task.scene.name
+        try:
+            strips, counts = self._runs.get(task.scene).compute(task.window)
+        except OF_ONE_SCENE as error:
+            self._windows.put_failed(name, task.window, str(error))
+            return str(error)
+        self._windows.put(name, task.window, strips, asdict(counts))
+        return ""
+
+    def _product(self, task: ProductTask) -> SceneRecord:
+        planned = task.scene
+        if len(task.failed) == len(planned.windows):
+            return nothing_written(planned, f"all of its windows failed; the first: {task.failed[0][1]}")
+        with _scratch(self._task.output) as folder:
+            try:
+                self._runs.close(planned.name)  # counts start anew
+                written = self._writer.write(planned, self._runs.get(planned), task.failed, folder)
+            except OF_ONE_SCENE as error:
+                return nothing_written(planned, str(error))
+            finally:
+                self._runs.close(planned.name)
+            self._commit(written)
+        return written.record
+
+    def _commit(self, written: WrittenProduct) -> None:
+        files = zip(written.paths, written.record.files, strict=True)
+        self._committer.commit([(path, file.key, file.role) for path, file in files])
+
+
+def nothing_written(planned: PlannedScene, reason: str) -> SceneRecord:
+    """The entry of a scene of which there is no product."""
+    return SceneRecord(
+        name=planned.name,
+        state="failed",
+        reason=reason,
+        input_uri=planned.scene.uri,
+        input_version=planned.scene.version,
+        num_tiles=planned.num_tiles,
+    )
+
+
+@contextmanager
+def _scratch(output: Store) -> Iterator[Path]:
+    """A folder for files on their way out: beside the products, where these lie on a disk, which has room for them."""
+    folder = local_path(output.uri)
+    root = None if folder is None else folder / WORK_FOLDER
+    if root is not None:
+        root.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".scratch-", dir=root) as name:
+        yield Path(name)
