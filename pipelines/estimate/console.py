@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipelines.estimate.config import PlanConfig
 from pipelines.estimate.estimate import Estimate, Range, WithWorkers
-from pipelines.estimate.scaling import WORTH_IT
+from pipelines.estimate.scaling import MOST_WORKERS, WORTH_IT
 from pipelines.estimate.speed import Spread
 from pipelines.progress import printable
 from rssr.plain_table import format_table
@@ -146,7 +146,7 @@ def _limits(estimate: Estimate) -> str:
         lines.insert(0, "What is shared, and what the driver does alone, bounds how much workers gain:")
     limit = estimate.limit
     if limit is None:
-        lines.append(f"However many were tried, at least {WORTH_IT:.0%} of their time is work.")
+        lines.append(f"With up to {MOST_WORKERS:,} workers at least {WORTH_IT:.0%} of their time is work.")
         return "\n".join(lines)
     lost = ", ".join(f"{name} {share:.0%}" for name, share in limit.lost_shares.items() if share >= 0.005)
     lines.append(

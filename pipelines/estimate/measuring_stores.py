@@ -56,11 +56,8 @@ def probe_output(store: Store, num_bytes: int) -> StoreSamples:
             samples.fetch_bytes_per_s.append(num_bytes / _seconds(partial(store.read_bytes, key)))
         for key in keys[_NUM_PROBES:]:
             samples.commit_s.append(_seconds(partial(store.put_if_absent, key, os.urandom(_COMMIT_BYTES))))
-        with ThreadPoolExecutor(NUM_CHECKS) as pool:
-            seconds = _seconds(
-                lambda: list(pool.map(store.sha256, itertools.islice(itertools.cycle(large), NUM_CHECKS)))
-            )
-        samples.verify_bytes_per_s.append(num_bytes * NUM_CHECKS / seconds)
+        checked_s = _seconds(partial(_check_side_by_side, store, large))
+        samples.verify_bytes_per_s.append(num_bytes * NUM_CHECKS / checked_s)
         if not store.enforces_conditional_upload():
             samples.lease_s += [_seconds(partial(_take_lease, store)) for _ in range(_NUM_PROBES)]
     finally:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from pipelines.bulk.planning.scenes import NUM_THREADS
 from pipelines.estimate.config import StoreLimitsConfig
+from pipelines.estimate.events import Connections
 from pipelines.estimate.simulation import (
     DRIVER,
     FETCH,
     INPUT,
     REQUESTS,
     UPLOAD,
-    Connections,
     Outcome,
     SceneTasks,
     Shared,
@@ -26,6 +26,9 @@ from pipelines.estimate.workload import SceneWork
 
 WORTH_IT = 0.8
 """Share of the workers' time that should be work."""
+
+MOST_WORKERS = 10_000
+"""That are looked at."""
 
 MODEL, READING, WINDOWS, FINISHING, UPLOADING, COMMITTING, DRIVING = (
     "model",
@@ -42,9 +45,9 @@ VERIFYING, PLANNING = "verify", "plan"
 """What the driver does alone, before and after the work."""
 
 _FEWEST_WINDOWS = 2000  # that are simulated, where there are as many
-_WINDOWS_A_WORKER = 20
+_WINDOWS_A_WORKER = 40
+_SCENES_A_WORKER = 3  # times the longest scene, that each worker is busy
 _PLANNED_AT_ONCE = NUM_THREADS
-_MOST_WORKERS = 20_000  # that are simulated
 _DELETIONS_AT_ONCE = 8
 _LOST = 0.05  # of the workers' time, beyond which what it is lost to is named
 
@@ -166,17 +169,20 @@ class Worker:
 
 
 def run_with(workload: Workload, worker: Worker, num_workers: int) -> Outcome:
-    """What so many workers take. Long runs are told from a part of them, drawn by a fixed seed.
+    """What so many workers take.
+
+    Long runs are told from a part of them, drawn by a fixed seed: so long that most of it is neither beginning nor end.
 
     Args:
         workload: All there is to do.
         worker: Each of them.
         num_workers: How many.
     """
-    wanted = max(_FEWEST_WINDOWS, _WINDOWS_A_WORKER * num_workers)
-    works = _all_of(workload) if workload.num_windows <= wanted else _some_of(workload, wanted)
-    outcome = simulate([worker.tasks(work, workload.num_files) for work in works], num_workers, worker.shared())
-    outcome = outcome.stretched(worker.demand_s(workload))
+    demand_s, scene_s = worker.demand_s(workload), _longest_scene_s(workload, worker)
+    windows_s = demand_s / workload.num_windows * max(_FEWEST_WINDOWS, _WINDOWS_A_WORKER * num_workers)
+    wanted_s = max(windows_s, _SCENES_A_WORKER * num_workers * scene_s)
+    scenes = [worker.tasks(work, workload.num_files) for work in _part_of(workload, wanted_s / demand_s)]
+    outcome = simulate(scenes, num_workers, worker.shared()).stretched(demand_s)
     for name, seconds in worker.alone_s(workload).items():
         outcome = outcome.with_pause(name, seconds)
     return outcome
@@ -202,12 +208,12 @@ def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
         How they fare; None where there are none such among those that can be simulated.
     """
     few, many = _certain(workload, worker)
-    if few >= _MOST_WORKERS:
+    if few >= MOST_WORKERS:
         return None
-    many = min(many, _MOST_WORKERS)
-    found = run_with(workload, worker, many)
-    if found.efficiency >= WORTH_IT:
+    found = run_with(workload, worker, min(many, MOST_WORKERS))
+    if many > MOST_WORKERS and found.efficiency >= WORTH_IT:
         return None
+    many = found.num_workers
     while many - few > max(1, few // 10):
         middle = (few + many) // 2
         tried = run_with(workload, worker, middle)
@@ -224,15 +230,20 @@ def _certain(workload: Workload, worker: Worker) -> tuple[int, int]:
     A run takes no longer than its work shared out evenly, a window and its product, all that is shared and all that
     the driver does, one after the other; and no less than the longest of these.
     """
-    shared, demand_s = worker.shared(), worker.demand_s(workload)
+    demand_s = worker.demand_s(workload)
     busy_s = (_busy_s(workload, worker) | worker.alone_s(workload)).values()
-    scenes = [worker.tasks(work, workload.num_files) for work, _ in workload.scenes]
-    chain_s = max(
+    scene_s = _longest_scene_s(workload, worker)
+    few = (1 / WORTH_IT - 1) * demand_s / (scene_s + sum(busy_s))
+    many = demand_s / (WORTH_IT * max(scene_s, *busy_s))
+    return max(1, math.floor(few)), max(2, math.ceil(many) + 1)
+
+
+def _longest_scene_s(workload: Workload, worker: Worker) -> float:
+    """Of a scene that all workers help with: a window, and its product."""
+    shared, scenes = worker.shared(), (worker.tasks(work, workload.num_files) for work, _ in workload.scenes)
+    return max(
         min(1, scene.num_windows) * shared.demand_s(scene.window) + shared.demand_s(scene.product) for scene in scenes
     )
-    few = (1 / WORTH_IT - 1) * demand_s / (chain_s + sum(busy_s))
-    many = demand_s / (WORTH_IT * max(chain_s, *busy_s))
-    return max(1, math.floor(few)), max(2, math.ceil(many) + 1)
 
 
 def _busy_s(workload: Workload, worker: Worker) -> dict[str, float]:
@@ -265,15 +276,13 @@ def _demand_s(scene: SceneTasks, shared: Shared) -> float:
     return scene.num_windows * shared.demand_s(scene.window) + shared.demand_s(scene.product)
 
 
-def _all_of(workload: Workload) -> list[SceneWork]:
-    return [work for work, count in workload.scenes for _ in range(count)]
-
-
-def _some_of(workload: Workload, num_windows: int) -> list[SceneWork]:
-    """Scenes as they come, until they have so many windows."""
+def _part_of(workload: Workload, share: float) -> list[SceneWork]:
+    """Scenes as they come; where it is a part, drawn until it is so large."""
+    if share >= 1:
+        return [work for work, count in workload.scenes for _ in range(count)]
     works, counts = zip(*workload.scenes, strict=True)
     up_to, generator = list(itertools.accumulate(counts)), random.Random(0)
-    drawn: list[SceneWork] = []
+    num_windows, drawn = share * workload.num_windows, list[SceneWork]()
     while num_windows > 0:
         drawn += generator.choices(works, cum_weights=up_to)
         num_windows -= drawn[-1].num_windows

@@ -9,17 +9,19 @@ Of every worker's second one can say where it went: to work, to waiting for one 
 having nothing to do. So an efficiency comes with its reason.
 """
 
-import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+from pipelines.estimate.events import UNLIMITED, Clock, Connections, Pipe, Queue, Resume, Wait
 
 DRIVER, INPUT, FETCH, UPLOAD, REQUESTS = "driver", "input", "fetch", "upload", "requests"
 """What is shared."""
+
+_BEGINNING = 0.5  # share of the pieces of work until which a run is not steady
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,6 @@ class SceneTasks:
 
 
 @dataclass(frozen=True)
-class Connections:
-    """A store in one direction.
-
-    Attributes:
-        one_bytes_per_s: Bytes a second of one connection; every worker has one.
-        all_bytes_per_s: Of all together.
-    """
-
-    one_bytes_per_s: float = math.inf
-    all_bytes_per_s: float = math.inf
-
-    def seconds(self, num_bytes: float) -> float:
-        """Of one connection that is alone."""
-        return num_bytes / min(self.one_bytes_per_s, self.all_bytes_per_s)
-
-
-@dataclass(frozen=True)
 class Shared:
     """What all workers share.
 
@@ -87,9 +72,9 @@ class Shared:
         dispatch_s: Seconds of the driver for each piece of work.
     """
 
-    input: Connections = Connections()
-    fetch: Connections = Connections()
-    upload: Connections = Connections()
+    input: Connections = UNLIMITED
+    fetch: Connections = UNLIMITED
+    upload: Connections = UNLIMITED
     request_s: float = 0.0
     dispatch_s: float = 0.0
 
@@ -119,6 +104,8 @@ class Outcome:
         waiting_s: Beyond these, by what was waited for.
         idle_s: Seconds without anything to do.
         most_kept_bytes: Of windows that wait for their product, at most.
+        steady_waiting: Seconds of waiting for each second of work, between the beginning and the end, by what is waited
+            for.
     """
 
     num_workers: int
@@ -127,6 +114,7 @@ class Outcome:
     waiting_s: Mapping[str, float]
     idle_s: float
     most_kept_bytes: float = 0.0
+    steady_waiting: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def efficiency(self) -> float:
@@ -134,9 +122,9 @@ class Outcome:
         return self.demand_s / (self.num_workers * self.makespan_s) if self.makespan_s else 1.0
 
     def stretched(self, demand_s: float) -> "Outcome":
-        """The same workers on more of the same work: waiting grows with it, idling at the end does not."""
-        factor = demand_s / self.demand_s if self.demand_s else 1.0
-        waiting = {name: seconds * factor for name, seconds in self.waiting_s.items()}
+        """The same workers on more of the same work, between the same beginning and the same end."""
+        more_s = demand_s - self.demand_s
+        waiting = {name: each + more_s * self.steady_waiting.get(name, 0.0) for name, each in self.waiting_s.items()}
         makespan_s = (demand_s + sum(waiting.values()) + self.idle_s) / self.num_workers
         return replace(self, makespan_s=makespan_s, demand_s=demand_s, waiting_s=waiting)
 
@@ -155,103 +143,6 @@ def simulate(scenes: Sequence[SceneTasks], num_workers: int, shared: Shared) -> 
         shared: What they share.
     """
     return _Run(scenes, shared).outcome(num_workers)
-
-
-Resume = Callable[[], None]
-Wait = Callable[[Resume], None]
-"""Something that takes its time, then goes on with what it is given."""
-
-
-class _Clock:
-    """Events in order of time; of those at one time the first that was asked for comes first."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._events: list[tuple[float, int, Resume]] = []
-        self._numbers = itertools.count()
-
-    def at(self, time: float, act: Resume) -> None:
-        heapq.heappush(self._events, (time, next(self._numbers), act))
-
-    def run(self) -> None:
-        while self._events:
-            self.now, _, act = heapq.heappop(self._events)
-            act()
-
-
-class _Queue:
-    """Takes one after the other."""
-
-    def __init__(self, clock: _Clock) -> None:
-        self._clock, self._free_at = clock, 0.0
-
-    def take(self, seconds: float) -> Wait:
-        def wait(resume: Resume) -> None:
-            self._free_at = max(self._clock.now, self._free_at) + seconds
-            self._clock.at(self._free_at, resume)
-
-        return wait
-
-
-class _Flow:
-    """Bytes on their way."""
-
-    def __init__(self, num_bytes: float, resume: Resume) -> None:
-        self.missing = num_bytes
-        self.resume = resume
-
-
-class _Pipe:
-    """A bandwidth that gives each connection all it can take, in the order in which they came.
-
-    What is left, less than one connection can take, goes to the next; those after it wait.
-    """
-
-    def __init__(self, clock: _Clock, limits: Connections) -> None:
-        self._clock = clock
-        self._one, together = min(limits.one_bytes_per_s, limits.all_bytes_per_s), limits.all_bytes_per_s
-        self._num_slots = together // self._one if together < math.inf else math.inf
-        self._rest = together - self._num_slots * self._one if self._num_slots < math.inf else 0.0
-        self._num_full = 0
-        self._partly: _Flow | None = None
-        self._partly_since = 0.0
-        self._waiting: deque[_Flow] = deque()
-
-    def carry(self, num_bytes: float) -> Wait:
-        def wait(resume: Resume) -> None:
-            self._waiting.append(_Flow(num_bytes, resume))
-            self._serve()
-
-        return wait
-
-    def _serve(self) -> None:
-        """Give what is free to those who have waited longest."""
-        while self._num_full < self._num_slots and (self._partly is not None or self._waiting):
-            self._num_full += 1
-            flow = self._taken_over() if self._partly is not None else self._waiting.popleft()
-            self._clock.at(self._clock.now + flow.missing / self._one, partial(self._finish_full, flow))
-        if self._partly is None and self._rest > 0 and self._waiting:
-            self._partly, self._partly_since = self._waiting.popleft(), self._clock.now
-            seconds = self._partly.missing / self._rest
-            self._clock.at(self._clock.now + seconds, partial(self._finish_partly, self._partly))
-
-    def _taken_over(self) -> _Flow:
-        """The flow that got what was left, with what it still misses."""
-        flow, self._partly = self._partly, None
-        assert flow is not None, "the caller looks"
-        flow.missing = max(0.0, flow.missing - self._rest * (self._clock.now - self._partly_since))
-        return flow
-
-    def _finish_full(self, flow: _Flow) -> None:
-        self._num_full -= 1
-        self._serve()
-        flow.resume()
-
-    def _finish_partly(self, flow: _Flow) -> None:
-        if flow is self._partly:  # else it was given more meanwhile
-            self._partly = None
-            self._serve()
-            flow.resume()
 
 
 class _Progress:
@@ -275,20 +166,30 @@ class _Piece(NamedTuple):
     is_window: bool
 
 
+class _Spent(NamedTuple):
+    """Seconds of all workers up to some moment."""
+
+    demand_s: float
+    waiting_s: Mapping[str, float]
+
+
 class _Run:
     """Workers on their way through scenes."""
 
     def __init__(self, scenes: Sequence[SceneTasks], shared: Shared) -> None:
-        self._shared, self._clock = shared, _Clock()
-        self._queues = {DRIVER: _Queue(self._clock), REQUESTS: _Queue(self._clock)}
+        self._shared, self._clock = shared, Clock()
+        self._queues = {DRIVER: Queue(self._clock), REQUESTS: Queue(self._clock)}
         limits = {INPUT: shared.input, FETCH: shared.fetch, UPLOAD: shared.upload}
-        self._pipes = {name: _Pipe(self._clock, found) for name, found in limits.items()}
+        self._pipes = {name: Pipe(self._clock, found) for name, found in limits.items()}
         self._products: deque[_Piece] = deque()
         self._pieces = itertools.chain.from_iterable(_Progress(scene).pieces() for scene in scenes)
         self._resting: deque[Resume] = deque()
         self._demand_s, self._ended_at = 0.0, 0.0
         self._kept_bytes, self._most_kept_bytes = 0.0, 0.0
         self._waiting_s = dict.fromkeys((DRIVER, INPUT, FETCH, UPLOAD, REQUESTS), 0.0)
+        self._num_to_begin = math.ceil(_BEGINNING * sum(scene.num_windows + 1 for scene in scenes))
+        self._begun: _Spent | None = None
+        self._spent: _Spent | None = None  # before anybody had nothing to do
 
     def outcome(self, num_workers: int) -> Outcome:
         for _ in range(num_workers):
@@ -296,7 +197,25 @@ class _Run:
         self._clock.run()
         busy_s = self._demand_s + sum(self._waiting_s.values())
         idle_s = max(0.0, num_workers * self._ended_at - busy_s)
-        return Outcome(num_workers, self._ended_at, self._demand_s, self._waiting_s, idle_s, self._most_kept_bytes)
+        return Outcome(
+            num_workers,
+            self._ended_at,
+            self._demand_s,
+            self._waiting_s,
+            idle_s,
+            self._most_kept_bytes,
+            self._steady_waiting(),
+        )
+
+    def _steady_waiting(self) -> dict[str, float]:
+        """Without the beginning, when all ask for the same at once, and the end; of short runs, of all of it."""
+        nothing, everything = _Spent(0.0, {}), _Spent(self._demand_s, self._waiting_s)
+        first, last = self._begun or nothing, self._spent or everything
+        if last.demand_s <= first.demand_s:
+            first, last = nothing, everything
+        work_s = last.demand_s - first.demand_s
+        waited = {name: seconds - first.waiting_s.get(name, 0.0) for name, seconds in last.waiting_s.items()}
+        return {name: seconds / work_s if work_s else 0.0 for name, seconds in waited.items()}
 
     def _go_on(self, worker: Iterator[Wait]) -> None:
         next(worker)(lambda: self._go_on(worker))
@@ -306,11 +225,15 @@ class _Run:
         while True:
             piece = self._products.popleft() if self._products else next(self._pieces, None)
             if piece is None:
+                self._spent = self._spent or self._so_far()
                 yield self._resting.append
                 continue
             tasks = piece.scene.tasks
             yield from self._do(tasks.window if piece.is_window else tasks.product)
             self._ended_at = self._clock.now
+            self._num_to_begin -= 1
+            if self._num_to_begin == 0:
+                self._begun = self._so_far()
             if piece.is_window:
                 self._keep(piece.scene)
             else:
@@ -331,6 +254,9 @@ class _Run:
             began = self._clock.now
             yield wait
             self._waiting_s[name] += max(0.0, self._clock.now - began - alone_s[name])
+
+    def _so_far(self) -> "_Spent":
+        return _Spent(self._demand_s, dict(self._waiting_s))
 
     def _keep(self, scene: _Progress) -> None:
         """A window is there."""

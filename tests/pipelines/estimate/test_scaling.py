@@ -80,11 +80,11 @@ def test_the_driver_plans_before_and_verifies_after_the_work() -> None:
     for num_workers in (1, 30):
         told = run_with(verified, one, num_workers)
         assert told.makespan_s == pytest.approx(run_with(plain, one, num_workers).makespan_s + product_bytes / 100e6)
-    assert lost_to(run_with(Workload([(LARGE, 10_000)], 5, is_verified=True), one, 2_000)) == "verify"
-    limit = most_at_once(verified, one)["verify"]
-    found = find_limit(Workload([(LARGE, 10_000)], 5, is_verified=True), one)
+    slow, many = worker(verify_bytes_per_s=exactly(1e6)), Workload([(LARGE, 1000)], 5, is_verified=True)
+    assert lost_to(run_with(many, slow, 50)) == "verify"
+    found = find_limit(many, slow)
     assert found is not None
-    assert found.num_workers < limit
+    assert found.num_workers < most_at_once(many, slow)["verify"]
 
 
 def test_a_short_run_is_simulated_scene_by_scene() -> None:

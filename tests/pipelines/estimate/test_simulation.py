@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.estimate.events import Connections
 from pipelines.estimate.simulation import (
     DRIVER,
     FETCH,
     INPUT,
     REQUESTS,
     UPLOAD,
-    Connections,
     Outcome,
     SceneTasks,
     Shared,
@@ -186,8 +186,8 @@ def test_more_of_the_same_takes_as_long_as_it_does() -> None:
     for num_workers in (1, 8, 40):
         part, whole = (simulate(scenes * times, num_workers, shared) for times in (60, 600))
         told = part.stretched(whole.demand_s)
-        assert told.makespan_s == pytest.approx(whole.makespan_s, rel=0.02)
-        assert told.efficiency == pytest.approx(whole.efficiency, rel=0.02)
+        assert told.makespan_s == pytest.approx(whole.makespan_s, rel=0.01)
+        assert told.efficiency == pytest.approx(whole.efficiency, rel=0.01)
 
 
 def test_a_run_of_nothing_is_no_division_by_zero() -> None:
