@@ -73,7 +73,7 @@ class BulkConfig(Config):
     input: tuple[str, ...] = Field(min_length=1)
     """Scenes: folders or prefixes (s3://bucket/in/), patterns (s3://bucket/in/**/*.tif), lists (.txt), STAC items or
     ItemCollections (.json), SAFE folders, zip or tar archives of images; one or several."""
-    output: OutputConfig
+    output: OutputConfig = OutputConfig(uri="runs/bulk")
     """Where products, ledger and reports go: `output=URI`, or `output.uri=URI`."""
     model: str = "bicubic"
     """A name (see `rssr models`), a model folder, or a registered model such as models:/ldcsr@champion."""
