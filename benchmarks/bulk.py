@@ -37,7 +37,7 @@ from rssr.weights.folder import save_model_folder
 ROOT = Path(__file__).resolve().parents[1]
 _GSD_M = 10.0
 _SCALE = 4
-_NETWORK_SIDE = 896  # LR pixels of the scene that goes through the network
+_NETWORK_SIDE = 448  # LR pixels of the scene that goes through the network
 _TILE, _HALO = 128, 8
 _MIB = 2**20
 _BARE = """
