@@ -100,19 +100,9 @@ def assemble(
             pairs fit none of the scales.
         StorageError: Something cannot be reached.
     """
-    scales = scales_of(config)
-    runnable, notices = [], [notice for dataset in datasets for notice in dataset.notices]
-    apart = len(datasets) > 1 or len(scales) > 1
-    for dataset in datasets:
-        ready = _runnable(dataset, scales)
-        made = {}
-        for method in methods:
-            for scale in ready.scales if method.config.images is not None else ():
-                made[method.config.name, scale], more = _find_made(method, dataset, scale, apart)
-                notices += more
-        runnable.append(replace(ready, made=made))
+    runnable, notices = _with_images_made_elsewhere(datasets, methods, scales_of(config))
     task = EvaluationTask(
-        datasets=tuple(runnable),
+        datasets=runnable,
         methods=tuple(_for_all_machines(method, config, home) for method in methods),
         degradation=config.degradation,
         measuring=metrics.measuring(config),
@@ -136,6 +126,23 @@ def assemble(
         shared=splits.shared,
         notices=(*splits.notices, *notices),
     )
+
+
+def _with_images_made_elsewhere(
+    datasets: Sequence[OpenDataset], methods: Sequence[OpenMethod], scales: tuple[float, ...]
+) -> tuple[tuple[RunnableDataset, ...], list[str]]:
+    """The datasets as workers are told of them, and what there is to say."""
+    runnable, notices = [], [notice for dataset in datasets for notice in dataset.notices]
+    apart = len(datasets) > 1 or len(scales) > 1
+    for dataset in datasets:
+        ready = _runnable(dataset, scales)
+        made = {}
+        for method in methods:
+            for scale in ready.scales if method.config.images is not None else ():
+                made[method.config.name, scale], more = _find_made(method, dataset, scale, apart)
+                notices += more
+        runnable.append(replace(ready, made=made))
+    return tuple(runnable), notices
 
 
 def _check_splits(
