@@ -1,12 +1,10 @@
-"""What is computed of a scene before its product is written: windows and a prologue, as objects that any process reads.
+"""What is computed of a scene before its product is written: windows, as objects that any process reads.
 
 _work/NAME/r0000c0000          a computed window, see `packed_window`
 _work/NAME/r0000c0001.failed   a window that could not be computed, and why
-_work/NAME/prologue            what finishing the scene takes from all of it
 """
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +24,6 @@ from pipelines.storage import ObjectDamaged, Store
 from rssr.windows import Fetch, TileWindow
 
 _FAILED = ".failed"
-_PROLOGUE = "prologue"
 _MAX_HEADERS = 1024  # that are remembered: more than the windows of the scenes that are assembled at a time
 _AT_ONCE_BYTES = 64 * 2**20  # up to here a window is one request from memory
 _REMEDY = "Delete it and run again: it is computed anew."
@@ -39,13 +36,11 @@ class StoredWork:
     Attributes:
         finished: Keys of windows that were computed.
         failed: Keys of those that could not be.
-        has_prologue: Whether the prologue is there.
         num_bytes: Of all of it.
     """
 
     finished: frozenset[str]
     failed: frozenset[str]
-    has_prologue: bool
     num_bytes: int
 
 
@@ -119,8 +114,8 @@ class WindowObjects:
         folder = f"{_folder(name)}/"
         entries = {entry.key.removeprefix(folder): entry.num_bytes for entry in self._store.list(_folder(name))}
         failed = frozenset(key.removesuffix(_FAILED) for key in entries if key.endswith(_FAILED))
-        finished = frozenset(key for key in entries if not key.endswith(_FAILED) and key != _PROLOGUE)
-        return StoredWork(finished, failed - finished, _PROLOGUE in entries, sum(entries.values()))
+        finished = frozenset(key for key in entries if not key.endswith(_FAILED))
+        return StoredWork(finished, failed - finished, sum(entries.values()))
 
     def has(self, name: str) -> set[str]:
         """Keys of the windows of a scene that were computed; one listing."""
@@ -140,22 +135,6 @@ class WindowObjects:
         for entry in self._store.list(_folder(name)):
             if entry.key.endswith(_FAILED):
                 self._store.delete(entry.key)
-
-    def put_prologue(self, name: str, data: bytes) -> None:
-        """Keep a scene's prologue."""
-        self._store.write_bytes(_object(name, _PROLOGUE), zlib.crc32(data).to_bytes(4, "little") + data)
-
-    def read_prologue(self, name: str) -> bytes:
-        """A scene's prologue.
-
-        Raises:
-            ObjectMissing: There is none.
-            ObjectDamaged: It is not what was written.
-        """
-        data = self._store.read_bytes(_object(name, _PROLOGUE))
-        if len(data) < 4 or zlib.crc32(data[4:]).to_bytes(4, "little") != data[:4]:
-            raise self._damaged(name, _PROLOGUE, "its content is not what was written")
-        return data[4:]
 
     def delete_window(self, name: str, key: str) -> None:
         """Remove one window, e.g. since it is damaged."""

@@ -61,28 +61,17 @@ def test_one_look_tells_what_is_there(output: Output) -> None:
         objects.put(NAME, key, STRIPS, {})
     objects.put_failed(NAME, "r0000c0001", "Memory was short — even for one tile.")
     objects.put_failed(NAME, "r0001c0000", "An earlier attempt.")
-    objects.put_prologue(NAME, b"{}")
     objects.put(f"{NAME}/r0000c0000", "r0007c0007", STRIPS, {})
     look = objects.look(NAME)
     assert look.finished == objects.has(NAME) == {"r0000c0000", "r0001c0000"}
     assert look.failed == {"r0000c0001"}, "what was computed after all has not failed"
-    assert look.has_prologue
     assert look.num_bytes > 2 * sum(strip.nbytes for strip in STRIPS)
     assert objects.read_failed(NAME) == {"r0000c0001": "Memory was short — even for one tile."}
     objects.forget_failed(NAME)
     assert objects.read_failed(NAME) == {}
     objects.delete(NAME)
-    assert objects.look(NAME) == work_objects.StoredWork(frozenset(), frozenset(), False, 0)
+    assert objects.look(NAME) == work_objects.StoredWork(frozenset(), frozenset(), 0)
     assert objects.has(f"{NAME}/r0000c0000") == {"r0007c0007"}, "another scene's"
-
-
-def test_prologues_come_back_or_are_missed(output: Output) -> None:
-    objects = WindowObjects(output.store)
-    with pytest.raises(ObjectMissing):
-        objects.read_prologue(NAME)
-    for data in (b'{"gains": [1.0]}', b""):
-        objects.put_prologue(NAME, data)
-        assert objects.read_prologue(NAME) == data
 
 
 def test_what_is_not_there_is_missed(objects: WindowObjects) -> None:
@@ -122,14 +111,6 @@ def test_a_window_that_ends_early_is_noticed(objects: WindowObjects, tmp_path: P
     stored(tmp_path).write_bytes(stored(tmp_path).read_bytes()[:length])
     with pytest.raises(ObjectDamaged, match="r0000c0000 is damaged"):
         objects.fetch(NAME, "r0000c0000", 2)
-
-
-def test_a_damaged_prologue_is_noticed(objects: WindowObjects, tmp_path: Path) -> None:
-    objects.put_prologue(NAME, b'{"gains": [1.0]}')
-    (path,) = (tmp_path / WORK_FOLDER).rglob("prologue")
-    path.write_bytes(path.read_bytes().replace(b"1", b"2"))
-    with pytest.raises(ObjectDamaged, match="prologue is damaged"):
-        objects.read_prologue(NAME)
 
 
 def test_a_window_that_was_computed_again_is_read_as_it_is_now(tmp_path: Path) -> None:
