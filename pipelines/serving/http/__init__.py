@@ -1,0 +1,1 @@
+"""Routes, middleware and error answers: the door to FastAPI."""
