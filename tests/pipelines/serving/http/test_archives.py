@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,7 @@ class Scene:
 
     def until_ended(self, archive_id: str) -> dict[str, Any]:
         while (archive := self.ask("GET", f"{PATH}/{archive_id}").document)["state"] not in ENDED:
-            pass
+            time.sleep(0.1)
         return archive
 
 
