@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.cluster import RayConfig
 from pipelines.experiment.config import OutputConfig
 from pipelines.models_at import BUILT_IN
+from pipelines.serving.security.config import LimitsConfig, SecurityConfig
+from pipelines.serving.telemetry.config import TelemetryConfig
 from pipelines.tracking.config import TrackingConfig
 from rssr.configuration import Config
 
@@ -125,6 +127,12 @@ class ServeConfig(Config):
     """The replicas that take requests."""
     self_test: SelfTestConfig = SelfTestConfig()
     """What a version must show before it is served."""
+    security: SecurityConfig = SecurityConfig()
+    """Who may ask, and which places archives may name."""
+    limits: LimitsConfig = LimitsConfig()
+    """How much one request may bring."""
+    telemetry: TelemetryConfig = TelemetryConfig()
+    """What the service tells its operator."""
     wait: bool = True
     """Whether the command stays until it is stopped, and ends the service then. False leaves the service on a running
     cluster, as for `ray job submit`."""

@@ -199,8 +199,9 @@ def _alone(job: TileJob, count: int | None = None) -> TileOutcome:
 
 
 def _shared(jobs: list[TileJob], batch_size: int) -> list[TileOutcome]:
-    """Jobs of one kind in batches of one size; where a batch fails each job runs by itself, so that one does not fail
-    another.
+    """Jobs of one kind in batches of one size.
+
+    Where a batch fails each job runs by itself, so that one does not fail another.
     """
     if len(jobs) == 1:
         return [_alone(jobs[0], batch_size)]

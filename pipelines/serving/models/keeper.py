@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,13 +25,14 @@ log = logging.getLogger(__name__)
 
 _LABEL_DIGITS = 12
 RolledOut = Callable[[str, str], None]
-"""Told the model's name and `announced` or `rejected`, for counting."""
+"""Told the model's name and `served` or `rejected`, for counting."""
 
 
 class Keeper:
-    """Looks for new versions and decides about them. What it decides lies in the service's state; replicas read it there.
+    """Looks for new versions and decides about them.
 
-    A registry or store that does not answer changes nothing: what is served stays.
+    What it decides lies in the service's state, and replicas read it there. A registry or store that does not answer
+    changes nothing: what is served stays.
 
     Args:
         models: That are served.
@@ -115,7 +115,7 @@ class Keeper:
         store_model(found, self._records.output, COPIES_FOLDER)
         version = describe_version(found, loaded, label)
         log.info("%s is served as %s from now on.", label, model.name)
-        self._rolled_out(model.name, "announced")
+        self._rolled_out(model.name, "served")
         return self._kept(ModelRecord(name=model.name, source=model.source, version=version))
 
     def _kept(self, record: ModelRecord) -> ModelRecord:
@@ -159,6 +159,6 @@ def _looks(folder: Path) -> str:
     lines = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            status = os.stat(path)
+            status = path.stat()
             lines.append(f"{path.relative_to(folder).as_posix()} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

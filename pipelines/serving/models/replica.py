@@ -87,13 +87,12 @@ class SceneWork:
         tiles: list[SharedTiles] = []
         options = self._options()
         source = _in_memory(self.request.image, self.request.name)
-        with tempfile.TemporaryDirectory(prefix="rssr-sr-") as scratch, _reading():
-            with open_scene(source) as reader:
-                run = self._prepared(reader, options, tiles)
-                files = self._files(Path(scratch))
-                with _computing():
-                    run.write(files, lambda finished, total: self.waiting.require())
-                return self._result(run, files, sum(part.seconds for part in tiles), started)
+        with tempfile.TemporaryDirectory(prefix="rssr-sr-") as scratch, _reading(), open_scene(source) as reader:
+            run = self._prepared(reader, options, tiles)
+            files = self._files(Path(scratch))
+            with _computing():
+                run.write(files, lambda finished, total: self.waiting.require())
+            return self._result(run, files, sum(part.seconds for part in tiles), started)
 
     def _options(self) -> SceneOptions:
         request, model = self.request, self.served.model
