@@ -28,7 +28,7 @@ async function plainPicture(blob) {
 async function rasterPicture(blob) {
   const { readTiff } = await reader();
   const raster = await readTiff(await blob.arrayBuffer());
-  return { element: document.createElement("canvas"), size: [raster.width, raster.height], raster };
+  return { element: document.createElement("canvas"), size: raster.size, raster };
 }
 
 // Paints TIFFs, all with one and the same range of values a band, that of the first; returns what was done in words.

@@ -14,6 +14,7 @@ const KINDS = {
 const PLAIN = [0, 1, 2]; // photometric interpretations: grey both ways, and colours
 const MOST_SAMPLED = 50_000;
 const TAIL = 0.02; // of the values, on each side, shown as black and white
+const MOST_PIXELS = 2 ** 24; // that are shown: of larger images an overview is, where there is one
 const BLOCKS_A_TURN = 8; // so that the page goes on answering
 
 function check(holds, what) {
@@ -252,22 +253,39 @@ function shownBands(names, samples, photometric) {
   return samples >= 3 || photometric === 2 ? [0, 1, 2] : [0];
 }
 
-// {width, height, bands: values of those that are shown, chosen: their numbers, names, valid, isPlain}.
+// The image itself, or the largest of its overviews that is not too large.
+function shownDirectory(file) {
+  const one = (entries, name) => file.values(entries, name)[0] ?? 0;
+  const isFit = (entries) => one(entries, "width") * one(entries, "height") <= MOST_PIXELS;
+  const [first, ...others] = file.all;
+  return [first, ...others.filter((entries) => one(entries, "subfile") === 1)].find(isFit) ?? first;
+}
+
+function maskOf(file, image) {
+  return file.all.map((entries) => [entries, file.values(entries, "subfile")[0] ?? 0])
+    .filter(([entries, kind]) => kind >= 4 && file.values(entries, "width")[0] === image.width)
+    .map(([entries]) => layout(file, entries))[0];
+}
+
+// {size: of the image, width, height, bands: values of those that are shown, chosen: their numbers, names, valid,
+// isPlain: whether they are colours as they are}.
 export async function readTiff(buffer) {
   const file = new Directories(buffer);
-  const [first, ...others] = file.all;
-  const image = layout(file, first);
-  const names = bandNames(file.values(first, "metadata")[0]);
+  const whole = file.all[0];
+  const image = layout(file, shownDirectory(file));
+  const names = bandNames(file.values(whole, "metadata")[0]);
   const chosen = shownBands(names, image.samples, image.photometric);
-  const nodata = Number.parseFloat(file.values(first, "nodata")[0] ?? "nan");
+  const nodata = Number.parseFloat(file.values(whole, "nodata")[0] ?? "nan");
   const bands = await readBands(file, image, chosen, Number.isNaN(nodata) ? 0 : nodata);
-  const mask = others.find((entries) => file.values(entries, "subfile")[0] === 4);
-  const [shown] = mask ? await readBands(file, layout(file, mask), [0], 0) : [null];
-  const isValid = (i) => bands[0][i] === bands[0][i] && bands[0][i] !== nodata && (shown === null || shown[i] !== 0);
+  const mask = maskOf(file, image);
+  const [shown] = mask ? await readBands(file, mask, [0], 0) : [null];
+  const isValid = (i) => bands.every((values) => values[i] === values[i] && values[i] !== nodata) && shown?.[i] !== 0;
   const valid = Uint8Array.from({ length: image.width * image.height }, (_, i) => (isValid(i) ? 255 : 0));
-  const isPlain = image.bits === 8 && image.format === 1;
-  return { width: image.width, height: image.height, bands, chosen, names, valid, isPlain };
+  const size = [file.values(whole, "width")[0], file.values(whole, "height")[0]];
+  return { size, width: image.width, height: image.height, bands, chosen, names, valid, isPlain: isPlain(image) };
 }
+
+const isPlain = (image) => image.bits === 8 && image.format === 1;
 
 // What is shown as black and as white, a band at a time.
 export function ranges(raster) {
