@@ -40,7 +40,7 @@ def test_the_next_hop_is_below_this_one() -> None:
         [f"0-{TRACE}-{SPAN}-01"],
         [f"00_{TRACE}_{SPAN}_01"],
         [f"{PARENT}\n"],
-        [f"٠٠-{TRACE}-{SPAN}-01"],
+        [f"\u0660\u0660-{TRACE}-{SPAN}-01"],
         [f"01-{TRACE}-{SPAN}-01x"],
     ],
 )
