@@ -94,7 +94,7 @@ class _Exchange:
     def __post_init__(self) -> None:
         headers: list[tuple[bytes, bytes]] = self.scope["headers"]
         self.method = str(self.scope["method"])
-        self.route = route_of(str(self.scope["path"]))
+        self.route = route_of(_path(self.scope))
         self.hop: TraceContext = continue_trace(_values(headers, b"traceparent"), _values(headers, b"tracestate"))
         state: dict[str, Any] = self.scope.setdefault("state", {})
         self.request_id = state.setdefault("request_id", request_id_of(headers))
@@ -147,6 +147,12 @@ def request_id_of(headers: list[tuple[bytes, bytes]]) -> str:
     """The caller's own id for a request where it is short and plain, else a new one."""
     given = _values(headers, b"x-request-id")
     return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else secrets.token_hex(16)
+
+
+def _path(scope: Scope) -> str:
+    """Below the place where the application is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(str(scope.get("root_path", "")).rstrip("/")) or "/"
 
 
 def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[str]:

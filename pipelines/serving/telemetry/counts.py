@@ -109,6 +109,11 @@ class CountsOfAll:
             self._ended = add_up([self._ended, without_gauges(counts)])
 
     @property
+    def num_processes(self) -> int:
+        """Those whose counts are still told apart."""
+        return len(self._latest)
+
+    @property
     def last_heard_at(self) -> float | None:
         """When any process last said something, by the clock; None for never."""
         return max((at for at, _ in self._latest.values()), default=None)

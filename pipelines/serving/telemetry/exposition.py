@@ -1,9 +1,9 @@
 """What /metrics answers: counts of all processes, gathered by one small actor.
 
 Each process counts for itself and tells the actor every second or so. Ray's own way, from `ray.util.metrics` to the
-ports of its agents, was tried and left: it rebuilds histograms from the middles of their buckets, so that sums and
-means of latencies and seam scores are made up; it lags by ten seconds and loses as much with each process that is
-killed. What Ray counts of Serve itself is still found there.
+ports of its agents, was tried and left: it rebuilds histograms from the middles of their buckets, so that ten answers
+of 2 s each came out as 55 s in all; it lags by ten seconds, and loses as much with each process that is killed. What
+Ray counts of Serve itself is still found there.
 """
 
 import asyncio
