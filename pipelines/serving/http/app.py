@@ -14,6 +14,7 @@ from pipelines.serving.http.guard import Guard
 from pipelines.serving.http.health import health_routes
 from pipelines.serving.http.metrics import metrics_routes
 from pipelines.serving.http.models import model_routes
+from pipelines.serving.http.page import page_routes
 from pipelines.serving.http.super_resolve import super_resolve_routes
 from pipelines.serving.models.api import ModelApi
 from pipelines.serving.security.keys import Keys
@@ -59,6 +60,7 @@ def _routes(service: Service) -> Iterator[APIRouter]:
     yield model_routes(service.models)
     yield health_routes(service.models)
     yield metrics_routes(service.collect_metrics)
+    yield page_routes()
 
 
 def _version() -> str:
