@@ -30,7 +30,15 @@ import torch
 if not __package__:  # started as a file, perhaps where rssr is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.local_service import MODEL, SCALE, LocalService, local_service, make_scene, wait_until_ready
+from benchmarks.local_service import (
+    MODEL,
+    SCALE,
+    LocalService,
+    local_service,
+    make_scene,
+    served_model,
+    wait_until_ready,
+)
 from benchmarks.measuring import describe_machine, markdown_table
 from rssr.client import Client, ServiceError
 
@@ -44,12 +52,7 @@ FAULTS = {
 """What is killed, and what the titles of its processes hold."""
 
 _SETTINGS = (
-    "models.0.source={folder}/" + MODEL,
-    f"models.0.name={MODEL}",
-    f"models.0.scale={SCALE}",
-    "models.0.scaling.min_replicas=2",
-    "models.0.scaling.max_replicas=2",
-    "models.0.replica.num_cpus=0.5",
+    served_model("{min_replicas: 2, max_replicas: 2}", "{num_cpus: 0.5}"),
     "ingress.num_replicas=2",
     "security.read_places=[{folder}/place]",
     "security.write_places=[{folder}/place]",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -90,7 +91,11 @@ def local_service(settings: Sequence[str], num_cpus: int) -> Iterator[LocalServi
         settings: Overrides of `jobs/serve.py`; `{folder}` is the service's folder, in which `network` is a model.
         num_cpus: Cores that Ray hands out.
     """
-    os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "OMP_NUM_THREADS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     with tempfile.TemporaryDirectory(prefix="rssr-service-", ignore_cleanup_errors=True) as name:
         folder, port = Path(name), free_port()
         make_model(folder / MODEL)
@@ -105,13 +110,20 @@ def local_service(settings: Sequence[str], num_cpus: int) -> Iterator[LocalServi
                 "wait=false",
             ]
             filled = [setting.replace("{folder}", str(folder)) for setting in settings]
-            run_serve(load_config(ServeConfig, None, [*given, *filled]))
+            with contextlib.redirect_stdout(sys.stderr):  # what is printed there is for people who type the job
+                run_serve(load_config(ServeConfig, None, [*given, *filled]))
             yield LocalService(folder, port)
         finally:
             with contextlib.suppress(Exception):  # what is left of it; the instance ends anyway
                 serve.shutdown()
             ray.shutdown()
             del os.environ["RAY_ADDRESS"]
+
+
+def served_model(scaling: str, replica: str = "{}") -> str:
+    """The setting that serves the network; scaling and replica are mappings as YAML has them."""
+    source = "{folder}/" + MODEL
+    return f"models=[{{source: {source}, name: {MODEL}, scale: {SCALE}, scaling: {scaling}, replica: {replica}}}]"
 
 
 def make_model(folder: Path) -> None:

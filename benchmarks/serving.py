@@ -29,25 +29,26 @@ import torch
 if not __package__:  # started as a file, perhaps where rssr is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.local_service import MODEL, ROOT, SCALE, SIDE, LocalService, local_service, make_scene, wait_until_ready
+from benchmarks.local_service import (
+    MODEL,
+    ROOT,
+    SCALE,
+    SIDE,
+    LocalService,
+    local_service,
+    make_scene,
+    served_model,
+    wait_until_ready,
+)
 from benchmarks.measuring import describe_machine, markdown_table
 
 PARTS = ("overhead", "saturation", "scaling")
 _DEPLOYMENT = f"model-{MODEL}"
-_MODEL = ("models.0.source={folder}/" + MODEL, f"models.0.name={MODEL}", f"models.0.scale={SCALE}")
 _QUIET = ("telemetry.log_level=warning", "ingress.num_replicas=1")
-_ONE = (*_MODEL, *_QUIET, "models.0.scaling.min_replicas=1", "models.0.scaling.max_replicas=1")
+_ONE = (served_model("{min_replicas: 1, max_replicas: 1}"), *_QUIET)
 _NUM_REPLICAS = 3
-_SEVERAL = (
-    *_MODEL,
-    *_QUIET,
-    "models.0.scaling.min_replicas=1",
-    f"models.0.scaling.max_replicas={_NUM_REPLICAS}",
-    "models.0.scaling.upscale_delay_s=5",
-    "models.0.scaling.downscale_delay_s=20",
-    "models.0.scaling.look_back_s=5",
-    "models.0.replica.num_cpus=0.5",
-)
+_DELAYS = "upscale_delay_s: 5, downscale_delay_s: 20, look_back_s: 5"
+_SEVERAL = (served_model(f"{{min_replicas: 1, max_replicas: {_NUM_REPLICAS}, {_DELAYS}}}", "{num_cpus: 0.5}"), *_QUIET)
 _NUM_IMAGES = 60
 _SATURATED_S, _AT_A_TIME = 20, 6
 _PHASES = ((1, 20), (12, 60), (1, 60))  # connections, seconds
