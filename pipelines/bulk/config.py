@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from pipelines.cluster import RayConfig
 from pipelines.experiment.config import OutputConfig
+from pipelines.storage.allowed import AllowedPlaces
 from pipelines.tracking.config import TrackingConfig
 from rssr.configuration import Config
 from rssr.inference import ColorMatching
@@ -73,6 +74,11 @@ class BulkConfig(Config):
     input: tuple[str, ...] = Field(min_length=1)
     """Scenes: folders or prefixes (s3://bucket/in/), patterns (s3://bucket/in/**/*.tif), lists (.txt), STAC items or
     ItemCollections (.json), SAFE folders, zip or tar archives of images; one or several."""
+    read_places: tuple[str, ...] | None = None
+    """Folders and prefixes in which all must lie that is read: inputs, lines of lists, images of STAC items, and where
+    web servers lead. For inputs that others name; null allows all."""
+    inner_hosts: tuple[str, ...] = ()
+    """With read_places: names of web servers that may lie in the own network."""
     output: OutputConfig = OutputConfig(uri="runs/bulk")
     """Where products, ledger and reports go: `output=URI`, or `output.uri=URI`."""
     model: str = "bicubic"
@@ -113,6 +119,10 @@ class BulkConfig(Config):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:  # noqa: ANN401  # whatever YAML holds; validated afterwards
         return (value,) if isinstance(value, str) else value
+
+    def allowed_places(self) -> AllowedPlaces | None:
+        """Where all must lie that is read; None allows all."""
+        return None if self.read_places is None else AllowedPlaces(self.read_places, self.inner_hosts)
 
     @field_validator("output", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -62,7 +62,7 @@ def run_bulk(config: BulkConfig) -> ExitCode:
     """
     check_config(config)
     started_at = datetime.now(UTC)
-    settings = StorageSettings.from_environment()
+    settings = replace(StorageSettings.from_environment(), places=config.allowed_places())
     output = open_store(config.output.uri, settings)
     with Lease(output, DRIVER_LEASE, "jobs/bulk.py") as lease:
         if config.verify_only:

@@ -67,7 +67,7 @@ def _open_folder(location: Location, settings: StorageSettings | None) -> Store:
         return S3Store(location, chosen)
     from pipelines.storage.remote import RemoteStore
 
-    return RemoteStore(location)
+    return RemoteStore(location, places=None if settings is None else settings.places)
 
 
 def pyarrow_filesystem(uri: str, settings: StorageSettings | None = None) -> tuple[Any, str]:

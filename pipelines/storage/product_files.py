@@ -78,21 +78,30 @@ def linked_place(store: Store, key: str, address: str, settings: StorageSettings
     """Store and key of what an object names, relative to itself or by a URI of its own.
 
     Raises:
+        PlaceRefused: The settings do not allow it.
         StorageError: The address is malformed, or leads out of an archive or bucket.
     """
     if "://" in address or address.startswith("/"):
+        _require_allowed(address, settings)
         folder, _, leaf = address.rpartition("/")
         return open_store(folder or "/", settings), leaf
     path = posixpath.normpath(posixpath.join(posixpath.dirname(key), address))
     if not path.startswith("../"):
+        _require_allowed(store.describe(path), settings)
         return store, path
     scheme, separator, place = store.uri.rpartition("://")
     climbed = posixpath.normpath(f"/{place.lstrip('/')}/{path}")
     leaves_bucket = bool(separator) and climbed.split("/")[1] != place.split("/")[0]
     if leaves_bucket or split_archive_uri(store.uri) is not None:
         raise StorageError(f"'{address}' in {store.describe(key)} leads out of its store.", "Give a whole address.")
+    _require_allowed(f"{scheme}{separator}{climbed.lstrip('/')}" if separator else climbed, settings)
     folder, _, leaf = climbed.rpartition("/")
     return open_store(f"{scheme}{separator}{folder.lstrip('/')}" if separator else folder or "/", settings), leaf
+
+
+def _require_allowed(address: str, settings: StorageSettings | None) -> None:
+    if settings is not None:
+        settings.require_allowed(address)
 
 
 def _read_once(store: Store, key: str) -> Callable[[int, int], bytes]:

@@ -5,18 +5,19 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import fsspec
 
+from pipelines.storage.allowed import WEB_SCHEMES, AllowedPlaces
 from pipelines.storage.file_errors import file_error
 from pipelines.storage.retries import Failure, RetryPolicy, call_with_retries, has_answered, note_answer
 from pipelines.storage.store import Entry, ObjectMissing, Store, StoreUnavailable, clean_key, file_sha256, probe_key
 from pipelines.storage.uris import Location
-from rssr.errors import StorageError
+from rssr.errors import RssrError, StorageError
 
 Result = TypeVar("Result")
 
@@ -24,15 +25,17 @@ _VERSION_FIELDS = ("etag", "ETag", "generation", "mtime", "updated", "last_modif
 _CHUNK_BYTES = 8 * 2**20
 _SINGLE_BYTES = 32 * 2**20  # up to here files go through memory: more file systems have exclusive modes for that
 _ABOUT_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-_WEB_SCHEMES = ("http", "https")
 
 
 class RemoteStore(Store):
     """Objects below a URI of one of fsspec's file systems, configured as that file system documents."""
 
-    def __init__(self, location: Location, policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, location: Location, policy: RetryPolicy | None = None, places: AllowedPlaces | None = None
+    ) -> None:
         self._location = location
         self._policy = policy or RetryPolicy(num_attempts=4)
+        self._places = places
 
     @property
     def uri(self) -> str:
@@ -42,7 +45,7 @@ class RemoteStore(Store):
     def child(self, key: str) -> "RemoteStore":
         """The store below a key."""
         path = f"{self._location.path}/{clean_key(key)}".lstrip("/")
-        return RemoteStore(Location(self._location.scheme, self._location.bucket, path), self._policy)
+        return RemoteStore(Location(self._location.scheme, self._location.bucket, path), self._policy, self._places)
 
     def expect_answers(self) -> None:
         """See `Store.expect_answers`."""
@@ -152,11 +155,11 @@ class RemoteStore(Store):
 
     @property
     def _files(self) -> Any:  # noqa: ANN401  # one of fsspec's many file systems
-        return _file_system(self._location.scheme)
+        return _file_system(self._location.scheme, self._places if self._is_web else None)
 
     @property
     def _is_web(self) -> bool:
-        return self._location.scheme in _WEB_SCHEMES
+        return self._location.scheme in WEB_SCHEMES
 
     def _path(self, key: str) -> str:
         name = clean_key(key)
@@ -225,6 +228,8 @@ class _WebFailure(OSError):
 def _web_error(error: Exception) -> Exception | None:
     """What fsspec's web file system means, which hides every refusal behind a missing file and lets others through."""
     answer = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
+    if isinstance(answer, RssrError):
+        return answer  # a redirection that is not followed
     if not type(answer).__module__.startswith("aiohttp"):
         return None
     status = getattr(answer, "status", None)
@@ -250,8 +255,14 @@ def _version(info: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=8)
-def _file_system(scheme: str) -> Any:  # noqa: ANN401  # one of fsspec's many file systems
-    options = {"headers": {"Accept-Encoding": "identity"}} if scheme in _WEB_SCHEMES else {}  # bytes as they are
+def _file_system(scheme: str, places: AllowedPlaces | None) -> Any:  # noqa: ANN401  # one of fsspec's many
+    options: dict[str, Any] = {}
+    if scheme in WEB_SCHEMES:
+        options["headers"] = {"Accept-Encoding": "identity"}  # bytes as they are
+    if places is not None:
+        from pipelines.storage.guarded_web import guarded_client  # few need it
+
+        options |= {"get_client": partial(guarded_client, places), "skip_instance_cache": True}
     try:
         return fsspec.filesystem(scheme, use_listings_cache=False, **options)
     except ImportError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.storage.allowed import AllowedPlaces
 from pipelines.storage.uris import redact
 from rssr.errors import StorageError
 
@@ -30,6 +31,8 @@ class StorageSettings:
         secret_access_key: Belongs to `access_key_id`.
         session_token: For temporary credentials.
         ca_bundle: File with certificates to trust.
+        places: Where all must lie that inputs name, such as lines of lists and images of STAC items, and where web
+            servers may lead; None allows all. `open_store` itself opens what it is asked to.
     """
 
     endpoint_url: str | None = None
@@ -38,6 +41,7 @@ class StorageSettings:
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
+    places: AllowedPlaces | None = None
 
     def __post_init__(self) -> None:
         if self.endpoint_url is None:
@@ -70,6 +74,15 @@ class StorageSettings:
             session_token=first("AWS_SESSION_TOKEN"),
             ca_bundle=first("AWS_CA_BUNDLE"),
         )
+
+    def require_allowed(self, uri: str) -> None:
+        """Make sure that what an input names may be read.
+
+        Raises:
+            PlaceRefused: It may not.
+        """
+        if self.places is not None:
+            self.places.require(uri)
 
     @property
     def signing_region(self) -> str | None:

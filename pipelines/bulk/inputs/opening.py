@@ -55,8 +55,11 @@ def opened_scene(
         RasterError: A raster or product that cannot be used.
         ImageError: A picture that cannot be used.
         ObjectMissing: It is gone.
+        PlaceRefused: The settings do not allow it, by where a link leads.
         StorageError: It cannot be read.
     """
+    if settings is not None and scene.location:
+        settings.require_allowed(scene.uri)
     if scene.kind == "product":
         files = _product_files(scene, settings)
         bands = bands_for(model, others=options.other_bands)
@@ -69,7 +72,7 @@ def opened_scene(
 
 def _image_source(scene: InputScene, settings: StorageSettings | None) -> Path | ByteSource:
     if not scene.location:
-        raise DataError(f"'{scene.key}' is no address of an image.", "Correct the item that names it.")
+        raise DataError(f"'{scene.key}' is no address of an image that may be read.", "Correct the item that names it.")
     if scene.version.endswith(MASK_BESIDE):
         raise DataError(
             f"{scene.uri} has its mask in a file beside it ({MASK_ENDING}), which is read on local disks only.",

@@ -37,9 +37,11 @@ class Search:
         Raises:
             ConfigError: It is the output or lies in it, or leaves the bucket open.
             DataError: Its address carries a query.
+            PlaceRefused: The settings do not allow it, or what it names.
             StorageError: It cannot be reached or read.
         """
         _check_address(uri)
+        self._require_allowed(uri)
         if is_pattern(uri):
             return [self._of_pattern(uri)]
         if uri.endswith("/") or _is_local_folder(uri):
@@ -112,7 +114,10 @@ class Search:
         for number, line in read_lines(container, name):
             if "://" not in line and not line.startswith("/"):
                 keys[container.uri].append(key_in_line(line.rstrip("/"), number, uri))
-            elif split_archive_uri(line) is not None and "!" in line:
+                self._require_allowed(container.describe(line))
+                continue
+            self._require_allowed(line)
+            if split_archive_uri(line) is not None and "!" in line:
                 listings.append(self._of_archive(line))
             else:
                 _check_address(line)
@@ -125,6 +130,10 @@ class Search:
     def _of_keys(self, store: Store, keys: Sequence[str]) -> Listing:
         found = in_threads(_named(store), dict.fromkeys(keys))
         return Listing(store, [entry for entries in found for entry in entries], takes_all=True)
+
+    def _require_allowed(self, uri: str) -> None:
+        if self.settings is not None:
+            self.settings.require_allowed(uri)
 
     def _place(self, uri: str) -> tuple[Store, str]:
         """The folder of an object, and its key there; empty for a whole bucket."""

@@ -106,7 +106,7 @@ def load_keys(config: SecurityConfig, host: str, environment: Mapping[str, str] 
     if not keys.are_needed and not is_loopback(host):
         raise ConfigError(
             f"The service would listen at {host} without keys: anybody could use it.",
-            f"Make a key with `rssr key NAME` and set security.keys_file=FILE or {KEYS_VARIABLE}; or listen at 127.0.0.1.",
+            f"Make a key with `rssr key NAME` and set security.keys_file or {KEYS_VARIABLE}; or bind to 127.0.0.1.",
         )
     return keys
 
