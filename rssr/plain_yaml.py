@@ -62,3 +62,8 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401  # whatever YAML holds
         raise ValueError("it is nested too deeply") from None
     except (yaml.YAMLError, KeyError, AttributeError) as error:  # e.g. `!!bool perhaps` is a KeyError of PyYAML
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def write_yaml(value: Any) -> str:  # noqa: ANN401  # whatever YAML can hold
+    """A YAML document of mappings, lists and plain values, keys in their order."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)

@@ -8,7 +8,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -29,6 +29,9 @@ _OPTIONS = (
 )
 _PATIENCE_S = 120.0
 _KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40, "ArrowUp": 38, "Home": 36, "End": 35, "Tab": 9}
+_KEYS |= {"Enter": 13, "Escape": 27, " ": 32, "+": 187, "-": 189, "0": 48}
+_TEXTS = {"Enter": "\r", " ": " ", "+": "+", "-": "-", "0": "0"}  # of keys that write something
+_SHIFT = 8
 _Message = dict[str, Any]
 
 
@@ -82,9 +85,12 @@ class Browser:
                 return dict(answer["result"])
             self.events.setdefault(answer.get("sessionId", ""), []).append(answer)
 
-    def wait_for(self, session: str, event: str) -> None:
-        """Wait until something has happened in a tab."""
-        while not any(message.get("method") == event for message in self.events.get(session, [])):
+    def wait_for(self, session: str, event: str, **parameters: object) -> _Message:
+        """Wait until something has happened in a tab, with these parameters among its own, and give all of them."""
+        while True:
+            for message in self.events.get(session, []):
+                if message.get("method") == event and parameters.items() <= message["params"].items():
+                    return dict(message["params"])
             message = self._next()
             self.events.setdefault(message.get("sessionId", ""), []).append(message)
 
@@ -100,30 +106,40 @@ class Browser:
         return dict(json.loads(message))
 
     @contextmanager
-    def tab(self, path: Path, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Iterator["Tab"]:
-        """Show a page until it has loaded.
+    def tab(
+        self,
+        page: Path | str,
+        size: tuple[int, int] = DESKTOP,
+        *,
+        dark: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator["Tab"]:
+        """Show a page until it has loaded, as somebody new to it: nothing is kept from other tabs.
 
         Args:
-            path: The page's file.
+            page: Its file, or its address on a server.
             size: Of the window, CSS pixels; one as narrow as a phone's is one.
             dark: Whether its owner prefers dark pages.
+            headers: Of all of its requests, as a proxy on the way adds them.
         """
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        tab = Tab(self, session)
+        tab = Tab(self, session, context)
         try:
             for domain in ("Page", "Runtime", "Log", "Network"):
                 tab.call(f"{domain}.enable")
+            tab.call("Network.setExtraHTTPHeaders", headers=dict(headers or {}))
             tab.resize(size)
             tab.call(
                 "Emulation.setEmulatedMedia",
                 features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
             )
-            tab.call("Page.navigate", url=path.resolve().as_uri())
+            tab.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
             self.wait_for(session, "Page.loadEventFired")
             yield tab
         finally:
-            self.call("Target.closeTarget", targetId=target)
+            self.call("Target.disposeBrowserContext", browserContextId=context)
             self.events.pop(session, None)
 
 
@@ -134,10 +150,12 @@ class Tab:
     Attributes:
         browser: Which shows it.
         session: Its name to the browser.
+        context: Name of what it alone keeps: cookies, storage, downloads.
     """
 
     browser: Browser
     session: str
+    context: str
 
     def call(self, method: str, **parameters: object) -> _Message:
         """Ask the browser for something that concerns this page."""
@@ -165,10 +183,10 @@ class Tab:
 
     @property
     def requests(self) -> list[str]:
-        """Addresses of everything that was asked for, but for what lies in the page itself."""
+        """Addresses of everything that was asked for, but for what lies in the page itself or was made by it."""
         events = self.browser.events.get(self.session, [])
         asked = [event["params"]["request"] for event in events if event.get("method") == "Network.requestWillBeSent"]
-        return [request["url"] for request in asked if not request["url"].startswith("data:")]
+        return [request["url"] for request in asked if not request["url"].startswith(("data:", "blob:"))]
 
     def resize(self, size: tuple[int, int]) -> None:
         """Give the window another size."""
@@ -177,11 +195,65 @@ class Tab:
             "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=is_phone
         )
 
-    def press(self, key: str, times: int = 1) -> None:
+    def press(self, key: str, times: int = 1, *, has_shift: bool = False) -> None:
         """Press a key on whatever has the focus."""
+        text = {"text": _TEXTS[key]} if key in _TEXTS else {}
         for _ in range(times):
-            for kind in ("rawKeyDown", "keyUp"):
-                self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_KEYS[key])
+            for kind, written in (("keyDown" if text else "rawKeyDown", text), ("keyUp", {})):
+                self.call(
+                    "Input.dispatchKeyEvent",
+                    type=kind,
+                    key=key,
+                    code=key,
+                    windowsVirtualKeyCode=_KEYS[key],
+                    modifiers=_SHIFT if has_shift else 0,
+                    **written,
+                )
+
+    def write(self, text: str) -> None:
+        """Write into whatever has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def click(self, selector: str) -> None:
+        """Press the mouse's left button in the middle of the first such element."""
+        left, top, width, height = self.box(selector)
+        assert width and height, f"{selector} is not seen"
+        self.drag((left + width / 2, top + height / 2), (left + width / 2, top + height / 2))
+
+    def turn_wheel(self, point: tuple[float, float], delta: float) -> None:
+        """Turn the mouse's wheel at a point of the window; below 0 is away from oneself."""
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", x=point[0], y=point[1], deltaX=0, deltaY=delta)
+
+    def choose_files(self, selector: str, *paths: Path) -> None:
+        """Choose files of this machine in an input, as its dialog does."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+        self.call("DOM.setFileInputFiles", files=[str(path) for path in paths], objectId=found["result"]["objectId"])
+
+    def wait_until(self, expression: str) -> None:
+        """Wait until a JavaScript expression holds."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self.evaluate(expression):
+            assert time.monotonic() < deadline, f"it never came true: {expression}"
+            time.sleep(0.02)
+
+    def download(self, folder: Path, start: Callable[[], None]) -> Path:
+        """The file that comes of what is done, once all of it is there."""
+        self.browser.events.pop("", None)
+        self.browser.call(
+            "Browser.setDownloadBehavior",
+            behavior="allow",
+            browserContextId=self.context,
+            downloadPath=str(folder),
+            eventsEnabled=True,
+        )
+        start()
+        begun = self.browser.wait_for("", "Browser.downloadWillBegin")
+        self.browser.wait_for("", "Browser.downloadProgress", guid=begun["guid"], state="completed")
+        return folder / str(begun["suggestedFilename"])
+
+    def screenshot(self) -> bytes:
+        """PNG of the window."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse's left button at one point of the window, and let it go at another."""

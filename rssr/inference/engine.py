@@ -16,7 +16,7 @@ from rssr.inference.chosen_model import model_device
 from rssr.inference.missing import MissingPixels, zeros_for
 from rssr.inference.options import CompleteOptions
 from rssr.inference.prologue import ScenePrologue, match_whole
-from rssr.inference.tile_runner import TileBatch, TileCounts, TileRunner
+from rssr.inference.tile_runner import MakeRunner, TileBatch, TileCounts, TileRunner
 from rssr.masks import enlarge_mask, filled
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import Draws, TilePlace
@@ -69,6 +69,7 @@ class Engine:
         options: How to cut and match.
         with_deviation: Whether the model, a `DeviationResolver`, also says how far it may be off.
         draws: Seed and number of samples, for a model that draws noise.
+        make_runner: Makes what runs tiles; where many scenes share a model, one that gathers their tiles.
         counts: What became of the tiles of all windows so far.
     """
 
@@ -76,10 +77,11 @@ class Engine:
     options: CompleteOptions
     with_deviation: bool = False
     draws: Draws = field(default_factory=Draws)
+    make_runner: MakeRunner = TileRunner
     counts: TileCounts = field(default_factory=TileCounts, init=False)
 
     def __post_init__(self) -> None:
-        self._runner = TileRunner(self.model, self.options, self.with_deviation, self.draws)
+        self._runner = self.make_runner(self.model, self.options, self.with_deviation, self.draws)
 
     @property
     def batch_size(self) -> int:

@@ -18,7 +18,7 @@ from rssr.inference.product_files import ProductFiles, write_as_picture
 from rssr.inference.products import ProductBands, sr_info
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.stored_scene import StoredScene
-from rssr.inference.tile_runner import TileCounts
+from rssr.inference.tile_runner import MakeRunner, TileCounts, TileRunner
 from rssr.metrics.seams import SeamMeter
 from rssr.models.loaded import LoadedModel
 from rssr.raster import CogOptions, RasterInfo, ground_sample_distance_m
@@ -118,9 +118,28 @@ class SceneRun:
 
     @classmethod
     def prepare(
-        cls, reader: SceneReader, model: LoadedModel, scale: float, options: SceneOptions, name: str
+        cls,
+        reader: SceneReader,
+        model: LoadedModel,
+        scale: float,
+        options: SceneOptions,
+        name: str,
+        make_runner: MakeRunner = TileRunner,
     ) -> "SceneRun":
-        """Check that model and scene fit, and plan the tiles."""
+        """Check that model and scene fit, and plan the tiles.
+
+        Args:
+            reader: The scene.
+            model: The model.
+            scale: Enlargement of each side.
+            options: How the scene is made into a product.
+            name: What messages call the scene.
+            make_runner: See `Engine`.
+
+        Raises:
+            ModelError: They do not fit.
+            ConfigError: The tiles are too small.
+        """
         info = reader.info
         taken = select_bands(model, info.band_names, name)
         bands = ProductBands.of(taken, info.num_bands, others=options.other_bands)
@@ -129,7 +148,7 @@ class SceneRun:
         complete = options.tiling.completed(model.card)
         plan = plan_scene(model, info.size, scale, complete)
         scene = StoredScene(reader, taken, model, options.stretch)
-        engine = Engine(model, complete, options.with_deviation, options.draws)
+        engine = Engine(model, complete, options.with_deviation, options.draws, make_runner)
         return cls(scene, engine, plan, bands, options)
 
     def windows(self, tiles_a_side: int = TILES_A_SIDE) -> tuple[TileWindow, ...]:

@@ -1,7 +1,9 @@
 """Tiles through a model, as many together and as large as its memory holds."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -89,6 +91,23 @@ class TileBatch:
         origins = [tuple(start + part.start for start, part in zip(*axis, strict=True)) for axis in (lr, sr)]
         inner = replace(place, lr_origin=origins[0], sr_origin=origins[1], usual_rows=usual_rows)
         return TileBatch(self.lr[:1, :, *tile.lr], tile.sr_size, [inner], 1)
+
+
+class RunsTiles(Protocol):
+    """Runs batches of tiles through a model."""
+
+    @property
+    def batch_size(self) -> int:
+        """Tiles at a time on an accelerator, by now."""
+        ...
+
+    def run(self, batch: TileBatch, counts: TileCounts) -> list[FloatArray]:
+        """See `TileRunner.run`."""
+        ...
+
+
+MakeRunner = Callable[[LoadedModel, CompleteOptions, bool, Draws], RunsTiles]
+"""From a model, how tiles were cut, whether deviations are wanted, and what is drawn, to what runs tiles."""
 
 
 class TileRunner:

@@ -43,6 +43,7 @@ DOORS = {
     "starlette": (),
     "uvicorn": (),
     "jinja2": ("pipelines/report/",),
+    "prometheus_client": ("pipelines/serving/telemetry/metrics.py", "pipelines/serving/telemetry/counts.py"),
     "rich": ("pipelines/progress.py", "rssr/cli/"),
     "yaml": ("rssr/plain_yaml.py", "rssr/configuration.py", "rssr/card.py", "pipelines/tracking/model_source.py"),
 }
@@ -56,6 +57,7 @@ BROUGHT_ALONG = {
     "botocore": "boto3",
     "huggingface_hub": "diffusers",
     "markupsafe": "jinja2",
+    "prometheus_client": "ray",
     "pydantic_core": "pydantic",
 }
 

@@ -31,6 +31,7 @@ REGISTRIES = [
 TESTS_OF_SEVERAL = {
     "tests/pipelines/datasets/test_odd_buckets.py": "a bucket as people have them, from listing to stream",
     "tests/pipelines/experiment/test_new_method.py": "a method that is new to all parts runs through them",
+    "tests/pipelines/serving/page/test_accessibility.py": "whoever cannot see the page, or uses no mouse, on all of it",
     "tests/pipelines/storage/test_faults.py": "every library outlasts the same trouble",
     "tests/pipelines/storage/test_stores.py": "all stores keep one contract",
     "tests/pipelines/test_stream_faults.py": "the stream on a server that fails now and then",
@@ -118,7 +119,9 @@ def test_tests_lie_where_their_sources_do(sources_of_tests: list[Source]) -> Non
         if not path.name.startswith("test_") or path.parts[1] not in ("rssr", "pipelines"):
             continue
         module = ROOT.joinpath(*path.parts[1:-1], path.name.removeprefix("test_"))
-        if not module.is_file() and not module.with_suffix("").is_dir() and source.name not in TESTS_OF_SEVERAL:
+        places = (module, module.with_suffix(".js"))  # pages have modules as well
+        is_there = any(place.is_file() for place in places) or module.with_suffix("").is_dir()
+        if not is_there and source.name not in TESTS_OF_SEVERAL:
             wrong.append(source.name)
     assert wrong == []
 

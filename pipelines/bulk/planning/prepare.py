@@ -8,10 +8,11 @@ from datetime import datetime
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.inputs.find import find_scenes
 from pipelines.bulk.planning.identity import begun_run, forget_run, open_run, require_same, run_identity
-from pipelines.bulk.planning.models import ModelSource, find_model, store_model
+from pipelines.bulk.planning.models import find_model, store_model
 from pipelines.bulk.planning.plan_files import plan_numbers, read_plan, write_plan
 from pipelines.bulk.planning.scenes import Progress, all_refused, plan_scenes
 from pipelines.bulk.records import InputScene, PlannedScene, RunIdentity
+from pipelines.models_at import ModelSource
 from pipelines.storage import StorageSettings, Store
 
 log = logging.getLogger(__name__)

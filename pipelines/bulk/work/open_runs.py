@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.inputs.opening import opened_scene
-from pipelines.bulk.planning.models import ModelSource
 from pipelines.bulk.planning.options import scene_options
 from pipelines.bulk.records import PlannedScene
+from pipelines.models_at import ModelSource
 from pipelines.storage import StorageSettings
 from rssr.errors import DataError
 from rssr.inference import SceneRun

@@ -16,12 +16,12 @@ from pipelines.bulk.commits.commit import Committer
 from pipelines.bulk.commits.lease import LeaseWitness
 from pipelines.bulk.commits.ledger import Ledger
 from pipelines.bulk.config import BulkConfig
-from pipelines.bulk.planning.models import ModelSource
 from pipelines.bulk.products.product import ProductWriter, WrittenProduct
 from pipelines.bulk.records import WORK_FOLDER, PlannedScene, RunIdentity, SceneRecord
 from pipelines.bulk.work.open_runs import OpenRuns
 from pipelines.bulk.work.tasks import Outcome, ProductTask, Task, WindowTask
 from pipelines.bulk.work.work_objects import WindowObjects
+from pipelines.models_at import ModelSource
 from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, local_path
 from rssr.allocator import keep_freed_memory
 from rssr.errors import DataError, ModelError, RasterError, TileError

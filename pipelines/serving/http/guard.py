@@ -61,7 +61,7 @@ class Guard:
                 await self._app(scope, receive, send)
             return  # there are no web sockets
         headers, state = Headers(scope=scope), scope.setdefault("state", {})
-        state["request_id"] = request_id = _request_id(headers)
+        request_id: str = state.setdefault("request_id", _request_id(headers))  # whoever logs outside may have chosen
         body = _Body(receive, self._limit(scope, headers), headers, self._limits)
         answer = _Answer(send, body, request_id, scope["method"])
         try:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pipelines.bulk.planning.identity import begun_run, forget_run, open_run, product_keys, require_same, run_identity
-from pipelines.bulk.planning.models import ModelSource
 from pipelines.bulk.planning.plan_files import write_plan
 from pipelines.bulk.records import RUN_KEY, InputScene, PlannedScene, RunIdentity
+from pipelines.models_at import ModelSource
 from rssr.errors import ConfigError, DataError
 from tests.pipelines.bulk.imagery import NOW, Place
 
