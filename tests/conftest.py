@@ -34,7 +34,7 @@ _OWN_PORTS = range(20_000 + _WORKER, 32_000, _NUM_WORKERS)
 _PORTS = iter(random.SystemRandom().sample(_OWN_PORTS, len(_OWN_PORTS)))
 
 # Fixtures of the session that take longest: all files that use one run on one worker, which alone makes it.
-_DEAR = ("undisturbed", "ray_cluster")
+_DEAR = ("undisturbed", "ray_cluster", "served")
 # Folders whose own fixtures of the session take long, likewise.
 _TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking")
 # What takes long begins first, so that no worker is left with it at the end.

@@ -95,7 +95,7 @@ class Archives:
     def submit(
         self,
         input: str | Sequence[str],
-        output: str,
+        output: str | None = None,
         *,
         model: str | None = None,
         scale: float | None = None,
@@ -103,11 +103,12 @@ class Archives:
         idempotency_key: str | None = None,
         **options: Unpack[ArchiveOptions],
     ) -> Archive:
-        """Let the service super-resolve scenes that it can read, to where it can write.
+        """Let the service super-resolve scenes that it can read.
 
         Args:
             input: A prefix, a STAC collection or item, or a list of these and of scenes, as URIs.
-            output: URI below which products are written.
+            output: URI below which products are written, where it may write; None keeps them at the service, see
+                `download`.
             model: By name; None is the service's default.
             scale: None is the model's own.
             seed: Of models that draw.
@@ -118,12 +119,9 @@ class Archives:
         Raises:
             ServiceError: It was refused, e.g. as a place that may not be used.
         """
-        asked: dict[str, Any] = {"input": input if isinstance(input, str) else list(input), "output": output}
-        asked |= {
-            name: value
-            for name, value in (("model", model), ("scale", scale), ("seed", seed or None))
-            if value is not None
-        }
+        asked: dict[str, Any] = {"input": input if isinstance(input, str) else list(input)}
+        further = {"output": output, "model": model, "scale": scale, "seed": seed or None}
+        asked |= {name: value for name, value in further.items() if value is not None}
         return self._post(json_body(asked | ({"options": dict(options)} if options else {})), idempotency_key)
 
     def upload(

@@ -1,8 +1,11 @@
-"""Runs of the smallest job that several tests look at."""
+"""Runs of the smallest job, and a service, that several tests look at."""
+
+from collections.abc import Iterator
 
 import pytest
 
 from tests.jobs.running import Run, run_job
+from tests.jobs.serving import Served, serve_job
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +15,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     result = run_job("num_workers=0", f"output.uri={folder}")
     assert result.status == 0, result.err
     return Run(folder, result)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service with its quickstart's model."""
+    with serve_job(tmp_path_factory.mktemp("served")) as running:
+        yield running

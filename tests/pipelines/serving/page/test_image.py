@@ -125,7 +125,9 @@ def test_the_colours_of_the_scale_are_those_of_the_picture(visit: Visit) -> None
 
     with visit() as tab:
         style = tab.evaluate("getComputedStyle(document.querySelector('.scale-bar.uncertain')).backgroundImage")
-    assert style == f"linear-gradient(to right, {', '.join('rgb({:.0f}, {:.0f}, {:.0f})'.format(*c) for c in _COLOURS)})"
+    assert (
+        style == f"linear-gradient(to right, {', '.join('rgb({:.0f}, {:.0f}, {:.0f})'.format(*c) for c in _COLOURS)})"
+    )
 
 
 def test_a_failure_says_what_is_wrong_and_what_to_do(visit: Visit, service: Served, tmp_path: Path) -> None:

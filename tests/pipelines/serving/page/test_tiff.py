@@ -61,7 +61,16 @@ def assert_agrees(tab: Tab, data: bytes, pixels: np.ndarray) -> None:
 @pytest.mark.parametrize("compress", ["none", "deflate", "lzw", "packbits", "zstd"])
 @pytest.mark.parametrize(
     ("dtype", "predictor"),
-    [("uint8", 1), ("uint8", 2), ("int16", 2), ("uint16", 1), ("uint16", 2), ("uint32", 2), ("float32", 1), ("float32", 3)],
+    [
+        ("uint8", 1),
+        ("uint8", 2),
+        ("int16", 2),
+        ("uint16", 1),
+        ("uint16", 2),
+        ("uint32", 2),
+        ("float32", 1),
+        ("float32", 3),
+    ],
 )
 def test_pixels_are_those_that_gdal_wrote(tab: Tab, compress: str, dtype: str, predictor: int) -> None:
     told = {} if compress in ("none", "packbits") else {"predictor": predictor}
@@ -129,7 +138,12 @@ def test_nodata_and_masks_are_not_valid(tab: Tab) -> None:
 def test_what_is_cut_off_or_unknown_is_refused(tab: Tab) -> None:
     data = written(pixels_of("uint16", 3), compress="zstd")
     refused = "(async () => { try { await %s; return ''; } catch (error) { return error.message; } })()"
-    for broken in (data[: len(data) // 2], data[:200], b"II*\0" + bytes(20), written(pixels_of("uint8", 3), compress="jpeg")):
+    for broken in (
+        data[: len(data) // 2],
+        data[:200],
+        b"II*\0" + bytes(20),
+        written(pixels_of("uint8", 3), compress="jpeg"),
+    ):
         assert tab.evaluate(refused % (READ % base64.b64encode(broken).decode())) != ""
 
 
