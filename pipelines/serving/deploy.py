@@ -15,7 +15,7 @@ from pipelines.cluster import (
 )
 from pipelines.experiment.config import OutputConfig
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.declarative import APPLICATION, http_options, serve_schema
+from pipelines.serving.declarative import APPLICATION, controller_options, http_options, serve_schema
 from pipelines.serving.security.keys import load_keys
 from pipelines.storage import is_local, local_path, open_store
 from pipelines.storage.store import probe_key
@@ -119,7 +119,9 @@ def _deploy(config: ServeConfig) -> None:
 
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    serve.start(proxy_location="EveryNode", http_options=http_options(config))
+    serve.start(
+        proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options()
+    )
     serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
 
 
