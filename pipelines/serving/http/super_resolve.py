@@ -14,6 +14,8 @@ from pipelines.serving.models.api import ModelApi
 from pipelines.serving.models.names import model_named
 from pipelines.serving.models.request import SrRequest, SrResult
 from pipelines.serving.problems import Problem
+from pipelines.serving.security.config import LimitsConfig
+from pipelines.serving.security.image_limits import check_answer, check_image
 
 _MOST_SCALE = 64.0
 _MOST_SEED = 2**63 - 1
@@ -60,10 +62,20 @@ def super_resolve_routes(models: ModelApi, config: ServeConfig) -> APIRouter:
             asked = _with_fields(query, upload.fields)
             model = model_named(config, asked.model)
             image = await asyncio.to_thread(upload.path.read_bytes)
+        await asyncio.to_thread(_check, image, model.scale if asked.scale is None else asked.scale, config.limits)
         result = await models.super_resolve(model.name, _sr_request(request, image, asked, model, deadline))
         return _answer(result, model.name, time.perf_counter() - began_s)
 
     return routes
+
+
+def _check(image: bytes, scale: float, limits: LimitsConfig) -> None:
+    """Look at the header before anybody decodes the image.
+
+    Raises:
+        Problem: It is no image that is read, or too large, or would become so.
+    """
+    check_answer(check_image(image, limits), scale, limits)
 
 
 def _with_fields(query: SrParameters, fields: Mapping[str, str]) -> SrParameters:
