@@ -15,7 +15,7 @@ from pipelines.cluster import (
 )
 from pipelines.experiment.config import OutputConfig
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.declarative import APPLICATION, http_options, serve_schema
+from pipelines.serving.declarative import APPLICATION, controller_options, http_options, serve_schema
 from pipelines.serving.security.keys import load_keys
 from pipelines.storage import is_local, local_path, open_store
 from pipelines.storage.store import probe_key
@@ -39,9 +39,9 @@ def run_serve(config: ServeConfig) -> ExitCode:
         Path(config.write_config).write_text(write_yaml(serve_schema(config)), encoding="utf-8")
         print(f"{config.write_config}: deploy it with `serve deploy {config.write_config}`")  # the job's answer
         return ExitCode.DONE
+    _announce_models(config)
     with ray_session(config.ray):
         _check_cluster_room(config)
-        _announce_models(config)
         _deploy(config)
         _tell(config)
         if config.wait:
@@ -119,14 +119,16 @@ def _deploy(config: ServeConfig) -> None:
 
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    serve.start(proxy_location="EveryNode", http_options=http_options(config))
+    serve.start(
+        proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options()
+    )
     serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
 
 
 def _end() -> None:
     from ray import serve
 
-    serve.shutdown()
+    serve.delete(APPLICATION)  # others' applications may run on the same cluster
 
 
 def _tell(config: ServeConfig) -> None:
