@@ -8,10 +8,15 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from pipelines.serving.archives.deployment import archives_application, archives_behind
+from pipelines.serving.archives.order import BulkSettings
 from pipelines.serving.config import ModelConfig, ServeConfig
 from pipelines.serving.http.app import Service, make_app
+from pipelines.serving.http.archive_wiring import archive_door
 from pipelines.serving.models.deployment import ModelHandles, ModelKeeper, ModelReplica
 from pipelines.serving.security.keys import load_keys
+from pipelines.serving.security.places import ServicePlaces
+from pipelines.serving.telemetry.archives import CountedArchives
 from pipelines.serving.telemetry.exposition import collect, start_reporting
 from pipelines.serving.telemetry.logs import configure_logs
 
@@ -19,28 +24,36 @@ _RETRY_S = 2.0
 _NO_CORES = {"num_cpus": 0}  # they wait most of the time, and cores are for models
 
 
-@serve.deployment
-@serve.ingress()
 class Ingress:
     """Takes requests and hands them on; holds nothing, so that any number of them do.
 
     Args:
         settings: Of the service, as `ServeConfig` dumps them.
         models: Handles by name of the model.
+        archives: Handle of their runner.
         keeper: Is only there to be deployed with the rest.
     """
 
-    def __init__(self, settings: dict[str, Any], models: Mapping[str, DeploymentHandle[Any]], keeper: object) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        models: Mapping[str, DeploymentHandle[Any]],
+        archives: DeploymentHandle[Any],
+        keeper: object,
+    ) -> None:
         self._config = ServeConfig.model_validate(settings)
         self._models = models
+        self._archives = archives
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Ray Serve in each replica."""
         config = self._config
         configure_logs(config.telemetry, "ingress")
         reporter = start_reporting(config.telemetry.metrics_interval_s)
+        models = ModelHandles(self._models, config)
+        archives = archive_door(config, archives_behind(self._archives), models)
         keys = load_keys(config.security, config.host)
-        return make_app(Service(config, keys, ModelHandles(self._models, config), partial(collect, reporter)))
+        return make_app(Service(config, keys, models, archives, partial(collect, reporter)))
 
 
 def build(settings: dict[str, Any]) -> serve.Application:
@@ -55,13 +68,27 @@ def build(settings: dict[str, Any]) -> serve.Application:
     config = ServeConfig.model_validate(settings)
     complete = config.model_dump(mode="json")
     models = {model.name: _replicas(model, config).bind(complete, model.name) for model in config.served}
-    keeper = ModelKeeper.options(name="models", num_replicas=1, ray_actor_options=_NO_CORES).bind(complete)
-    return _ingress(config).bind(complete, models, keeper)
+    keeper = serve.deployment(ModelKeeper, name="Keeper", num_replicas=1, ray_actor_options=_NO_CORES).bind(complete)
+    return _ingress(config).bind(complete, models, _archives(config), keeper)
+
+
+def _archives(config: ServeConfig) -> serve.Application:
+    allowed = ServicePlaces(config.security).bulk_keys()
+    bulk = BulkSettings(
+        num_workers=config.archives.num_workers,
+        worker=config.archives.worker,
+        ray=config.ray,
+        mlflow=config.mlflow,
+        read_places=tuple(allowed["read_places"]),
+        inner_hosts=tuple(allowed["inner_hosts"]),
+    )
+    return archives_application(config.output.uri, config.archives, bulk, CountedArchives(config.telemetry))
 
 
 def _ingress(config: ServeConfig) -> serve.Deployment:
-    return Ingress.options(
-        name="ingress",
+    return serve.deployment(
+        serve.ingress()(Ingress),
+        name="Ingress",
         num_replicas=config.ingress.num_replicas,
         max_ongoing_requests=config.ingress.max_ongoing_requests,
         max_queued_requests=config.ingress.max_queued_requests,
@@ -73,7 +100,8 @@ def _ingress(config: ServeConfig) -> serve.Deployment:
 
 def _replicas(model: ModelConfig, config: ServeConfig) -> serve.Deployment:
     replica, scaling = model.replica, model.scaling
-    return ModelReplica.options(
+    return serve.deployment(
+        ModelReplica,
         name=f"model-{model.name}",
         autoscaling_config={
             "min_replicas": scaling.min_replicas,

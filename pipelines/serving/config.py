@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.cluster import RayConfig
 from pipelines.experiment.config import OutputConfig
 from pipelines.models_at import BUILT_IN
+from pipelines.serving.archives.config import ArchivesConfig
 from pipelines.serving.security.config import LimitsConfig, SecurityConfig
 from pipelines.serving.telemetry.config import TelemetryConfig
 from pipelines.tracking.config import TrackingConfig
@@ -131,6 +132,8 @@ class ServeConfig(Config):
     """Who may ask, and which places archives may name."""
     limits: LimitsConfig = LimitsConfig()
     """How much one request may bring."""
+    archives: ArchivesConfig = ArchivesConfig()
+    """How whole archives are run, and how many at a time."""
     telemetry: TelemetryConfig = TelemetryConfig()
     """What the service tells its operator."""
     wait: bool = True

@@ -23,7 +23,8 @@ class BulkSettings:
         ray: How workers are reached.
         mlflow: Where registered models are looked up.
         tiling: How scenes are cut.
-        further: Further keys of `BulkConfig`, e.g. which places what a list names may lie in.
+        read_places: Where all must lie that a run reads, besides an archive's own upload; None allows all.
+        inner_hosts: Names of web servers that may lie in the own network.
     """
 
     num_workers: int = 0
@@ -31,7 +32,8 @@ class BulkSettings:
     ray: RayConfig = field(default_factory=RayConfig)
     mlflow: TrackingConfig = field(default_factory=TrackingConfig)
     tiling: BulkTilingConfig = field(default_factory=BulkTilingConfig)
-    further: Mapping[str, Any] = field(default_factory=dict)
+    read_places: tuple[str, ...] | None = None
+    inner_hosts: tuple[str, ...] = ()
 
     def config_of(self, request: ArchiveRequest, root: Store) -> BulkConfig:
         """The bulk run of an archive.
@@ -40,9 +42,9 @@ class BulkSettings:
             request: What was asked for.
             root: The service's own place.
         """
-        options = request.options
+        options, own = request.options, (root.describe(request.upload),) if request.upload else ()
         values = {
-            "input": request.input or (root.describe(request.upload),),
+            "input": request.input or own,
             "output": OutputConfig(uri=request.output or root.describe(str(request.products))),
             "model": request.model_source,
             "scale": request.scale,
@@ -60,7 +62,9 @@ class BulkSettings:
             "ray": self.ray,
             "mlflow": self.mlflow,
         }
-        return BulkConfig.model_validate({**values, **self.further})
+        if self.read_places is not None:
+            values |= {"read_places": (*self.read_places, *own), "inner_hosts": self.inner_hosts}
+        return BulkConfig.model_validate(values)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.http.access_log import AccessLog
+from pipelines.serving.http.archives import ArchiveDoor, archive_routes
 from pipelines.serving.http.errors import install_errors
 from pipelines.serving.http.guard import Guard
 from pipelines.serving.http.health import health_routes
@@ -31,12 +32,14 @@ class Service:
         config: Of the service.
         keys: Whose requests are taken.
         models: Who runs the models.
+        archives: The way to the archives.
         collect_metrics: Gathers what /metrics tells.
     """
 
     config: ServeConfig
     keys: Keys
     models: ModelApi
+    archives: ArchiveDoor
     collect_metrics: Callable[[], Awaitable[str]]
 
 
@@ -58,8 +61,10 @@ def make_app(service: Service) -> ASGIApp:
 def _routes(service: Service) -> Iterator[APIRouter]:
     yield super_resolve_routes(service.models, service.config)
     yield model_routes(service.models)
+    yield archive_routes(service.archives)
     yield health_routes(service.models)
     yield metrics_routes(service.collect_metrics)
+    yield page_routes()
     yield page_routes()
 
 

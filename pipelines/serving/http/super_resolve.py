@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipelines.serving.config import ModelConfig, ServeConfig
 from pipelines.serving.http.uploads import received
 from pipelines.serving.models.api import ModelApi
+from pipelines.serving.models.names import model_named
 from pipelines.serving.models.request import SrRequest, SrResult
 from pipelines.serving.problems import Problem
 
@@ -57,7 +58,7 @@ def super_resolve_routes(models: ModelApi, config: ServeConfig) -> APIRouter:
         began_s, deadline = time.perf_counter(), time.time() + config.request_timeout_s
         async with received(request, config.limits, fields=tuple(SrParameters.model_fields)) as upload:
             asked = _with_fields(query, upload.fields)
-            model = _model_named(config, asked.model)
+            model = model_named(config, asked.model)
             image = await asyncio.to_thread(upload.path.read_bytes)
         result = await models.super_resolve(model.name, _sr_request(request, image, asked, model, deadline))
         return _answer(result, model.name, time.perf_counter() - began_s)
@@ -81,16 +82,6 @@ def _with_fields(query: SrParameters, fields: Mapping[str, str]) -> SrParameters
         if given.setdefault(name, value) != value:
             raise Problem("invalid-request", f"{name} is given twice, with two values.")
     return SrParameters.model_validate(given)
-
-
-def _model_named(config: ServeConfig, name: str | None) -> ModelConfig:
-    if name is None:
-        return config.served[0]
-    found = next((model for model in config.served if model.name == name), None)
-    if found is None:
-        known = ", ".join(model.name for model in config.served)
-        raise Problem("model-unknown", "No model of this name is served.", f"Models are: {known}.")
-    return found
 
 
 def _sr_request(request: Request, image: bytes, asked: SrParameters, model: ModelConfig, deadline: float) -> SrRequest:

@@ -46,7 +46,6 @@ _HEALTH_S = 5.0
 _RETRY_S = "2"
 
 
-@serve.deployment
 class ModelReplica:
     """One replica of a model.
 
@@ -129,7 +128,7 @@ class ModelReplica:
         self._num_waiting += num_more
         self._metrics.tiles_wait(self._model.name, self._num_waiting)
 
-    @serve.batch(batch_size_fn=num_tiles)
+    @serve.batch(batch_size_fn=num_tiles)  # type: ignore[untyped-decorator]  # Ray's decorators have no types
     async def _together(self, jobs: list[TileJob]) -> list[TileOutcome]:
         """Run what waits, whoever asked for it."""
         self._wait(-num_tiles(jobs))
@@ -139,7 +138,6 @@ class ModelReplica:
         return outcomes
 
 
-@serve.deployment
 class ModelKeeper:
     """Looks for new versions as long as it lives; where it dies, what is served stays until there is another.
 
@@ -235,7 +233,8 @@ class ModelHandles:
             raise Problem("internal", "The model failed on this image.") from None
         if isinstance(answer, Problem):
             raise answer
-        return answer
+        result: SrResult = answer
+        return result
 
     def _read_all(self) -> list[ModelRecord]:
         return [

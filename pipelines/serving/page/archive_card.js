@@ -13,7 +13,7 @@ const STATES = {
   failed: ["failed", "failed"],
   cancelled: ["cancelled", "waiting"],
 };
-const ITEM_STATES = { published: "done", completed: "done" }; // others have the colour of their own name
+const OUTCOMES = ["done", "marked", "partial", "failed", "refused"];
 const ACTIVE = ["queued", "running", "cancelling"];
 const PAGE = 50;
 
@@ -47,10 +47,10 @@ export class Card {
   }
 
   get title() {
-    const first = this.archive.input?.[0] ?? "";
-    const name = first.replace(/\/+$/, "").split("/").pop() || "Archive";
-    const others = (this.archive.input?.length ?? 1) - 1;
-    return others > 0 ? `${name} and ${count(others, "other")}` : name;
+    const { input } = this.archive;
+    if (input.length === 0) return "Uploaded images";
+    const name = input[0].replace(/\/+$/, "").split("/").pop();
+    return input.length > 1 ? `${name} and ${count(input.length - 1, "other")}` : name;
   }
 
   get stateWords() {
@@ -58,38 +58,39 @@ export class Card {
   }
 
   update(archive) {
-    const wasDone = this.archive?.counts?.scenes;
+    const before = this.archive?.counts.scenes;
     this.archive = archive;
     this.heading.textContent = this.title;
     this.state.textContent = this.stateWords;
     this.state.className = `state state-${(STATES[archive.state] ?? ["", "waiting"])[1]}`;
-    this.bar.value = archive.progress ?? 0;
+    this.bar.value = archive.progress;
     this.bar.setAttribute("aria-label", `Progress of ${this.title}`);
-    this.share.textContent = `${Math.floor(archive.progress ?? 0)} %`;
+    this.share.textContent = `${Math.floor(archive.progress)} %`;
     this.line.textContent = this.words().join(" · ");
     this.cancel.hidden = !["queued", "running"].includes(archive.state);
     this.cancel.setAttribute("aria-label", `Cancel ${this.title}`);
-    this.report.hidden = isActive(archive) || !archive.links?.report || archive.state === "cancelled";
-    this.report.href = archive.links?.report ?? "";
+    this.report.hidden = !archive.state.startsWith("completed");
+    this.report.href = archive.links.report;
     this.report.setAttribute("aria-label", `Report on ${this.title}`);
     this.tellFacts();
     this.tellProblem();
-    const isNews = JSON.stringify(wasDone) !== JSON.stringify(archive.counts?.scenes);
+    const isNews = JSON.stringify(before) !== JSON.stringify(archive.counts.scenes);
     if (isNews && this.fold.open) this.reloadItems();
   }
 
   words() {
-    const { state, queue_position: position, counts, mpx_per_s: rate, eta_s: eta } = this.archive;
-    const scenes = counts?.scenes ?? {};
-    const ended = Object.entries(scenes).filter(([name, each]) => !["total", "waiting"].includes(name) && each > 0);
+    const { state, queue_position: position, counts, mpx_per_s: rate, eta_s: eta, note } = this.archive;
+    const { scenes, windows } = counts;
+    const ended = OUTCOMES.filter((name) => scenes[name] > 0);
     return [
       state === "queued" && position ? `${ordinal(position)} in the queue` : null,
       scenes.total ? count(scenes.total, "scene") : null,
-      ...ended.map(([name, each]) => `${number(each)} ${name}`),
-      counts?.windows?.total ? `${number(counts.windows.done, 6)} of ${count(counts.windows.total, "window")}` : null,
-      counts?.windows?.failed ? `${count(counts.windows.failed, "window")} failed` : null,
+      ...ended.map((name) => `${scenes[name]} ${name}`),
+      windows.total ? `${windows.done} of ${count(windows.total, "window")}` : null,
+      windows.failed ? `${count(windows.failed, "window")} failed` : null,
       rate ? `${number(rate)} Mpx/s` : null,
-      state === "running" && eta !== null && eta !== undefined ? `about ${duration(eta)} left` : null,
+      eta === null ? null : `about ${duration(eta)} left`,
+      note,
     ].filter(Boolean);
   }
 
@@ -101,10 +102,10 @@ export class Card {
     const version = archive.model_version && archive.model_version !== archive.model ? `, ${archive.model_version}` : "";
     fill(this.facts, ...facts({
       Model: `${archive.model}${version}, × ${archive.scale}`,
-      Submitted: archive.created_at && moment(archive.created_at),
+      Submitted: moment(archive.created_at),
       Started: archive.started_at && moment(archive.started_at),
       Ended: archive.ended_at && moment(archive.ended_at),
-      Input: archive.input?.join(", "),
+      Input: archive.input.join(", "),
       Output: archive.output,
       Id: archive.id,
     }));
@@ -162,12 +163,12 @@ export class Card {
   }
 
   item({ name, state, reason, seam_score: seams, files }) {
-    const told = [reason, seams === null || seams === undefined ? null : `seam score ${number(seams)}`].filter(Boolean);
+    const told = [reason, seams === null ? null : `seam score ${number(seams)}`].filter(Boolean);
     return make("li", {},
       make("span", { class: "item-name" }, name), " ",
-      make("span", { class: `state state-${ITEM_STATES[state] ?? state}` }, state),
+      make("span", { class: `state state-${state}` }, state),
       told.length ? make("p", { class: "caption" }, told.join(" · ")) : null,
-      files?.length ? make("ul", { class: "files" }, ...files.map((file) => this.file(file))) : null);
+      files.length ? make("ul", { class: "files" }, ...files.map((file) => this.file(file))) : null);
   }
 
   file({ name, bytes: size, href, uri }) {

@@ -40,25 +40,28 @@ function changeKind() {
     : "a folder for the products";
 }
 
+const OPTIONS = {
+  uncertainty: "archive-uncertainty",
+  consistency: "archive-consistency",
+  project: "archive-project",
+  other_bands: "archive-other-bands",
+};
+
 function wanted() {
-  const options = {};
-  for (const [name, id] of [["uncertainty", "archive-uncertainty"], ["consistency", "archive-consistency"],
-    ["project", "archive-project"], ["other_bands", "archive-other-bands"]]) {
-    if (find(id).checked) options[name] = true;
-  }
-  if (find("archive-licence").value.trim()) options.licence = find("archive-licence").value.trim();
-  const asked = {
+  const options = Object.fromEntries(Object.entries(OPTIONS).map(([name, id]) => [name, find(id).checked]));
+  const [licence, output] = ["archive-licence", "archive-output"].map((id) => find(id).value.trim());
+  return {
     model: find("archive-model").value,
     scale: Number(find("archive-scale").value),
     seed: Number(find("archive-seed").value),
+    options: { ...options, ...(licence && { licence }) },
+    ...(output && { output }),
   };
-  const output = find("archive-output").value.trim();
-  return { ...asked, ...(output && { output }), ...(Object.keys(options).length > 0 && { options }) };
 }
 
 function asForm(fields, file) {
   const data = new FormData();
-  const { options = {}, ...rest } = fields;
+  const { options, ...rest } = fields;
   for (const [name, value] of Object.entries({ ...rest, ...options })) data.append(name, value);
   data.append("archive", file); // last, so that all else is known when it comes
   return data;

@@ -6,7 +6,7 @@ import rasterio
 from affine import Affine
 
 from rssr.errors import RasterError
-from rssr.raster import Raster, create_cog, describe, open_raster
+from rssr.raster import ByteSource, Raster, create_cog, describe, open_raster
 
 
 def written(path: Path, raster: Raster) -> Path:
@@ -42,3 +42,21 @@ def test_reduced_reading_leaves_the_full_size_alone(tmp_path: Path) -> None:
             reader.read()
         means, valid = reader.read_reduced([0], (256, 256))
     assert valid.all() and abs(float(means.mean()) - 128) < 2
+
+
+def test_overviews_in_other_files_are_never_followed(tmp_path: Path) -> None:
+    with rasterio.open(
+        tmp_path / "other.tif", "w", driver="GTiff", width=32, height=32, count=1, dtype="uint8"
+    ) as other:
+        other.write(np.full((1, 32, 32), 99, np.uint8))
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=64, height=64, count=1, dtype="uint8") as image:
+        image.write(np.full((1, 64, 64), 7, np.uint8))
+        image.update_tags(ns="OVERVIEWS", overview_FILE=str(tmp_path / "other.tif"))
+    data = (tmp_path / "a.tif").read_bytes()
+    for source in (
+        tmp_path / "a.tif",
+        data,
+        ByteSource("a", len(data), lambda start, size: data[start : start + size]),
+    ):
+        with pytest.raises(RasterError, match="another file"), open_raster(source) as reader:
+            reader.read_reduced([0], (32, 32))

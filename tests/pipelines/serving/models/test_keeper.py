@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from pipelines.models_at import ModelSource
 from pipelines.serving.config import ModelConfig, SelfTestConfig
 from pipelines.serving.models.keeper import Keeper, label_of, require_served
 from pipelines.serving.models.records import ModelRecord, ModelRecords
 from pipelines.serving.models.versions import VersionHolder
 from pipelines.serving.problems import Problem
 from pipelines.storage import open_store
-from pipelines.tracking import ModelVersion, TrackingConfig, set_alias
+from pipelines.tracking import ModelVersion, TrackingConfig, register_model, set_alias
 from rssr.errors import ModelError
-from rssr.models.registry import create_model
-from rssr.weights.folder import save_model_folder
-from tests.pipelines.evaluation.small import TINY_STUDENT, card_of
 from tests.pipelines.registries import Registry
 from tests.pipelines.serving.images import small_student
+from tests.pipelines.serving.models.broken import broken
 
 LENIENT = SelfTestConfig(min_psnr_db=None)  # of untrained networks
 SOURCE = "models:/model-x4@champion"
@@ -61,16 +59,6 @@ def move(registry: Registry, version: int) -> None:
     set_alias(registry.uri, ModelVersion(registry.name, version, "", ""), "champion")
 
 
-def broken(folder: Path) -> Path:
-    """A student whose weights are no numbers."""
-    torch.manual_seed(0)
-    network = create_model("slimdiffsr", **TINY_STUDENT)
-    with torch.no_grad():
-        next(network.parameters()).fill_(float("nan"))
-    save_model_folder(folder, "slimdiffsr", TINY_STUDENT, network, card_of("broken", "slimdiffsr"))
-    return folder
-
-
 def version_of(record: ModelRecord) -> str:
     return require_served(record).name
 
@@ -94,8 +82,6 @@ def test_a_version_that_fails_is_refused_once_and_the_old_one_stays(
     keeper = make_keeper(rolled_out=lambda name, outcome: told.append(outcome))
     keeper.refresh()
     with registry.run("broken") as run:
-        from pipelines.tracking import register_model
-
         bad = register_model(broken(tmp_path / "broken"), registry.name, run)
     move(registry, bad.version)
     record = keeper.refresh()[0]
@@ -204,8 +190,6 @@ def test_a_version_that_does_not_run_on_a_replica_is_not_taken_over(
 
 
 def test_labels_of_registered_models_are_their_addresses() -> None:
-    from pipelines.models_at import ModelSource
-
     assert label_of(ModelSource("models:/ldcsr/3", "0123456789abcdef")) == "models:/ldcsr/3"
     assert label_of(ModelSource("bicubic")) == "bicubic"
     assert label_of(ModelSource("/data/some", "0123456789abcdef")) == "some@0123456789ab"

@@ -60,7 +60,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     key, port = new_key(), free_port()
     preset = folder / "serve.yaml"
     preset.write_text(write_yaml(_settings(folder, port)), encoding="utf-8")
-    environment = {**os.environ, "RSSR_API_KEYS": key_line("page", key), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "RSSR_API_KEYS": key_line("page", key), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = [sys.executable, "jobs/serve.py", str(preset)]
     log = folder / "log.txt"
     with log.open("wb") as stream:

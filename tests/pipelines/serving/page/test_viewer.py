@@ -86,9 +86,9 @@ def test_the_wheel_zooms_about_the_mouse(tab: Tab) -> None:
 
 
 def test_a_zoomed_picture_is_dragged_but_not_beyond_its_edge(tab: Tab) -> None:
+    tab.click("#zoom-in")
+    tab.click("#zoom-in")
     left, top, width, height = stage(tab)
-    tab.click("#zoom-in")
-    tab.click("#zoom-in")
     before = seen(tab)
     start = (left + 0.3 * width, top + 0.5 * height)
     tab.drag(start, (start[0] + 40, start[1] - 30))

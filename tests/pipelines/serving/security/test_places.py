@@ -60,5 +60,5 @@ def test_runs_are_held_to_the_same_places() -> None:
 
 
 def test_places_that_can_be_none_are_told_at_the_start() -> None:
-    with pytest.raises(ConfigError, match="security.write_places"):
+    with pytest.raises(ConfigError, match=r"security\.write_places"):
         ServicePlaces(SecurityConfig(write_places=("relative",)))

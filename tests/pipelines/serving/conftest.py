@@ -1,0 +1,76 @@
+"""One service that many tests share: real Ray Serve, small models, a real registry."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from pipelines.serving.application import build
+from pipelines.serving.config import ServeConfig
+from pipelines.serving.declarative import APPLICATION, http_options
+from pipelines.serving.models.deployment import make_keeper
+from pipelines.tracking import set_alias
+from tests.conftest import free_port
+from tests.pipelines.registries import Registry
+from tests.pipelines.serving.http.live import Live
+from tests.pipelines.serving.images import small_sampler
+
+_LITTLE = {"num_cpus": 0.01}  # the cluster's cores are also those of other tests
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running service with the models `bicubic`, `ldcsr-small` and `registered`.
+
+    Attributes:
+        live: To ask it.
+        config: Of it.
+        registry: Whose `champion` is served as `registered`; broken and better versions may be made in it.
+        sampler: Folder of `ldcsr-small`.
+    """
+
+    live: Live
+    config: ServeConfig
+    registry: Registry
+    sampler: Path
+
+
+@pytest.fixture(scope="session")
+def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The service; one for all tests of a session."""
+    from ray import serve
+
+    folder = tmp_path_factory.mktemp("serving")
+    with patch.dict(os.environ, {"XDG_CACHE_HOME": str(folder / "cache")}):
+        registry = Registry(folder / "registry")
+        set_alias(registry.uri, registry.register("first"), "champion")
+        config = _config(folder, registry, small_sampler(folder / "ldcsr-small"))
+        make_keeper(config).refresh()
+    serve.start(proxy_location="HeadOnly", http_options=http_options(config))
+    serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
+    yield Serving(Live(config.port), config, registry, folder / "ldcsr-small")
+    serve.delete(APPLICATION)
+
+
+def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
+    scaling = {"min_replicas": 1, "max_replicas": 1}
+    sources = {"bicubic": "bicubic", "ldcsr-small": str(sampler), "registered": "models:/model-x4@champion"}
+    models = [
+        {"name": name, "source": source, "replica": _LITTLE, "scaling": scaling} for name, source in sources.items()
+    ]
+    return ServeConfig.model_validate(
+        {
+            "port": free_port(),
+            "models": models,
+            "output": str(folder / "state"),
+            "refresh_s": 1.0,
+            "drain_s": 5.0,
+            "request_timeout_s": 60.0,
+            "self_test": {"min_psnr_db": None},  # the networks are untrained
+            "mlflow": {"tracking_uri": registry.uri},
+            "limits": {"max_pixels": 10_000},
+        }
+    )

@@ -1,0 +1,121 @@
+"""Models on real Ray Serve: versions that change under load, replicas that die, too much to do."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from pipelines.tracking import ModelVersion, register_model, set_alias
+from tests.pipelines.bulk.imagery import png
+from tests.pipelines.serving.conftest import Serving
+from tests.pipelines.serving.http.live import Answer
+from tests.pipelines.serving.models.broken import broken
+
+PATH = "/v1/super-resolve?model=registered"
+PATIENCE_S = 120.0
+NUM_CALLERS = 3
+
+
+class Load:
+    """What callers that never stop asking got."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.is_over = False
+
+    @property
+    def versions(self) -> list[str]:
+        """Of the answers, each once, in the order of their first."""
+        return list(dict.fromkeys(answer.headers.get("x-rssr-model-version", "") for answer in self.answers))
+
+    def wait_for(self, version: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while version not in self.versions:
+            assert time.monotonic() < deadline, f"only {self.versions} answered"
+            time.sleep(0.05)
+
+    def wait_for_more(self, count: int) -> None:
+        wanted, deadline = len(self.answers) + count, time.monotonic() + PATIENCE_S
+        while len(self.answers) < wanted:
+            assert time.monotonic() < deadline, "no answers come"
+            time.sleep(0.05)
+
+
+@contextmanager
+def load(serving: Serving) -> Iterator[Load]:
+    """Callers that ask one image after another until the block ends."""
+    under = Load()
+
+    def call(seed: int) -> None:
+        while not under.is_over:
+            under.answers.append(serving.live.ask("POST", PATH, png(seed=seed)))
+
+    with ThreadPoolExecutor(NUM_CALLERS) as pool:
+        calls: list[Future[None]] = [pool.submit(call, seed) for seed in range(NUM_CALLERS)]
+        try:
+            under.wait_for_more(NUM_CALLERS)
+            yield under
+        finally:
+            under.is_over = True
+    for one in calls:
+        one.result()
+
+
+def champion(serving: Serving, version: ModelVersion) -> None:
+    set_alias(serving.registry.uri, version, "champion")
+
+
+def test_a_new_champion_takes_over_without_a_request_lost(serving: Serving) -> None:
+    new = serving.registry.register("better")
+    with load(serving) as under:
+        champion(serving, new)
+        under.wait_for(new.uri)
+        under.wait_for_more(10)
+    assert {answer.status for answer in under.answers} == {200}
+    assert under.versions[-1] == new.uri
+    last = [answer.headers["x-rssr-model-version"] for answer in under.answers[-NUM_CALLERS:]]
+    assert last == [new.uri] * NUM_CALLERS
+
+
+def test_a_broken_champion_never_answers(serving: Serving, tmp_path: Path) -> None:
+    before = serving.live.ask("POST", PATH, png()).headers["x-rssr-model-version"]
+    with serving.registry.run("broken") as run:
+        bad = register_model(broken(tmp_path / "broken"), serving.registry.name, run)
+    with load(serving) as under:
+        champion(serving, bad)
+        deadline = time.monotonic() + PATIENCE_S
+        while (rejected := told(serving)["rejected"]) is None:
+            assert time.monotonic() < deadline, "the broken version is not rejected"
+            time.sleep(0.2)
+        under.wait_for_more(10)
+    assert rejected["version"] == bad.uri
+    assert "NaN" in rejected["reason"]
+    assert {(answer.status, answer.headers["x-rssr-model-version"]) for answer in under.answers} == {(200, before)}
+
+
+def told(serving: Serving) -> dict[str, object]:
+    """What the service tells of the registered model."""
+    models = serving.live.ask("GET", "/v1/models").document["models"]
+    return dict(next(model for model in models if model["name"] == "registered"))
+
+
+def test_requests_outlast_a_replica_that_dies(serving: Serving) -> None:
+    with load(serving) as under:
+        kill_one("model-registered")
+        under.wait_for_more(20)
+    wrong = [answer for answer in under.answers if answer.status != 200]
+    assert {answer.slug for answer in wrong} <= {"busy"}
+    assert all("retry-after" in answer.headers for answer in wrong)
+    assert under.answers[-1].status == 200
+
+
+def kill_one(deployment: str) -> None:
+    """End a replica's process at once."""
+    from ray.serve._private.constants import SERVE_NAMESPACE
+
+    names = [str(entry["name"]) for entry in ray.util.list_named_actors(all_namespaces=True)]
+    name = next(name for name in names if f"#{deployment}#" in name)
+    ray.kill(ray.get_actor(name, namespace=SERVE_NAMESPACE), no_restart=False)
