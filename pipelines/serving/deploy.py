@@ -39,9 +39,9 @@ def run_serve(config: ServeConfig) -> ExitCode:
         Path(config.write_config).write_text(write_yaml(serve_schema(config)), encoding="utf-8")
         print(f"{config.write_config}: deploy it with `serve deploy {config.write_config}`")  # the job's answer
         return ExitCode.DONE
+    _announce_models(config)
     with ray_session(config.ray):
         _check_cluster_room(config)
-        _announce_models(config)
         _deploy(config)
         _tell(config)
         if config.wait:
@@ -126,7 +126,7 @@ def _deploy(config: ServeConfig) -> None:
 def _end() -> None:
     from ray import serve
 
-    serve.shutdown()
+    serve.delete(APPLICATION)  # others' applications may run on the same cluster
 
 
 def _tell(config: ServeConfig) -> None:

@@ -3,17 +3,20 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.serving.config import ModelConfig, ServeConfig
+from pipelines.serving.config import ServeConfig
 from pipelines.serving.http.uploads import received
 from pipelines.serving.models.api import ModelApi
 from pipelines.serving.models.names import model_named
 from pipelines.serving.models.request import SrRequest, SrResult
 from pipelines.serving.problems import Problem
+from pipelines.serving.security.config import LimitsConfig
+from pipelines.serving.security.image_limits import check_answer, check_image
 
 _MOST_SCALE = 64.0
 _MOST_SEED = 2**63 - 1
@@ -59,8 +62,10 @@ def super_resolve_routes(models: ModelApi, config: ServeConfig) -> APIRouter:
         async with received(request, config.limits, fields=tuple(SrParameters.model_fields)) as upload:
             asked = _with_fields(query, upload.fields)
             model = model_named(config, asked.model)
-            image = await asyncio.to_thread(upload.path.read_bytes)
-        result = await models.super_resolve(model.name, _sr_request(request, image, asked, model, deadline))
+            scale = model.scale if asked.scale is None else asked.scale
+            image = await asyncio.to_thread(_checked, upload.path, scale, config.limits)
+        asked = asked.model_copy(update={"scale": scale})
+        result = await models.super_resolve(model.name, _sr_request(request, image, asked, deadline))
         return _answer(result, model.name, time.perf_counter() - began_s)
 
     return routes
@@ -84,13 +89,24 @@ def _with_fields(query: SrParameters, fields: Mapping[str, str]) -> SrParameters
     return SrParameters.model_validate(given)
 
 
-def _sr_request(request: Request, image: bytes, asked: SrParameters, model: ModelConfig, deadline: float) -> SrRequest:
+def _checked(path: Path, scale: float, limits: LimitsConfig) -> bytes:
+    """The image, of which only the header was looked at.
+
+    Raises:
+        Problem: It is none, or larger than is answered at once.
+    """
+    image = path.read_bytes()
+    check_answer(check_image(image, limits), scale, limits)
+    return image
+
+
+def _sr_request(request: Request, image: bytes, asked: SrParameters, deadline: float) -> SrRequest:
     state = request.scope.get("state", {})
     trace = state.get("trace")
     return SrRequest(
         image=image,
         name="the image",
-        scale=model.scale if asked.scale is None else asked.scale,
+        scale=asked.scale or 1.0,
         deadline=deadline,
         format=asked.format,
         uncertainty=asked.uncertainty,

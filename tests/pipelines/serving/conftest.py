@@ -23,7 +23,7 @@ _LITTLE = {"num_cpus": 0.01}  # the cluster's cores are also those of other test
 
 @dataclass(frozen=True)
 class Serving:
-    """A running service with the models `bicubic`, `ldcsr-small` and `registered`.
+    """A running service with the models `bicubic`, `ldcsr-small`, which takes one request at a time, and `registered`.
 
     Attributes:
         live: To ask it.
@@ -61,6 +61,7 @@ def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
     models = [
         {"name": name, "source": source, "replica": _LITTLE, "scaling": scaling} for name, source in sources.items()
     ]
+    models[1]["replica"] = {**_LITTLE, "max_ongoing_requests": 1, "max_queued_requests": 1}
     return ServeConfig.model_validate(
         {
             "port": free_port(),

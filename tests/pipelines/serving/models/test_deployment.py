@@ -1,18 +1,25 @@
 """Models on real Ray Serve: versions that change under load, replicas that die, too much to do."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import ray
+from ray import serve
 
+from pipelines.serving.declarative import APPLICATION
+from pipelines.serving.models.deployment import ModelHandles
+from pipelines.serving.problems import Problem
 from pipelines.tracking import ModelVersion, register_model, set_alias
 from tests.pipelines.bulk.imagery import png
 from tests.pipelines.serving.conftest import Serving
 from tests.pipelines.serving.http.live import Answer
 from tests.pipelines.serving.models.broken import broken
+from tests.pipelines.serving.models.replicas import asked
 
 PATH = "/v1/super-resolve?model=registered"
 PATIENCE_S = 120.0
@@ -110,6 +117,25 @@ def test_requests_outlast_a_replica_that_dies(serving: Serving) -> None:
     assert {answer.slug for answer in wrong} <= {"busy"}
     assert all("retry-after" in answer.headers for answer in wrong)
     assert under.answers[-1].status == 200
+
+
+def test_too_much_to_do_is_told_with_when_to_come_again(serving: Serving) -> None:
+    path = "/v1/super-resolve?model=ldcsr-small&uncertainty=true"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda seed: serving.live.ask("POST", path, png(seed=seed)), range(8)))
+    refused = [answer for answer in answers if answer.status != 200]
+    assert 0 < len(refused) < 8
+    assert {(answer.slug, answer.status) for answer in refused} == {("busy", 503)}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
+
+
+def test_a_request_whose_time_is_over_is_told_so(serving: Serving) -> None:
+    handles = {"bicubic": serve.get_deployment_handle("model-bicubic", APPLICATION)}
+    models = ModelHandles(handles, serving.config)
+    with pytest.raises(Problem) as raised:
+        asyncio.run(models.super_resolve("bicubic", asked(png(), deadline=time.time() - 1)))
+    assert raised.value.slug == "timed-out"
+    assert "Retry-After" in raised.value.headers
 
 
 def kill_one(deployment: str) -> None:

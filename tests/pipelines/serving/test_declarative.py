@@ -1,0 +1,71 @@
+"""The settings as a config file of Ray Serve: what it names is the same service."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ray.serve.schema import ServeDeploySchema
+
+from pipelines.serving.config import ServeConfig
+from pipelines.serving.declarative import serve_schema
+from rssr.plain_yaml import read_yaml, write_yaml
+from tests.jobs.running import ROOT, environment, run_job_here
+from tests.pipelines.bulk.imagery import png
+from tests.pipelines.serving.conftest import Serving
+
+PRESET = ROOT / "jobs" / "presets" / "quickstart" / "serve.yaml"
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """The file that the job writes."""
+    target = tmp_path / "serve_config.yaml"
+    done = run_job_here(
+        f"write_config={target}",
+        f"output={tmp_path / 'state'}",
+        "models.bicubic.replica={num_cpus: 0.01}",
+        "models.bicubic.scaling={min_replicas: 1, max_replicas: 1}",
+        preset=PRESET,
+        job="serve",
+    )
+    assert done.status == 0, done.err
+    assert f"serve deploy {target}" in done.out
+    return target
+
+
+def test_the_file_says_what_the_job_would_do(written: Path, tmp_path: Path) -> None:
+    schema = ServeDeploySchema.model_validate(read_yaml(written.read_text()))
+    (application,) = schema.applications
+    settings = ServeConfig.model_validate(application.args)
+    assert settings.output.uri == str(tmp_path / "state")
+    assert settings.served[0].replica.num_cpus == 0.01
+    assert (schema.http_options.host, schema.http_options.port) == ("127.0.0.1", 8000)
+    assert application.import_path == "pipelines.serving.application:build"
+
+
+def test_ray_serve_deploys_the_file(serving: Serving, ray_cluster: str, written: Path) -> None:
+    values = read_yaml(written.read_text())
+    values["http_options"]["port"] = serving.config.port  # of the proxy that this cluster has already
+    values["applications"][0] |= {"name": "declared", "route_prefix": "/declared"}
+    written.write_text(write_yaml(values))
+    program = Path(sys.executable).with_name("serve")
+    command = [str(program), "run", str(written), "--non-blocking", "--address", ray_cluster]
+    variables = environment({"PYTHONPATH": str(ROOT)})
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=variables, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        answer = serving.live.ask("POST", "/declared/v1/super-resolve?scale=2", png())
+        assert (answer.status, answer.headers["x-rssr-model"]) == (200, "bicubic")
+        assert serving.live.ask("GET", "/declared/v1/nothing").slug == "not-found"
+    finally:
+        from ray import serve
+
+        serve.delete("declared")
+
+
+def test_what_only_the_job_needs_is_left_out() -> None:
+    (application,) = serve_schema(ServeConfig())["applications"]
+    assert not {"wait", "write_config", "ray"} & application["args"].keys()
