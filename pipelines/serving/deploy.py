@@ -1,6 +1,7 @@
 """The serving job as one sentence: models are found and tried, the service is deployed, told of, and drained."""
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -16,6 +17,7 @@ from pipelines.cluster import (
 from pipelines.experiment.config import OutputConfig
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.declarative import APPLICATION, http_options, serve_schema
+from pipelines.serving.http.proxy import CALLBACK
 from pipelines.serving.security.keys import load_keys
 from pipelines.storage import is_local, local_path, open_store
 from pipelines.storage.store import probe_key
@@ -40,6 +42,7 @@ def run_serve(config: ServeConfig) -> ExitCode:
         print(f"{config.write_config}: deploy it with `serve deploy {config.write_config}`")  # the job's answer
         return ExitCode.DONE
     _announce_models(config)
+    os.environ |= CALLBACK  # for an instance that is started here; nodes of a cluster have it from whoever starts them
     with ray_session(config.ray):
         _check_cluster_room(config)
         _deploy(config)
