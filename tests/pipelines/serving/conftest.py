@@ -18,7 +18,7 @@ from tests.pipelines.registries import Registry
 from tests.pipelines.serving.http.live import Live
 from tests.pipelines.serving.images import small_sampler
 
-_PATIENCE_S = 120.0
+_PATIENCE_S = 280.0
 _LITTLE = {"num_cpus": 0.01}  # the cluster's cores are also those of other tests
 
 
