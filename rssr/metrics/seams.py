@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from rssr.metrics.seam_lines import SEGMENT, SeamLine, lines_of, middles_of
 from rssr.tiling import TilePlan, nearest_lr
@@ -213,6 +212,8 @@ def _ratio_and_bound(on_line: Values, around: Values) -> tuple[float, float]:
     ratio = float(on_line.sum()) / total
     if count < 2:
         return ratio, 1.0
+    from scipy.special import stdtrit  # here, because a scene of one tile does without
+
     spread = float(np.sqrt(count / (count - 1) * np.square(on_line - ratio * around).sum())) / total
     return ratio, ratio - float(stdtrit(count - 1, _CERTAINTY)) * spread
 
