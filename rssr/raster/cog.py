@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
@@ -129,7 +130,7 @@ def create_cog(
         try:
             _compress(describe_files(pyramid.finish(), info), aside, info, (writer, options or CogOptions()))
             _check_complete(aside, target)
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:  # the latter is what copying raises in one thread
             _check_space(target, info)
             raise RasterError(f"{target} cannot be written: {error}.", "Is there space left?") from error
 
