@@ -53,6 +53,11 @@ class ModelSource:
     copy_uri: str = ""
     settings: StorageSettings | None = None
 
+    @property
+    def is_interpolation(self) -> bool:
+        """Whether it has no network: PyTorch is not needed, and a window is computed as fast as it would be read."""
+        return self.name == _BUILT_IN
+
     def load(self, device: str = "cpu") -> LoadedModel:
         """The model on a device; each process loads it once.
 
@@ -155,9 +160,9 @@ def _found(config: BulkConfig) -> tuple[str, Path]:
 
 @lru_cache(maxsize=2)
 def _loaded(source: ModelSource, device: str) -> LoadedModel:
-    checked = checked_device(device)
-    if source.name == _BUILT_IN:
+    if source.is_interpolation:
         return load_model(_BUILT_IN)
+    checked = checked_device(device)
     folder = Path(source.folder) if source.folder else None
     if folder is None or not folder.is_dir() or folder_digest(folder) != source.digest:
         folder = _fetched(source)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipelines.bulk.config import BulkConfig
@@ -16,6 +15,7 @@ from pipelines.bulk.records import PlannedScene
 from pipelines.storage import StorageSettings
 from rssr.errors import DataError
 from rssr.inference import SceneRun
+from rssr.inference.chosen_model import usual_device
 from rssr.inference.tile_runner import TileCounts
 from rssr.windows import TileWindow
 
@@ -66,7 +66,7 @@ class OpenRuns:
     def __init__(self, config: BulkConfig, source: ModelSource, settings: StorageSettings) -> None:
         self._config = config
         self._settings = settings
-        self.model = source.load("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = source.load("cpu" if source.is_interpolation else usual_device())
         self._options = scene_options(config, self.model)
         self._open: OrderedDict[str, tuple[ExitStack, OpenScene]] = OrderedDict()
 

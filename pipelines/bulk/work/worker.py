@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-
 from pipelines.bulk.commits.commit import Committer
 from pipelines.bulk.commits.lease import LeaseWitness
 from pipelines.bulk.commits.ledger import Ledger
@@ -63,7 +61,8 @@ class SceneWorker:
 
     def __init__(self, task: BulkTask) -> None:
         keep_freed_memory()
-        torch.set_num_threads(task.config.worker.num_threads)
+        if not task.model.is_interpolation:
+            _use_threads(task.config.worker.num_threads)
         task.output.expect_answers()  # the driver has reached it
         self._task = task
         self._name = f"{socket.gethostname()}:{os.getpid()}"
@@ -133,6 +132,12 @@ def nothing_written(planned: PlannedScene, reason: str) -> SceneRecord:
         input_version=planned.scene.version,
         num_tiles=planned.num_tiles,
     )
+
+
+def _use_threads(number: int) -> None:
+    import torch  # here, because interpolation does without it
+
+    torch.set_num_threads(number)
 
 
 @contextmanager
