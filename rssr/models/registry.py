@@ -164,7 +164,7 @@ def create_model(name: str, **architecture: object) -> "nn.Module":
     entry = model_entry(name)
     builder = _imported(name, entry.builder)
     try:
-        network: "nn.Module" = builder(**{**entry.architecture, **architecture})
+        network: nn.Module = builder(**{**entry.architecture, **architecture})
     except TypeError as error:  # a builder's plain signature refuses unknown names this way
         raise ModelError(f"Model '{name}' cannot be built: {error}.", "Check the architecture values.") from None
     return network
