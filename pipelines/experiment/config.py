@@ -57,7 +57,9 @@ class ProductConfig(Config):
     """The procedural scene."""
     tile_scene: str | None = None
     """Scene in which tiles of 256 and of 512 LR pixels are compared after training, for the model's card: a path or URI
-    of a GeoTIFF or image larger than these, or `sample` for a procedural one of three bands. Null compares nothing."""
+    of a GeoTIFF or image larger than these, or `sample` for a procedural one of three bands. Null compares nothing: a
+    tile of 512 pixels at scale 4 takes gigabytes, 9 of them with the quickstart of LDCSR. `benchmarks/tiles.py` does
+    the same for a model at any later time."""
     scale: float | None = None
     """Enlargement of each side, within data.scale. Null takes data.scale where that is fixed; of a range 4, or the
     end nearest to it."""
