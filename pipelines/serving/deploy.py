@@ -119,9 +119,7 @@ def _deploy(config: ServeConfig) -> None:
 
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    serve.start(
-        proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options()
-    )
+    serve.start(proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options())
     serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
 
 
