@@ -1,7 +1,6 @@
 """The serving job as one sentence: models are found and tried, the service is deployed, told of, and drained."""
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -16,8 +15,7 @@ from pipelines.cluster import (
 )
 from pipelines.experiment.config import OutputConfig
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.declarative import APPLICATION, http_options, serve_schema
-from pipelines.serving.http.proxy import CALLBACK
+from pipelines.serving.declarative import APPLICATION, controller_options, http_options, serve_schema
 from pipelines.serving.security.keys import load_keys
 from pipelines.storage import is_local, local_path, open_store
 from pipelines.storage.store import probe_key
@@ -42,7 +40,6 @@ def run_serve(config: ServeConfig) -> ExitCode:
         print(f"{config.write_config}: deploy it with `serve deploy {config.write_config}`")  # the job's answer
         return ExitCode.DONE
     _announce_models(config)
-    os.environ |= CALLBACK  # for an instance that is started here; nodes of a cluster have it from whoever starts them
     with ray_session(config.ray):
         _check_cluster_room(config)
         _deploy(config)
@@ -122,7 +119,9 @@ def _deploy(config: ServeConfig) -> None:
 
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    serve.start(proxy_location="EveryNode", http_options=http_options(config))
+    serve.start(
+        proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options()
+    )
     serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
 
 

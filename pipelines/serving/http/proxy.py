@@ -1,46 +1,35 @@
-"""What Ray Serve's proxies answer by themselves, told as the service tells it: retryable, and as problem documents.
+"""Middleware within Ray Serve's proxies: what they answer themselves has the shape of all other answers.
 
-A proxy stands before the ingress. Where the ingress dies with a request, has too many, or is not there yet, the proxy
-would say `500 Internal Server Error` or some other line of text; and it adds a second `X-Request-Id`, however long the
-caller's was. Proxies read `CALLBACK` from the environment of their node.
+A proxy answers itself while an ingress replica starts, is full or has died under a request: with plain text, and with
+status 500, which tells nobody to try again. It also adds the request id a second time.
 """
 
-import logging
+import json
 import re
-import secrets
+from uuid import uuid4
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.serving.http.errors import problem_answer
-from pipelines.serving.problems import Problem
+from pipelines.serving.problems import MEDIA_TYPE, Problem
 
-log = logging.getLogger(__name__)
+IMPORT_PATH = f"{__name__}.proxy_middlewares"
+"""What proxies are told to call."""
 
-CALLBACK = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.middlewares"}
-"""Environment variable of nodes, whose proxies then use this module."""
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_LEAST_FAILURE = 400
-_TEXT = "text/plain"
+_OURS = b"traceresponse"  # a header of all that the application answers
+_REQUEST_ID = b"x-request-id"
+_USUAL_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_OWN_PATHS = "/-/"  # health and routes of the proxy
 _RETRY_S = "2"
-_DIED = Problem("busy", "The process that worked on it has ended.", headers={"Retry-After": _RETRY_S})
-_OF_STATUS = {
-    404: Problem("starting", "The service is not there yet.", headers={"Retry-After": _RETRY_S}),
-    408: Problem("timed-out", "The answer took too long.", headers={"Retry-After": "10"}),
-    500: _DIED,
-    503: Problem("busy", "The service has as much to do as it may.", headers={"Retry-After": _RETRY_S}),
-}
 
 
-def middlewares() -> list[Middleware]:
-    """Called by each proxy as it starts."""
+def proxy_middlewares() -> list[Middleware]:
+    """Called by each proxy when it starts."""
     return [Middleware(ProxyAnswers)]
 
 
 class ProxyAnswers:
-    """Stands before a proxy; the application's own answers, which are never plain text when they fail, pass.
+    """Turns a proxy's own failures into problem documents that say when to come again.
 
     Args:
         app: The proxy.
@@ -50,51 +39,78 @@ class ProxyAnswers:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        if scope["type"] != "http":
+        """Hand the request on."""
+        if scope["type"] != "http" or scope["path"].startswith(_OWN_PATHS):
             await self._app(scope, receive, send)
             return
-        headers = MutableHeaders(raw=list(scope["headers"]))
-        given = headers.getlist("x-request-id")
-        plain = len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) is not None
-        request_id = headers["x-request-id"] = given[0] if plain else secrets.token_hex(16)
-        answer = _Answer(send, request_id)
+        request_id = _fit_request_id(scope)
+        answer = _ProxyAnswer(send, scope["path"], request_id)
         try:
-            await self._app({**scope, "headers": headers.raw}, receive, answer)
+            await self._app(scope, receive, answer)
         except Exception:
             if answer.has_begun:
                 raise
-            log.exception("A proxy failed.")
-        if answer.instead is None and answer.has_begun:
-            return
-        told = {**scope, "state": {"request_id": request_id}}
-        response = problem_answer(told, answer.instead or _DIED)
-        response.headers["X-Request-Id"] = request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        await response(scope, receive, send)
+        if not answer.has_begun:
+            await answer.tell(_died())
 
 
-class _Answer:
-    """The answer on its way, unless it is the proxy's own: then that is held back.
+class _ProxyAnswer:
+    """Passes on what the application answers, and says otherwise what the proxy does."""
 
-    Attributes:
-        has_begun: Whether there was one.
-        instead: What is told in place of the proxy's own; None for the application's.
-    """
-
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, path: str, request_id: bytes) -> None:
         self._send = send
+        self._path = path
         self._request_id = request_id
         self.has_begun = False
-        self.instead: Problem | None = None
+        self._is_told = False
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.has_begun = True
-            headers = MutableHeaders(raw=list(message.get("headers", ())))
-            if message["status"] >= _LEAST_FAILURE and headers.get("content-type", "").startswith(_TEXT):
-                self.instead = _OF_STATUS.get(message["status"], _DIED)
-            headers["X-Request-Id"] = self._request_id  # one, where there were several
-            message = {**message, "headers": headers.raw}
-        if self.instead is None:
-            await self._send(message)
+        """Send a piece."""
+        if message["type"] != "http.response.start":
+            if not self._is_told:
+                await self._send(message)
+            return
+        headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+        if message["status"] >= 400 and not any(name == _OURS for name, _ in headers):
+            await self.tell(_meant_by(message["status"]))
+            return
+        self.has_begun = True
+        others = [(name, value) for name, value in headers if name != _REQUEST_ID]
+        await self._send({**message, "headers": [*others, (_REQUEST_ID, self._request_id)]})
+
+    async def tell(self, problem: Problem) -> None:
+        """Answer with a problem."""
+        self.has_begun = self._is_told = True
+        document = problem.document(self._path, self._request_id.decode())
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"retry-after", _RETRY_S.encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            (_REQUEST_ID, self._request_id),
+        ]
+        await self._send({"type": "http.response.start", "status": problem.kind.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+
+def _fit_request_id(scope: Scope) -> bytes:
+    """The request's id; the proxy would repeat whatever the caller sends."""
+    given = [value for name, value in scope["headers"] if name.lower() == _REQUEST_ID]
+    fit = given[0] if len(given) == 1 and _USUAL_ID.fullmatch(given[0]) else uuid4().hex.encode()
+    others = [(name, value) for name, value in scope["headers"] if name.lower() != _REQUEST_ID]
+    scope["headers"] = [*others, (_REQUEST_ID, fit)]
+    return fit
+
+
+def _meant_by(status: int) -> Problem:
+    if status == 404:
+        return Problem("starting", "The service is starting, or ending.")
+    if status == 408:
+        return Problem("timed-out", "The request took longer than it may.")
+    if status in (429, 503):
+        return Problem("busy", "More requests have come than can wait.")
+    return _died()
+
+
+def _died() -> Problem:
+    return Problem("busy", "The process that had the request died.")

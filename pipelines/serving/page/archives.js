@@ -138,7 +138,7 @@ function show(archives) {
     hasChanged = true;
     const card = new Card(archive, actions);
     cards.set(archive.id, card);
-    const isEarlier = (other) => other.archive.created_at < archive.created_at;
+    const isEarlier = (other) => other.id < archive.id; // ids sort by time
     const after = [...list.children].map((item) => cards.get(item.dataset.id)).find(isEarlier);
     list.insertBefore(card.element, after?.element ?? null);
   }

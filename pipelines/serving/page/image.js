@@ -13,7 +13,7 @@ const TYPES = { png: "image/png", jpg: "image/jpeg", tif: "image/tiff" };
 const form = find("image-form");
 const file = find("image-file");
 const status = find("image-status");
-let input = null; // the chosen file: {file, picture}
+let input = null; // what is chosen: {file, picture: promise of how it looks}
 let running = null; // the request under way
 let links = []; // addresses of what can be downloaded
 
@@ -30,16 +30,15 @@ async function choose() {
   const chosen = file.files[0];
   if (!chosen) return;
   stop();
-  const current = (input = { file: chosen, picture: null });
+  const current = (input = { file: chosen, picture: decodePicture(chosen) });
   find("image-name").textContent = `${chosen.name}, ${bytes(chosen.size)}`;
   find("image-drop").classList.add("full");
   find("image-result").hidden = true;
   fill(find("image-problem"));
   showOverlay(null);
-  const picture = await decodePicture(chosen);
+  const picture = await current.picture;
   const words = await paintAlike([picture]);
-  if (input !== current) return; // another one was chosen meanwhile
-  current.picture = picture;
+  if (input !== current || !find("image-result").hidden) return; // another was chosen, or this one sent, meanwhile
   note(picture ? "" : "This browser cannot show this file. It can be sent all the same.");
   status.textContent = "";
   if (!picture) return;
@@ -151,7 +150,7 @@ async function readAnswer(response) {
 
 async function show(answer, wanted) {
   const sr = await decodePicture(answer.image);
-  const lr = input.picture;
+  const lr = await input.picture;
   const words = await paintAlike([lr, sr]);
   if (sr) {
     showPictures({
@@ -163,7 +162,7 @@ async function show(answer, wanted) {
     : "This browser cannot show the result. It can be downloaded.");
   await showUncertainty(sr && answer.uncertainty);
   offer(answer, wanted);
-  tell(answer, wanted, sr);
+  tell(answer, wanted, [lr, sr]);
   find("image-result").hidden = false;
 }
 
@@ -191,7 +190,7 @@ function offer({ all, image, ending, uncertainty }, wanted) {
   );
 }
 
-function tell({ response, uncertainty }, wanted, sr) {
+function tell({ response, uncertainty }, wanted, [lr, sr]) {
   const header = (name) => response.headers.get(name);
   const timing = /model;dur=([\d.]+)/.exec(header("Server-Timing") ?? "");
   const seams = header("X-Rssr-Seam-Score");
@@ -200,7 +199,7 @@ function tell({ response, uncertainty }, wanted, sr) {
   fill(find("image-facts"), ...facts({
     Model: version && version !== model.name ? `${model.name}, ${version}` : model.name,
     Detail: isInterpolation(model) ? "interpolated" : "generated, not measured",
-    Size: sr && input.picture ? `${sizeWords(input.picture.size)} to ${sizeWords(sr.size)} pixels` : null,
+    Size: sr && lr ? `${sizeWords(lr.size)} to ${sizeWords(sr.size)} pixels` : null,
     "Time in the model": timing ? duration(timing[1] / 1000) : null,
     "Seam score": seams && `${number(seams)} (1 where tiles do not show)`,
     Uncertainty: uncertainty && "half-width that holds 68 % of errors, by pixel",

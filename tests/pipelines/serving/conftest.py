@@ -1,6 +1,7 @@
 """One service that many tests share: real Ray Serve, small models, a real registry."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from pipelines.serving.application import build
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.declarative import APPLICATION, http_options
+from pipelines.serving.declarative import APPLICATION, controller_options, http_options
 from pipelines.serving.models.deployment import make_keeper
 from pipelines.tracking import set_alias
 from tests.conftest import free_port
@@ -18,6 +19,7 @@ from tests.pipelines.registries import Registry
 from tests.pipelines.serving.http.live import Live
 from tests.pipelines.serving.images import small_sampler
 
+_PATIENCE_S = 120.0
 _LITTLE = {"num_cpus": 0.01}  # the cluster's cores are also those of other tests
 
 
@@ -37,6 +39,23 @@ class Serving:
     registry: Registry
     sampler: Path
 
+    def wait_until_ready(self) -> None:
+        """After something was killed."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.live.ask("GET", "/readyz").status != 200:
+            assert time.monotonic() < deadline, "the service does not come back"
+            time.sleep(0.5)
+
+
+def kill_one(deployment: str) -> None:
+    """End a replica's process at once."""
+    import ray
+    from ray.serve._private.constants import SERVE_NAMESPACE
+
+    names = [str(entry["name"]) for entry in ray.util.list_named_actors(all_namespaces=True)]
+    name = next(name for name in names if f"#{deployment}#" in name)
+    ray.kill(ray.get_actor(name, namespace=SERVE_NAMESPACE))
+
 
 @pytest.fixture(scope="session")
 def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
@@ -49,7 +68,9 @@ def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         set_alias(registry.uri, registry.register("first"), "champion")
         config = _config(folder, registry, small_sampler(folder / "ldcsr-small"))
         make_keeper(config).refresh()
-    serve.start(proxy_location="HeadOnly", http_options=http_options(config))
+    serve.start(
+        proxy_location="HeadOnly", http_options=http_options(config), controller_options=controller_options()
+    )
     serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
     yield Serving(Live(config.port), config, registry, folder / "ldcsr-small")
     serve.delete(APPLICATION)

@@ -16,7 +16,7 @@ def text_of(tab: Tab, selector: str) -> str:
 
 def await_models(tab: Tab) -> None:
     """Wait until there are models to choose from."""
-    tab.wait_until("document.querySelector('#image-model').value !== ''")
+    tab.wait_until("(document.querySelector('#image-model')?.value ?? '') !== ''")
 
 
 def choose_option(tab: Tab, selector: str, value: str) -> None:

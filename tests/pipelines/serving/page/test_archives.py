@@ -27,11 +27,10 @@ def sent(tmp_path: Path) -> Path:
 
 def submit(tab: Tab) -> str:
     """Send the form; returns the id of the archive that comes of it."""
-    before = tab.evaluate("document.querySelectorAll('.archive').length")
-    tab.click("#archive-send")
-    tab.wait_until(
-        f"document.querySelectorAll('.archive').length > {before} || document.querySelector('#archive-problem').innerText"
-    )
+    tab.evaluate("document.querySelector('#archive-send').focus()")
+    tab.press("Enter")
+    said = "['archive-status', 'archive-problem'].map((id) => document.getElementById(id).innerText)"
+    tab.wait_until(f"{said}.join('').startsWith('Submitted.') || {said}[1] !== ''")
     assert text_of(tab, "#archive-problem") == ""
     return str(tab.evaluate("document.querySelector('.archive').dataset.id"))
 
@@ -106,12 +105,14 @@ def test_an_archive_is_cancelled_once_that_is_confirmed(visit: Visit, service: S
         choose_upload(tab, path)
         fill_in(tab, "#archive-scale", "8")
         found = submit(tab)
-        tab.click(".archive .actions button")
+        tab.evaluate("document.querySelector('.archive .actions button').focus()")
+        tab.press("Enter")
         assert tab.evaluate("document.querySelector('#sure-dialog').open")
         assert tab.evaluate("document.activeElement.id") == "sure-no", "nothing is lost by Enter"
         tab.press("Escape")
         assert service.ask("GET", f"/v1/archives/{found}").document["state"] in ("queued", "running")
-        tab.click(".archive .actions button")
+        tab.evaluate("document.querySelector('.archive .actions button').focus()")
+        tab.press("Enter")
         tab.click("#sure-yes")
         tab.wait_until(f"{STATE} === 'cancelled'")
         assert tab.complaints == []
