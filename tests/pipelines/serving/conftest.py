@@ -94,5 +94,6 @@ def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
             "self_test": {"min_psnr_db": None},  # the networks are untrained
             "mlflow": {"tracking_uri": registry.uri},
             "limits": {"max_pixels": 10_000},
+            "security": {"read_places": [str(folder / "in")], "write_places": [str(folder / "out")]},
         }
     )
