@@ -159,7 +159,7 @@ def put_nodata(pixels: Pixels, valid_mask: Mask | None, nodata: float | None) ->
 def _equals(pixels: Pixels, nodata: float) -> Mask:
     """Where GDAL would take pixels for "no data": it does not tell decimals apart that are nearly the same."""
     if np.issubdtype(pixels.dtype, np.integer):
-        limits = np.iinfo(pixels.dtype)
+        limits = np.iinfo(pixels.dtype.str)
         if not float(nodata).is_integer() or not limits.min <= nodata <= limits.max:
             return np.zeros(pixels.shape, np.bool_)
         return np.asarray(pixels == pixels.dtype.type(int(nodata)))  # beside a decimal number all would become decimal
