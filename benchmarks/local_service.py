@@ -18,7 +18,6 @@ from ray import serve
 from benchmarks.local_servers import free_port
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.deploy import run_serve
-from pipelines.serving.http.proxy import CALLBACK
 from rssr.card import ModelCard
 from rssr.client import Client
 from rssr.configuration import load_config
@@ -92,7 +91,7 @@ def local_service(settings: Sequence[str], num_cpus: int) -> Iterator[LocalServi
         settings: Overrides of `jobs/serve.py`; `{folder}` is the service's folder, in which `network` is a model.
         num_cpus: Cores that Ray hands out.
     """
-    os.environ |= CALLBACK | {
+    os.environ |= {
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -13,6 +13,7 @@ from pipelines.serving.archives.order import BulkSettings
 from pipelines.serving.config import ModelConfig, ServeConfig
 from pipelines.serving.http.app import Service, make_app
 from pipelines.serving.http.archive_wiring import archive_door
+from pipelines.serving.http.uploads import forget_leftovers
 from pipelines.serving.models.deployment import ModelHandles, ModelKeeper, ModelReplica
 from pipelines.serving.security.keys import KEYS_VARIABLE, load_keys
 from pipelines.serving.security.places import ServicePlaces
@@ -52,6 +53,7 @@ class Ingress:
         """Called by Ray Serve in each replica."""
         config = self._config
         configure_logs(config.telemetry, "ingress")
+        forget_leftovers(config.limits)
         reporter = start_reporting(config.telemetry.metrics_interval_s)
         models = ModelHandles(self._models, config)
         archives = archive_door(config, archives_behind(self._archives), models)
