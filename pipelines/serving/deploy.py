@@ -1,6 +1,7 @@
 """The serving job as one sentence: models are found and tried, the service is deployed, told of, and drained."""
 
 import logging
+import os
 import signal
 import socket
 import threading
