@@ -1,8 +1,10 @@
 """The settings as a config file of Ray Serve: what it names is the same service."""
 
+import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,8 @@ def test_ray_serve_deploys_the_file(serving: Serving, ray_cluster: str, written:
     written.write_text(write_yaml(values))
     program = Path(sys.executable).with_name("serve")
     command = [str(program), "run", str(written), "--non-blocking", "--address", ray_cluster]
-    variables = environment({"PYTHONPATH": str(ROOT)})
+    access = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
+    variables = environment({"PYTHONPATH": str(ROOT), **access})
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=variables, check=False
@@ -74,10 +77,12 @@ def test_ray_serve_deploys_the_file(serving: Serving, ray_cluster: str, written:
 def ready(serving: Serving, path: str) -> Answer:
     """What a service says once it is ready: one that is deployed by its file finds its models afterwards."""
     deadline = time.monotonic() + _PATIENCE_S
-    while (answer := serving.live.ask("GET", path)).status != 200:
-        assert time.monotonic() < deadline, answer.body
+    while time.monotonic() < deadline:
+        with suppress(TimeoutError):  # its replicas are not there yet
+            if (answer := serving.live.ask("GET", path)).status == 200:
+                return answer
         time.sleep(0.5)
-    return answer
+    raise AssertionError(f"{path} does not become ready")
 
 
 def test_what_only_the_job_needs_is_left_out() -> None:
