@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pytest
@@ -190,7 +189,8 @@ def sent_by_description(live: Live, num_examples: int) -> int:
                     live.ask("DELETE", answer.headers["location"])
 
             run: Callable[[], None] = send
-            run()
+            with suppress(hypothesis.errors.Unsatisfiable):  # of a route without parameters nothing is invalid
+                run()
     return num_sent
 
 
