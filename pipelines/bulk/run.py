@@ -22,9 +22,9 @@ from pipelines.bulk.planning.sample import with_sample
 from pipelines.bulk.progress import PROGRESS_KEY, BulkProgress
 from pipelines.bulk.records import PlannedScene, SceneRecord
 from pipelines.bulk.work.check_schedule import CheckSchedule
-from pipelines.bulk.work.pool import Crew
+from pipelines.bulk.work.pool import Agenda, Crew
 from pipelines.bulk.work.schedule import KnownWindows, Schedule
-from pipelines.bulk.work.tasks import ProductTask, WindowTask
+from pipelines.bulk.work.tasks import ProductTask, SceneTask, WindowTask
 from pipelines.bulk.work.work_objects import WindowObjects
 from pipelines.bulk.work.worker import BulkTask, BulkWorker, nothing_written
 from pipelines.cluster import ray_session, require_room_on_cluster
@@ -122,7 +122,7 @@ def _work_through(run: OpenBulk, crew: Crew) -> None:
     status = partial(run.task.output.write_bytes, PROGRESS_KEY)
     with BulkProgress(run.planned, run.records, status) as progress:
         windows = WindowObjects(run.task.output)
-        schedule = Schedule(
+        schedule: Agenda[SceneTask] = Schedule(
             todo,
             partial(_known_windows, windows),
             run.task.config.worker.max_attempts,

@@ -7,7 +7,6 @@ from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.types import ASGIApp
 
 from pipelines.serving.archives.deployment import archives_application, archives_behind
 from pipelines.serving.archives.order import BulkSettings
@@ -50,7 +49,7 @@ class Ingress:
         self._archives = archives
         self._key_lines = key_lines
 
-    def __serve_build_asgi_app__(self) -> ASGIApp:
+    def __serve_build_asgi_app__(self) -> Any:  # noqa: ANN401  # an ASGI application
         """Called by Ray Serve in each replica."""
         config = self._config
         configure_logs(config.telemetry, "ingress")

@@ -158,11 +158,12 @@ def put_nodata(pixels: Pixels, valid_mask: Mask | None, nodata: float | None) ->
 
 def _equals(pixels: Pixels, nodata: float) -> Mask:
     """Where GDAL would take pixels for "no data": it does not tell decimals apart that are nearly the same."""
-    if np.issubdtype(pixels.dtype, np.integer):
-        limits = np.iinfo(pixels.dtype.str)
+    dtype: np.dtype[Any] = pixels.dtype
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
         if not float(nodata).is_integer() or not limits.min <= nodata <= limits.max:
             return np.zeros(pixels.shape, np.bool_)
-        return np.asarray(pixels == pixels.dtype.type(int(nodata)))  # beside a decimal number all would become decimal
+        return np.asarray(pixels == dtype.type(int(nodata)))  # beside a decimal number all would become decimal
     if nodata == 0:
         return np.asarray(pixels == nodata)
     distances: NDArray[np.floating] = np.abs(np.subtract(pixels, np.asarray(nodata, pixels.dtype)))

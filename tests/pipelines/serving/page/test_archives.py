@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Browser, Tab
+from tests.browser import PHONE, Browser, Tab
 from tests.pipelines.bulk.imagery import png, tif
 from tests.pipelines.serving.page.conftest import Served, Visit
 from tests.pipelines.serving.page.steps import await_models, choose_option, fill_in, text_of
@@ -82,6 +82,8 @@ def test_places_are_named_by_address(visit: Visit, folder: Path) -> None:
         assert tab.evaluate(STATE) == "completed"
         tab.evaluate("document.querySelector('.archive details').open = true")
         tab.wait_until("document.querySelector('.items')?.innerText.includes('scene')")
+        tab.resize(PHONE)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE[0], "long addresses are broken"
     assert [path.name for path in output.rglob("scene*.tif")]
 
 
