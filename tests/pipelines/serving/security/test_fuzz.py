@@ -209,7 +209,7 @@ def test_thousands_of_mutations_leave_the_service_as_it_was(plain: Plain) -> Non
 
 @pytest.mark.long
 def test_thousands_of_requests_made_from_the_description_are_answered(plain: Plain) -> None:
-    assert sent_by_description(plain.live, 150) > 2000
+    assert sent_by_description(plain.live, 150) > 1500
 
 
 @pytest.mark.long
