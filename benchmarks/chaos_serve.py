@@ -45,7 +45,7 @@ from rssr.client import Client, ServiceError
 FAULTS = {
     "replica": f"ServeReplica:rssr:model-{MODEL}",
     "ingress": "ServeReplica:rssr:ingress",
-    "runner": "ServeReplica:rssr:archives",
+    "runner": "ServeReplica:rssr:Archives",
     "controller": "ServeController",
     "proxy": "ProxyActor",
 }

@@ -80,7 +80,7 @@ class LocalService:
     def num_running(self, deployment: str) -> int:
         """Replicas that take requests, as Serve tells it."""
         status = serve.status().applications["rssr"].deployments[deployment]
-        return status.replica_states.get("RUNNING", 0)
+        return int(status.replica_states.get("RUNNING", 0))
 
 
 @contextmanager

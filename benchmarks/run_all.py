@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-BENCHMARKS = ("degradation", "data", "quickstart", "qgam", "student", "latent", "training", "bulk")
+BENCHMARKS = ("degradation", "data", "quickstart", "qgam", "student", "latent", "training", "bulk", "serving")
 
 
 def main(arguments: Sequence[str]) -> int:

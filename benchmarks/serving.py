@@ -173,7 +173,7 @@ def _saturation(service: LocalService, image: Path, num_rounds: int) -> tuple[st
             loads.append(_wrk(service, image, _AT_A_TIME, _SATURATED_S))
             served.append(loads[-1].images / (_cpu_s(service) - before_s))
     share = statistics.median(served) / statistics.median(bare)
-    rows = [
+    rows: list[Sequence[str]] = [
         ("", "median", "smallest", "largest"),
         _row("bare network, images a CPU-second", bare),
         _row("service, images a CPU-second of its replica", served),
@@ -206,7 +206,9 @@ def _scaling(service: LocalService, image: Path) -> tuple[str, int]:
         loads.append((at_s, connections, _wrk(service, image, connections, seconds)))
     ended.set()
     watching.join()
-    rows = [("begun at, s", "at a time", "images", "images/s", "p50, ms", "p95, ms", "p99, ms", "errors")]
+    rows: list[Sequence[str]] = [
+        ("begun at, s", "at a time", "images", "images/s", "p50, ms", "p95, ms", "p99, ms", "errors")
+    ]
     for at_s, connections, load in loads:
         latencies = [f"{value:.0f}" for value in (load.p50, load.p95, load.p99)]
         rate = f"{load.images / load.seconds:.2f}"
@@ -242,7 +244,7 @@ def _cpu_s(service: LocalService) -> float:
     return sum(float(time.user + time.system) for time in times)
 
 
-def _row(words: str, values: Sequence[float]) -> tuple[str, str, str, str]:
+def _row(words: str, values: Sequence[float]) -> tuple[str, ...]:
     return (words, *(f"{value:.3g}" for value in (statistics.median(values), min(values), max(values))))
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipelines.serving.config import ServeConfig
+from pipelines.serving.http.proxy import CALLBACK
 
 APPLICATION = "rssr"
 """Name of the application on its Ray cluster."""
@@ -22,6 +23,7 @@ def serve_schema(config: ServeConfig) -> dict[str, Any]:
     return {
         "proxy_location": "EveryNode",
         "http_options": http_options(config),
+        "controller_options": controller_options(),
         "applications": [{"name": APPLICATION, "route_prefix": "/", "import_path": IMPORT_PATH, "args": settings}],
     }
 
@@ -30,3 +32,8 @@ def http_options(config: ServeConfig) -> dict[str, Any]:
     """Where Ray Serve's proxies listen, and when they give up."""
     longest_s = max(config.request_timeout_s, config.limits.upload_timeout_s) + _GRACE_S
     return {"host": config.host, "port": config.port, "request_timeout_s": longest_s}
+
+
+def controller_options() -> dict[str, Any]:
+    """What Ray Serve's own processes are told: its proxies answer as the service does."""
+    return {"runtime_env": {"env_vars": CALLBACK}}

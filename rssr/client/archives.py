@@ -228,7 +228,11 @@ class Archives:
         return self._transport.request(Ask("GET", f"{_path(archive)}/report")).content
 
     def cancel(self, archive: str | Archive) -> Archive:
-        """End it early; finished products stay. One that has ended stays as it is."""
+        """End it early; finished products stay. Again is no error.
+
+        Raises:
+            ServiceError: It has ended already.
+        """
         return _read(self._transport.request(Ask("DELETE", _path(archive))).json())
 
     def _post(self, body: Body, idempotency_key: str | None) -> Archive:

@@ -76,7 +76,9 @@ def test_the_same_key_is_the_same_archive(served: Served) -> None:
         archives.submit(*given, scale=3, idempotency_key="again")
     assert caught.value.kind == "idempotency-key-reused"
     assert archives.wait(first, timeout_s=240).state == "completed"
-    assert archives.cancel(first).state == "completed"
+    with pytest.raises(ServiceError) as caught:
+        archives.cancel(first)
+    assert caught.value.kind == "conflict"
 
 
 def test_places_that_are_not_allowed_are_refused(served: Served, tmp_path: Path) -> None:

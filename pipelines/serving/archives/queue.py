@@ -17,7 +17,7 @@ def in_turn(records: Sequence[ArchiveRecord]) -> list[ArchiveRecord]:
     Every caller's first comes before anybody's second, counting what runs; of equals the older comes first.
 
     Args:
-        records: All archives, the oldest first.
+        records: All archives that have not ended, the oldest first.
     """
     num_before = Counter(record.caller for record in records if record.state in ("running", "cancelling"))
     ranks = {}
@@ -35,7 +35,7 @@ def next_to_begin(
     """The archive to begin or go on with now; None where there is none or no room.
 
     Args:
-        records: All archives, the oldest first.
+        records: All archives that have not ended, the oldest first.
         at_work: Ids of those whose processes run.
         resting: Ids of those that wait before they are tried again.
         config: How many at a time.
@@ -60,7 +60,7 @@ def require_room(
 
     Args:
         caller: Whose it would be.
-        records: All archives.
+        records: All archives that have not ended.
         config: How many may wait.
         wait_s: How long until one of them is expected to end, seconds; None where nobody knows.
 

@@ -129,7 +129,7 @@ class Standing:
         state: One of the names that callers see.
         started_at: When its first process began; empty before.
         ended_at: When it ended; empty before.
-        num_attempts: Processes that were begun for it and ended without a result.
+        num_attempts: Processes of it that have ended, other than with their runner.
         model_version: What the run in its output was planned with, e.g. `models:/ldcsr/3`; empty where unknown.
         counts: Of its run, as last known.
         problem: Slug, detail and remedy of why it failed; None otherwise.

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -131,20 +130,19 @@ class ArchiveRunner:
     def _step(self) -> None:
         for archive_id in list(self._processes):
             self._attend(self._book.find(archive_id), self._processes[archive_id])
-        records = self._book.all()
-        for record in records:
+        for record in self._book.open():
             if record.state == "cancelling" and record.id not in self._processes:  # its process died with its runner
                 self._book.change(record.id, "cancelled")
         while (following := self._next()) is not None:
             self._begin(following)
-        self._plan.metrics.archives_are(Counter(record.state for record in self._book.all()))
+        self._plan.metrics.archives_are(self._book.by_state())
         if time.monotonic() - self._swept_at > _SWEEP_S:
             self._sweep()
 
     def _next(self) -> ArchiveRecord | None:
         moment = time.monotonic()
         resting = [archive_id for archive_id, until in self._rests_until.items() if until > moment]
-        return next_to_begin(self._book.all(), self._processes, resting, self._plan.config)
+        return next_to_begin(self._book.open(), self._processes, resting, self._plan.config)
 
     def _begin(self, record: ArchiveRecord) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.bulk.commits.lease import Lease, LeaseHeld
@@ -20,7 +20,7 @@ from pipelines.serving.archives.queue import in_turn, require_room
 from pipelines.serving.archives.records import LEADER, ArchiveRecord, ArchiveRequest
 from pipelines.serving.archives.runner import ArchiveRunner, RunnerPlan
 from pipelines.serving.archives.state import ArchiveBook, now
-from pipelines.serving.archives.view import archive_answer, path_of, shown
+from pipelines.serving.archives.view import archive_answer, path_of, shown, shown_page
 from pipelines.serving.caller import Caller
 from pipelines.serving.problems import Problem
 from pipelines.storage import ObjectMissing
@@ -82,7 +82,7 @@ class ArchiveService:
         """See `ArchiveApi.admit`."""
         leading = self._lead()
         if leading.book.known_key(caller.name, idempotency_key) is None:
-            self._require_room(leading, caller.name, leading.book.all())
+            self._require_room(leading, caller.name, leading.book.open())
 
     def create(self, request: ArchiveRequest) -> CreatedArchive:
         """See `ArchiveApi.create`."""
@@ -109,7 +109,8 @@ class ArchiveService:
             if query.state in (None, record.state) and (not query.cursor or record.id < query.cursor)
         ]
         page = wanted[: query.limit]
-        answers = [self._answer(leading, record) for record in page]
+        positions = _positions(leading)
+        answers = [self._answer(leading, record, positions) for record in page]
         return ArchivePage(archives=answers, next=page[-1].id if len(wanted) > len(page) else None)
 
     def items(self, caller: Caller, archive_id: str, query: PageQuery) -> ItemPage:
@@ -141,7 +142,7 @@ class ArchiveService:
                 "Ask again when it has ended.",
                 {"Retry-After": str(_RETRY_S)},
             ) from None
-        return shown(page.decode(), self._plan.root).encode()
+        return shown_page(page.decode(), self._plan.root, record.request.model_source).encode()
 
     def cancel(self, caller: Caller, archive_id: str) -> Archive:
         """See `ArchiveApi.cancel`."""
@@ -170,11 +171,10 @@ class ArchiveService:
             )
         return leading
 
-    def _answer(self, leading: _Leading, record: ArchiveRecord) -> Archive:
+    def _answer(self, leading: _Leading, record: ArchiveRecord, positions: Mapping[str, int] | None = None) -> Archive:
         position = None
         if record.state == "queued":
-            order = [queued.id for queued in in_turn(leading.book.all())]
-            position = order.index(record.id) + 1 if record.id in order else None
+            position = (_positions(leading) if positions is None else positions).get(record.id)
         return archive_answer(record, self._plan.root, position, leading.runner.live(record.id))
 
     def _place(self, record: ArchiveRecord) -> Place:
@@ -213,3 +213,8 @@ class ArchiveService:
 
     def _lease(self) -> Lease:
         return Lease(self._plan.root, LEADER, "the archive runner", self._plan.config.lease_s)
+
+
+def _positions(leading: _Leading) -> dict[str, int]:
+    """Places in the queue, from 1."""
+    return {record.id: place for place, record in enumerate(in_turn(leading.book.open()), 1)}

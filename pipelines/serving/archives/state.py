@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -65,6 +66,8 @@ class ArchiveBook:
         self._held = held
         self._lock = threading.RLock()
         self._records: dict[str, ArchiveRecord] = {}
+        self._open: dict[str, ArchiveRecord] = {}  # history may be long, and what is looked at all the time is short
+        self._num_of: Counter[ArchiveState] = Counter()
 
     def load(self) -> None:
         """Read what the state store holds. Damaged entries are told and left out.
@@ -80,14 +83,16 @@ class ArchiveBook:
             if name == request.id
         )
         with self._lock:
-            self._records = {record.id: record for record in records if not self._is_void(record)}
+            for record in records:
+                if not self._is_void(record):
+                    self._take(record)
 
     def create(self, request: ArchiveRequest, admit: Callable[[Sequence[ArchiveRecord]], None]) -> tuple[str, bool]:
         """Write an archive down, unless its Idempotency-Key or its id has been seen.
 
         Args:
             request: With a fresh id.
-            admit: Given all archives, raises a problem where there is no room for one more.
+            admit: Given all archives that have not ended, raises a problem where there is no room for one more.
 
         Returns:
             The id of the archive there is from now on, and whether it was there before.
@@ -108,13 +113,13 @@ class ArchiveBook:
                 return known.id, True
             if request.id in self._records:  # asked again after a lost answer
                 return request.id, False
-            admit(list(self._records.values()))
+            admit(self.open())
             self._held.require_held()
             if request.idempotency_key:
                 note = json.dumps({"id": request.id, "digest": request.digest}).encode()
                 self._root.write_bytes(_key_of(request.caller, request.idempotency_key), note)
             self._root.put_if_absent(request_key(request.id), request.to_json())
-            self._records[request.id] = ArchiveRecord(request)
+            self._take(ArchiveRecord(request))
             return request.id, False
 
     def known_key(self, caller: str, idempotency_key: str) -> KnownKey | None:
@@ -159,13 +164,34 @@ class ArchiveBook:
             standing = replace(record.standing, state=state, **{**moment, **changes})
             self._held.require_held()
             self._root.write_bytes(standing_key(archive_id), standing.to_json())
-            self._records[archive_id] = replace(record, standing=standing)
-            return self._records[archive_id]
+            return self._take(replace(record, standing=standing))
 
     def all(self) -> list[ArchiveRecord]:
         """All archives, the oldest first."""
         with self._lock:
             return list(self._records.values())
+
+    def open(self) -> list[ArchiveRecord]:
+        """Those that have not ended, the oldest first."""
+        with self._lock:
+            return list(self._open.values())
+
+    def by_state(self) -> dict[str, int]:
+        """How many archives there are in each state."""
+        with self._lock:
+            return {state: number for state, number in self._num_of.items() if number}
+
+    def _take(self, record: ArchiveRecord) -> ArchiveRecord:
+        before = self._records.get(record.id)
+        if before is not None:
+            self._num_of[before.state] -= 1
+        self._num_of[record.state] += 1
+        self._records[record.id] = record
+        if record.standing.has_ended:
+            self._open.pop(record.id, None)
+        else:
+            self._open[record.id] = record
+        return record
 
     def _is_void(self, record: ArchiveRecord) -> bool:
         """Whether its caller was told that it could not be made, and has made another one with the same key."""

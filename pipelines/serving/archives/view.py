@@ -1,5 +1,8 @@
 """Archives as their callers see them."""
 
+import html
+import re
+
 from pipelines.serving.archives.api import Archive, ArchiveCounts, ArchiveLinks, SceneCounts, WindowCounts
 from pipelines.serving.archives.counts import LiveProgress
 from pipelines.serving.archives.records import ArchiveRecord, Counts
@@ -9,6 +12,7 @@ from pipelines.storage import Store
 _ALMOST = 99.0  # per cent of what is computed, but not proven and told yet
 _STAYS = "Products that were finished before it was cancelled stay where they are."
 _HIDDEN = "..."
+_LOCAL_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\"<>]+/)+")
 
 
 def path_of(archive_id: str) -> str:
@@ -17,8 +21,16 @@ def path_of(archive_id: str) -> str:
 
 
 def shown(text: str, root: Store) -> str:
-    """A text without the service's own place, which is nobody's business."""
-    return text.replace(root.uri, _HIDDEN)
+    """A text without the service's own place and without folders of this machine; names of files stay."""
+    return _LOCAL_FOLDERS.sub("", text.replace(root.uri, _HIDDEN))
+
+
+def shown_page(page: str, root: Store, model_source: str) -> str:
+    """A report without the service's own place, and without the folder that the model lies in."""
+    folder = "" if "://" in model_source or "/" not in model_source else model_source
+    for text in filter(None, (root.uri, folder.rpartition("/")[0])):
+        page = page.replace(html.escape(text), _HIDDEN)
+    return page
 
 
 def archive_answer(

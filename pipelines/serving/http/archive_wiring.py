@@ -11,6 +11,7 @@ from pipelines.serving.http.uploads import received
 from pipelines.serving.models.api import ModelApi
 from pipelines.serving.models.names import model_named
 from pipelines.serving.problems import Problem
+from pipelines.serving.security.archive_limits import check_archive
 from pipelines.serving.security.places import ServicePlaces
 from pipelines.storage import StorageSettings, open_store
 
@@ -32,6 +33,9 @@ def archive_door(config: ServeConfig, archives: ArchiveApi, models: ModelApi) ->
             raise Problem("starting", f"{model.name} is not ready.", headers={"Retry-After": "10"})
         return ChosenModel(model.name, record.version.name, model.scale)
 
+    def check(path: Path, ending: str) -> None:
+        check_archive(path, ending, config.limits)
+
     return ArchiveDoor(
         api=archives,
         root=open_store(f"{config.output.uri.rstrip('/')}/", storage),
@@ -44,10 +48,6 @@ def archive_door(config: ServeConfig, archives: ArchiveApi, models: ModelApi) ->
             fields=form_fields(),
             max_bytes=config.limits.max_upload_bytes,
         ),
-        check=_unchecked,
+        check=check,
         storage=storage,
     )
-
-
-def _unchecked(path: Path, ending: str) -> None:
-    """Replaced by the limits of archives."""

@@ -194,9 +194,8 @@ def _add_fetching(router: APIRouter, door: ArchiveDoor) -> None:
         page = await door.api.report(_caller(request), _known(archive_id))
         return HTMLResponse(page, headers={"Content-Security-Policy": _REPORT_POLICY, "Cache-Control": "no-cache"})
 
-    @router.api_route(
+    @router.get(
         f"{PATH}/{{archive_id}}/files/{{path:path}}",
-        methods=["GET", "HEAD"],
         response_class=Response,
         summary="A file of a product",
         responses={**_problems(401, 404, 503), **_FILE_ANSWERS},

@@ -42,11 +42,8 @@ def file_answer(request: Request, file: StoredFile, settings: StorageSettings | 
     if span is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.num_bytes}"
     media_type = _MEDIA_TYPES.get(file.key.rpartition(".")[2].lower(), "application/octet-stream")
-    status = 200 if span is None else 206
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=media_type)
     store = open_store(f"{file.location}/", settings)
-    return StreamingResponse(_pieces(store, file.key, start, end), status, headers, media_type)
+    return StreamingResponse(_pieces(store, file.key, start, end), 200 if span is None else 206, headers, media_type)
 
 
 def _span(request: Request, tag: str, num_bytes: int) -> tuple[int, int] | None:

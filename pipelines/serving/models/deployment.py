@@ -252,14 +252,14 @@ async def _waited(response: Any) -> Any:  # noqa: ANN401  # Ray's responses are 
 
 
 def _repeat(work: Any, every_s: float, name: str) -> None:  # noqa: ANN401  # any function without arguments
-    """Call a function again and again, in a thread that ends with the process."""
+    """Call a function now and again and again, in a thread that ends with the process."""
 
     def forever() -> None:
         while True:
-            time.sleep(every_s)
             try:
                 work()
             except Exception:  # whatever it is, the next time may go well
                 log.exception("%s failed", name)
+            time.sleep(every_s)
 
     threading.Thread(target=forever, name=name, daemon=True).start()

@@ -1,6 +1,7 @@
 """One service that many tests share: real Ray Serve, small models, a real registry."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +9,16 @@ from unittest.mock import patch
 
 import pytest
 
-from pipelines.serving.application import build
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.declarative import APPLICATION, http_options
-from pipelines.serving.models.deployment import make_keeper
+from pipelines.serving.declarative import APPLICATION
+from pipelines.serving.deploy import run_serve
 from pipelines.tracking import set_alias
 from tests.conftest import free_port
 from tests.pipelines.registries import Registry
 from tests.pipelines.serving.http.live import Live
 from tests.pipelines.serving.images import small_sampler
 
+_PATIENCE_S = 280.0
 _LITTLE = {"num_cpus": 0.01}  # the cluster's cores are also those of other tests
 
 
@@ -37,6 +38,23 @@ class Serving:
     registry: Registry
     sampler: Path
 
+    def wait_until_ready(self) -> None:
+        """After something was killed."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.live.ask("GET", "/readyz").status != 200:
+            assert time.monotonic() < deadline, "the service does not come back"
+            time.sleep(0.5)
+
+
+def kill_one(deployment: str) -> None:
+    """End a replica's process at once."""
+    import ray
+    from ray.serve._private.constants import SERVE_NAMESPACE
+
+    names = [str(entry["name"]) for entry in ray.util.list_named_actors(all_namespaces=True)]
+    name = next(name for name in names if f"#{deployment}#" in name)
+    ray.kill(ray.get_actor(name, namespace=SERVE_NAMESPACE))
+
 
 @pytest.fixture(scope="session")
 def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
@@ -47,15 +65,13 @@ def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with patch.dict(os.environ, {"XDG_CACHE_HOME": str(folder / "cache")}):
         registry = Registry(folder / "registry")
         set_alias(registry.uri, registry.register("first"), "champion")
-        config = _config(folder, registry, small_sampler(folder / "ldcsr-small"))
-        make_keeper(config).refresh()
-    serve.start(proxy_location="HeadOnly", http_options=http_options(config))
-    serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
+        config = _config(folder, registry, small_sampler(folder / "ldcsr-small"), ray_cluster)
+        run_serve(config)  # as on any cluster that runs already: it deploys, and leaves
     yield Serving(Live(config.port), config, registry, folder / "ldcsr-small")
     serve.delete(APPLICATION)
 
 
-def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
+def _config(folder: Path, registry: Registry, sampler: Path, address: str) -> ServeConfig:
     scaling = {"min_replicas": 1, "max_replicas": 1}
     sources = {"bicubic": "bicubic", "ldcsr-small": str(sampler), "registered": "models:/model-x4@champion"}
     models = [
@@ -65,6 +81,8 @@ def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
     return ServeConfig.model_validate(
         {
             "port": free_port(),
+            "wait": False,
+            "ray": {"address": address},
             "models": models,
             "output": str(folder / "state"),
             "refresh_s": 1.0,

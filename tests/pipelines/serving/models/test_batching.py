@@ -13,7 +13,8 @@ from pipelines.serving.models.batching import NobodyWaits, Runners, SharedTiles,
 from pipelines.serving.models.replica import ServedModel
 from pipelines.serving.problems import Problem
 from rssr.inference.options import CompleteOptions
-from rssr.inference.tile_runner import TileBatch, TileCounts
+from rssr.inference.tile_batch import TileBatch
+from rssr.inference.tile_runner import TileCounts
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.resolver import BicubicResolver, Draws, TilePlace
 from tests.pipelines.bulk.imagery import png

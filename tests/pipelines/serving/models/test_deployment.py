@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import ray
 from ray import serve
 
 from pipelines.serving.declarative import APPLICATION
@@ -16,13 +15,13 @@ from pipelines.serving.models.deployment import ModelHandles
 from pipelines.serving.problems import Problem
 from pipelines.tracking import ModelVersion, register_model, set_alias
 from tests.pipelines.bulk.imagery import png
-from tests.pipelines.serving.conftest import Serving
+from tests.pipelines.serving.conftest import Serving, kill_one
 from tests.pipelines.serving.http.live import Answer
 from tests.pipelines.serving.models.broken import broken
 from tests.pipelines.serving.models.replicas import asked
 
 PATH = "/v1/super-resolve?model=registered"
-PATIENCE_S = 120.0
+PATIENCE_S = 280.0
 NUM_CALLERS = 3
 
 
@@ -136,12 +135,3 @@ def test_a_request_whose_time_is_over_is_told_so(serving: Serving) -> None:
         asyncio.run(models.super_resolve("bicubic", asked(png(), deadline=time.time() - 1)))
     assert raised.value.slug == "timed-out"
     assert "Retry-After" in raised.value.headers
-
-
-def kill_one(deployment: str) -> None:
-    """End a replica's process at once."""
-    from ray.serve._private.constants import SERVE_NAMESPACE
-
-    names = [str(entry["name"]) for entry in ray.util.list_named_actors(all_namespaces=True)]
-    name = next(name for name in names if f"#{deployment}#" in name)
-    ray.kill(ray.get_actor(name, namespace=SERVE_NAMESPACE), no_restart=False)

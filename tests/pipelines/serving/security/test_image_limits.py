@@ -35,7 +35,7 @@ def slug(data: bytes, limits: LimitsConfig = LIMITS) -> str:
     ("data", "header"),
     [
         (picture("PNG"), ImageHeader("png", 24, 20, 3, 8)),
-        (picture("PNG", "P", bits=8), ImageHeader("png", 24, 20, 3, 8)),
+        (picture("PNG", "P"), ImageHeader("png", 24, 20, 3, 1)),
         (picture("PNG", "I;16"), ImageHeader("png", 24, 20, 1, 16)),
         (picture("JPEG", "L"), ImageHeader("jpeg", 24, 20, 1, 8)),
         (picture("JPEG", progressive=True, icc_profile=bytes(70_000)), ImageHeader("jpeg", 24, 20, 3, 8)),
