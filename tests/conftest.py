@@ -37,7 +37,7 @@ _PORTS = iter(random.SystemRandom().sample(_OWN_PORTS, len(_OWN_PORTS)))
 # Fixtures of the session that take longest: all files that use one run on one worker, which alone makes it.
 _DEAR = ("undisturbed", "ray_cluster", "served")
 # Folders whose own fixtures of the session take long, likewise.
-_TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking")
+_TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking", "pipelines/serving/page")
 # What takes long begins first, so that no worker is left with it at the end.
 _IN_ORDER = (*_DEAR, "jobs", "benchmarks", "pipelines/experiment", *_TOGETHER, "rssr/models", "rssr/methods")
 

@@ -14,7 +14,11 @@ from tests.pipelines.serving.page.conftest import MODEL, Served, Visit
 from tests.pipelines.serving.page.steps import DONE, await_models, choose_image, size_words, super_resolve, text_of
 
 SHOWN = """[...document.querySelectorAll('.picture')].map((each) => [
-    each.alt ?? '', each.getAttribute('aria-label') ?? '', each.naturalWidth ?? each.width, each.naturalHeight ?? each.height])"""
+    each.alt ?? '',
+    each.getAttribute('aria-label') ?? '',
+    each.naturalWidth ?? each.width,
+    each.naturalHeight ?? each.height,
+])"""
 LINK = "#image-downloads li:nth-child({}) a"
 
 
