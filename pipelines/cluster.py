@@ -102,9 +102,7 @@ def require_room(config: RayConfig, num_workers: int, num_cpus: float, num_gpus:
     """
     if num_workers > 0 and cluster_address(config) != _LOCAL:
         return
-    import torch
-
-    num_present_gpus = torch.cuda.device_count() if num_gpus > 0 else 0
+    num_present_gpus = _num_gpus() if num_gpus > 0 else 0
     if num_workers == 0:
         if num_gpus > num_present_gpus:
             raise ConfigError(
@@ -151,6 +149,12 @@ def _require(num_workers: int, each: Mapping[str, float], present: Mapping[str, 
 def cluster_address(config: RayConfig) -> str:
     """The configured cluster, else the environment's, else the one that runs this job, else `local`."""
     return config.address or os.environ.get("RAY_ADDRESS") or ("auto" if inside_ray_job() else _LOCAL)
+
+
+def _num_gpus() -> int:
+    import torch  # here, because most runs do not ask, and it takes long to load
+
+    return torch.cuda.device_count()
 
 
 def _num_local_cpus(config: RayConfig) -> int:

@@ -5,8 +5,6 @@ import os
 import platform
 from pathlib import Path
 
-import torch
-
 _CPU_INFO = Path("/proc/cpuinfo")
 _GIB = 2**30
 
@@ -23,6 +21,8 @@ def describe_machine(device: str) -> str:
     if hasattr(os, "sysconf"):
         words.append(f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / _GIB:.0f} GiB")
     if device == "cuda":
+        import torch
+
         properties = torch.cuda.get_device_properties(0)
         words.insert(0, f"{properties.name} ({properties.total_memory / _GIB:.0f} GiB)")
     return ", ".join(words)

@@ -42,6 +42,11 @@ class ModelSource:
     copy_uri: str = ""
     settings: StorageSettings | None = None
 
+    @property
+    def is_interpolation(self) -> bool:
+        """Whether it has no network: PyTorch is not needed, and a window is computed as fast as it would be read."""
+        return self.name == BUILT_IN
+
     def load(self, device: str = "cpu") -> LoadedModel:
         """The model on a device; each process loads it once.
 
@@ -58,9 +63,9 @@ class ModelSource:
         Raises:
             ModelError: See `load`; likewise StorageError and WeightsError.
         """
-        checked = checked_device(device)
-        if self.name == BUILT_IN:
+        if self.is_interpolation:
             return load_model(BUILT_IN)
+        checked = checked_device(device)
         folder = Path(self.folder) if self.folder else None
         if folder is None or not folder.is_dir() or folder_digest(folder) != self.digest:
             folder = fetch_copy(self)

@@ -73,13 +73,18 @@ class Uncertainty(Config):
 
 
 class TileDependence(Config):
-    """How much results depend on the size of tiles; measured by `benchmarks/tiles.py`."""
+    """How much results depend on the size of tiles; measured at the end of training, and by `benchmarks/tiles.py`."""
 
     psnr_db: float | None = Field(default=None, ge=0)
     """PSNR between results with tiles of 256 and of 512 LR pixels a side, its peak being the range of values, dB. 120
     where they are as good as equal, null where it was not measured."""
     seam_score: float | None = Field(default=None, ge=1)
     """Largest seam score of the results with tiles of 256 pixels: 1 where tiles do not show, above 1.05 they do."""
+
+    def metrics(self) -> dict[str, float]:
+        """Those of them that were measured, as metrics of a run."""
+        both = {"tiles/psnr_db": self.psnr_db, "tiles/seam_score": self.seam_score}
+        return {name: value for name, value in both.items() if value is not None}
 
 
 class ModelCard(Config):

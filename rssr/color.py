@@ -7,14 +7,13 @@ varies fast from the model.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
-from rssr.resampling import upsample_bicubic
+if TYPE_CHECKING:  # scenes whose colours are not matched place by place may need no PyTorch
+    from torch import Tensor
 
 FloatArray = NDArray[np.float32]
 
@@ -93,7 +92,7 @@ def match_colors(sr: BandStatistics, lr: BandStatistics) -> ColorMatch:
     return ColorMatch(gain, lr.mean - sr.mean * gain)
 
 
-def match_locally(sr: Tensor, lr: Tensor) -> Tensor:
+def match_locally(sr: "Tensor", lr: "Tensor") -> "Tensor":
     """Give SR images the slow variation of their LR images: SR + enlarged(blurred(LR - reduced(SR))).
 
     LR images tell colours well over several of their pixels, and a network of normalising layers tells them badly.
@@ -104,6 +103,10 @@ def match_locally(sr: Tensor, lr: Tensor) -> Tensor:
         sr: [B, C, H, W].
         lr: The LR images that SR covers exactly, [B, C, h, w], h and w at most H and W.
     """
+    from torch.nn import functional as F
+
+    from rssr.resampling import upsample_bicubic
+
     lr = lr.to(sr.dtype)
     reduced = F.adaptive_avg_pool2d(sr, (lr.shape[2], lr.shape[3]))
     return sr + upsample_bicubic(_blurred(lr - reduced), (sr.shape[2], sr.shape[3]))
@@ -113,8 +116,11 @@ LOCAL_REACH = _LOCAL_RADIUS + 3
 """LR pixels that `match_locally` looks to each side: the blur's, and what reducing and enlarging add."""
 
 
-def _blurred(images: Tensor) -> Tensor:
+def _blurred(images: "Tensor") -> "Tensor":
     """Gaussian blur; beyond an edge the edge goes on."""
+    import torch
+    from torch.nn import functional as F
+
     places = torch.arange(-_LOCAL_RADIUS, _LOCAL_RADIUS + 1, dtype=images.dtype, device=images.device)
     weights = torch.exp(-(places**2) / (2 * _LOCAL_SIGMA**2))
     kernel = (weights / weights.sum()).expand(images.shape[1], 1, -1)

@@ -97,7 +97,7 @@ class Refused(RssrError):
 
 
 class OutOfMemory(UserError):
-    """A training step does not fit into the accelerator's memory."""
+    """Training does not fit into the memory of an accelerator or a machine."""
 
 
 class TrainingDiverged(RssrError):

@@ -18,6 +18,7 @@ from rssr.errors import ConfigError
 
 FloatArray = NDArray[np.float32]
 
+_SLAB_VALUES = 1 << 16  # that are weighted at a time: they stay in the processor's cache
 _STRIDE_SEARCH = 48  # LR pixels by which a stride may shrink so that tiles begin on whole SR pixels
 
 
@@ -201,17 +202,32 @@ def sum_of_row(plan: TilePlan, row: int, columns: range, pieces: Iterator[FloatA
     """
     rows, first = plan.rows[row], plan.columns[columns[0]].sr[0]
     strip: FloatArray | None = None
+    reached = first
     for column in columns:
         tile, piece = Tile(rows, plan.columns[column]), next(pieces)
         if piece.shape[1:] != tile.sr_size:
             raise ValueError(f"A tile of {tile.sr_size} SR pixels came back as {piece.shape[1:]}.")
         if strip is None:
             width = plan.columns[columns[-1]].sr[1] - first
-            strip = np.zeros((piece.shape[0], rows.sr[1] - rows.sr[0], width), np.float32)
+            strip = np.empty((piece.shape[0], rows.sr[1] - rows.sr[0], width), np.float32)
         start, stop = tile.columns.sr
-        strip[:, :, start - first : stop - first] += piece * tile.weight
+        _add_weighted(strip[:, :, start - first : stop - first], piece, tile, reached - start)
+        reached = stop
     assert strip is not None, "a row has at least one tile"
     return strip
+
+
+def _add_weighted(sums: FloatArray, piece: FloatArray, tile: Tile, num_begun: int) -> None:
+    """Add a tile's weighted values to sums of which only so many columns at the left hold anything yet."""
+    num_rows = max(1, _SLAB_VALUES // piece.shape[2])
+    held = np.empty((num_rows, piece.shape[2]), np.float32)
+    for top in range(0, piece.shape[1], num_rows):
+        part = slice(top, top + num_rows)
+        weight = np.outer(tile.rows.weight[part], tile.columns.weight)
+        for values, target in zip(piece[:, part], sums[:, part], strict=True):
+            weighted = np.multiply(values, weight, out=held[: len(weight)])
+            target[:, :num_begun] += weighted[:, :num_begun]
+            np.add(weighted[:, num_begun:], np.float32(0), out=target[:, num_begun:])  # as to a sum of nothing: no -0
 
 
 def _plan_axis(lr_length: int, sr_length: int, tile_size: int, halo: int, grid: SrGrid | None) -> tuple[Span, ...]:

@@ -8,7 +8,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -106,21 +106,13 @@ class Browser:
         return dict(json.loads(message))
 
     @contextmanager
-    def tab(
-        self,
-        page: Path | str,
-        size: tuple[int, int] = DESKTOP,
-        *,
-        dark: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> Iterator["Tab"]:
+    def tab(self, page: Path | str, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Iterator["Tab"]:
         """Show a page until it has loaded, as somebody new to it: nothing is kept from other tabs.
 
         Args:
             page: Its file, or its address on a server.
             size: Of the window, CSS pixels; one as narrow as a phone's is one.
             dark: Whether its owner prefers dark pages.
-            headers: Of all of its requests, as a proxy on the way adds them.
         """
         context = self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
@@ -129,7 +121,6 @@ class Browser:
         try:
             for domain in ("Page", "Runtime", "Log", "Network"):
                 tab.call(f"{domain}.enable")
-            tab.call("Network.setExtraHTTPHeaders", headers=dict(headers or {}))
             tab.resize(size)
             tab.call(
                 "Emulation.setEmulatedMedia",

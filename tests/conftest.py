@@ -26,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # no search for instance roles on a developer's machine
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # whoever waits for workers must not starve beside other programs
 
 _STARTUP_S = 30.0
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -36,7 +37,7 @@ _PORTS = iter(random.SystemRandom().sample(_OWN_PORTS, len(_OWN_PORTS)))
 # Fixtures of the session that take longest: all files that use one run on one worker, which alone makes it.
 _DEAR = ("undisturbed", "ray_cluster", "served")
 # Folders whose own fixtures of the session take long, likewise.
-_TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking")
+_TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking", "pipelines/serving/page")
 # What takes long begins first, so that no worker is left with it at the end.
 _IN_ORDER = (*_DEAR, "jobs", "benchmarks", "pipelines/experiment", *_TOGETHER, "rssr/models", "rssr/methods")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.bulk.commands import command_line
 from pipelines.bulk.commits.ledger import Ledger
-from pipelines.bulk.commits.verify import delete_work, verify_run
+from pipelines.bulk.commits.verify import Check, delete_work, verify_run
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.planning.identity import begun_run
 from pipelines.bulk.planning.models import load_card
@@ -46,7 +46,13 @@ class Conclusion:
         return ExitCode.DONE if is_whole and not self.result.verification else ExitCode.COMPLETED_WITH_FAILURES
 
 
-def conclude(config: BulkConfig, output: Store, planned: Sequence[PlannedScene], started_at: datetime) -> Conclusion:
+def conclude(
+    config: BulkConfig,
+    output: Store,
+    planned: Sequence[PlannedScene],
+    started_at: datetime,
+    check: Check | None = None,
+) -> Conclusion:
     """Verify what lies in the output, and write tables and page.
 
     Args:
@@ -54,6 +60,7 @@ def conclude(config: BulkConfig, output: Store, planned: Sequence[PlannedScene],
         output: Of the run.
         planned: All its scenes.
         started_at: When the command began.
+        check: Reads products for verification; None does it in this process.
 
     Raises:
         DataError: The output holds no run.
@@ -66,7 +73,7 @@ def conclude(config: BulkConfig, output: Store, planned: Sequence[PlannedScene],
     problems = None
     if config.verify:
         with Progress("scenes verified") as progress:
-            verification = verify_run(output, read_plan(output), progress.update)
+            verification = verify_run(output, read_plan(output), progress.update, check)
         for warning in verification.warnings:
             log.warning("%s", warning)
         problems = [str(problem) for problem in verification.problems]

@@ -108,6 +108,10 @@ class BulkConfig(Config):
     """Check a finished run and compute nothing."""
     keep_work: bool = False
     """Whether computed windows stay below `_work/` after verification."""
+    keep_windows: bool | None = None
+    """Whether computed windows are kept below `_work/` until their product is there, so that workers share a scene and
+    an interrupted run goes on from them. Null: unless the model is an interpolation, which computes them as fast as
+    they are read; then a scene is one piece of work."""
     fresh: bool = False
     """Forget an earlier run in the same output: its ledger, windows and products."""
     ray: RayConfig = RayConfig()
@@ -135,6 +139,15 @@ class BulkConfig(Config):
         if value.file_bands is not None:
             raise ValueError("a file with several bands is taken as it is; name its bands in the file")
         return value
+
+    def keeps_windows(self, is_interpolation: bool) -> bool:
+        """Whether windows are kept until their product is there.
+
+        Args:
+            is_interpolation: Whether the model is one.
+        """
+        usual = self.keep_work or not is_interpolation
+        return usual if self.keep_windows is None else self.keep_windows
 
     def product_values(self) -> dict[str, Any]:
         """What decides the products' pixels and tags: another value of any of these is another run."""

@@ -11,6 +11,8 @@ from pipelines.bulk.commits.commit import Committer
 from pipelines.bulk.commits.lease import DRIVER_LEASE, Lease
 from pipelines.bulk.commits.ledger import Ledger
 from pipelines.bulk.commits.retrying import forget_failures
+from pipelines.bulk.commits.verify import Check, Found
+from pipelines.bulk.commits.verify_product import SceneToCheck
 from pipelines.bulk.conclusion import Conclusion, conclude
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.console import result_text
@@ -19,11 +21,12 @@ from pipelines.bulk.planning.prepare import prepare_run
 from pipelines.bulk.planning.sample import with_sample
 from pipelines.bulk.progress import PROGRESS_KEY, BulkProgress
 from pipelines.bulk.records import PlannedScene, SceneRecord
-from pipelines.bulk.work.pool import Ended, run_here, run_on_ray
+from pipelines.bulk.work.check_schedule import CheckSchedule
+from pipelines.bulk.work.pool import Agenda, Crew
 from pipelines.bulk.work.schedule import KnownWindows, Schedule
-from pipelines.bulk.work.tasks import ProductTask, WindowTask
+from pipelines.bulk.work.tasks import ProductTask, SceneTask, WindowTask
 from pipelines.bulk.work.work_objects import WindowObjects
-from pipelines.bulk.work.worker import BulkTask, SceneWorker, nothing_written
+from pipelines.bulk.work.worker import BulkTask, BulkWorker, nothing_written
 from pipelines.cluster import ray_session, require_room_on_cluster
 from pipelines.progress import Progress, print_closing
 from pipelines.storage import StorageSettings, Store, open_store
@@ -65,19 +68,33 @@ def run_bulk(config: BulkConfig) -> ExitCode:
     settings = replace(StorageSettings.from_environment(), places=config.allowed_places())
     output = open_store(config.output.uri, settings)
     with Lease(output, DRIVER_LEASE, "jobs/bulk.py") as lease:
-        if config.verify_only:
-            planned = read_plan(output)
-        else:
+        if not config.verify_only:
             output.delete_unfinished()
             log.info("%s", Committer(output, lease).describe())
-            with ray_session(config.ray, needed=config.num_workers > 0):
-                require_room_on_cluster(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
-                run = _open(with_sample(config), output, settings, lease)
-                _work_through(run)
-            planned = list(run.planned)
-        conclusion = conclude(config, output, planned, started_at)
+        with ray_session(config.ray, needed=config.num_workers > 0):
+            require_room_on_cluster(config.ray, config.num_workers, config.worker.num_cpus, config.worker.num_gpus)
+            run = None if config.verify_only else _open(with_sample(config), output, settings, lease)
+            make_work = partial(BulkWorker, output, None if run is None else run.task)
+            with Crew(make_work, config.num_workers, config.worker) as crew:
+                if run is not None:
+                    _work_through(run, crew)
+                planned = read_plan(output) if run is None else list(run.planned)
+                conclusion = conclude(config, output, planned, started_at, _check_by(crew, config))
     _tell(conclusion)
     return conclusion.status
+
+
+def _check_by(crew: Crew, config: BulkConfig) -> Check | None:
+    """Products are checked by the workers, as far as there are any."""
+    if config.num_workers == 0:
+        return None
+
+    def check(scenes: Sequence[SceneToCheck]) -> Iterator[Found]:
+        agenda = CheckSchedule(scenes, config.num_workers, config.worker.max_attempts)
+        for ended in crew.run(agenda):
+            yield from () if ended is None else ended[1].found
+
+    return check
 
 
 def _open(config: BulkConfig, output: Store, settings: StorageSettings, lease: Lease) -> OpenBulk:
@@ -94,7 +111,7 @@ def _open(config: BulkConfig, output: Store, settings: StorageSettings, lease: L
     return OpenBulk(task, prepared.plan.scenes, records, lease)
 
 
-def _work_through(run: OpenBulk) -> None:
+def _work_through(run: OpenBulk, crew: Crew) -> None:
     """Compute what is missing, and write every product that is not there."""
     todo = run.todo
     num_there = sum(scene.name in run.records for scene in run.planned)
@@ -105,13 +122,14 @@ def _work_through(run: OpenBulk) -> None:
     status = partial(run.task.output.write_bytes, PROGRESS_KEY)
     with BulkProgress(run.planned, run.records, status) as progress:
         windows = WindowObjects(run.task.output)
-        schedule = Schedule(
+        schedule: Agenda[SceneTask] = Schedule(
             todo,
             partial(_known_windows, windows),
             run.task.config.worker.max_attempts,
             lambda scene, num_done: progress.begin(scene.name, num_done),
+            run.task.keeps_windows,
         )
-        for ended in _ended(run.task, schedule):
+        for ended in crew.run(schedule):
             run.lease.require_held()
             if ended is None:
                 progress.refresh()
@@ -126,13 +144,6 @@ def _work_through(run: OpenBulk) -> None:
                 if record.reason:
                     log.warning("%s: %s: %s", record.name, record.state, record.reason)
                 progress.finish(record)
-
-
-def _ended(task: BulkTask, schedule: Schedule) -> Iterator[Ended | None]:
-    make_work = partial(SceneWorker, task)
-    if task.config.num_workers == 0:
-        return run_here(schedule, make_work())
-    return run_on_ray(schedule, make_work, task.config.num_workers, task.config.worker)
 
 
 def _known_windows(windows: WindowObjects, scene: PlannedScene) -> KnownWindows:

@@ -13,7 +13,7 @@ from rssr.plain_table import format_table
 
 _WIDTH = 118
 _NUM_REFUSED = 5  # told by name
-_DRIVER = {"plan": "planning", "verify": "verification"}
+_DRIVER = {"plan": "planning"}
 _WORDS = {
     "driver": "the driver, which hands out work",
     "input": "bandwidth of the scenes' store",
@@ -21,7 +21,6 @@ _WORDS = {
     "upload": "bandwidth of the output, writing",
     "requests": "objects a second that the output takes",
     "plan": "planning, by the driver alone",
-    "verify": "verification, by the driver alone",
     "end": "the end: too little work is left for all",
     "": "nothing",
 }
@@ -109,7 +108,7 @@ def _what_it_takes(estimate: Estimate, config: PlanConfig) -> str:
     chosen = estimate.chosen
     lines = [
         f"{_range(hours, _figure)} {unit}-hours of work: {shares}",
-        f"before and after it, by the driver alone: {driver}",
+        f"before it, by the driver alone: {driver}",
         f"{_range(chosen.hours, duration_text)} with {_workers(chosen.num_workers)}"
         + (f", for {_range(chosen.money, _figure)} {config.plan.currency}" if chosen.money is not None else ""),
     ]

@@ -79,7 +79,7 @@ class WithWorkers:
         efficiency: Share of their time that is work.
         scenes_per_hour: Finished.
         lost_to: What most of the rest of their time goes to: waiting for `driver`, `input`, `fetch`, `upload`,
-            `requests`, `plan` or `verify`, or `end` where nothing is left to do; empty where that is little.
+            `requests` or `plan`, or `end` where nothing is left to do; empty where that is little.
         lost_shares: Share of their time that each of these takes.
         work_bytes: Of computed windows that lie in the output at a time, at most.
     """
@@ -103,7 +103,7 @@ class Estimate:
         worker_hours: Of one worker that is alone.
         accelerated: Whether these are hours of a GPU.
         shares: Share of them by what they go to, the largest first.
-        driver_hours: Of the driver, before and after the work of the others, by what it does.
+        driver_hours: Of the driver, before the work of the others, by what it does.
         chosen: With the number of workers that is configured, one where that is 0.
         table: With the numbers of workers that are compared.
         limit: With the fewest workers of whose time less than four fifths is work; None where that was not asked for,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipelines.bulk.records import PlannedScene
 from pipelines.estimate.stopwatch import Stopwatch
 from pipelines.estimate.workload import Layers, raw_bytes
-from rssr.inference.chosen_model import model_device
+from rssr.inference.chosen_model import kind_of_device
 from rssr.inference.engine import runs_batches
 from rssr.inference.files import MemoryReader, SceneFiles, SceneReader
 from rssr.inference.options import SceneOptions
@@ -59,7 +59,7 @@ class Subject:
     @property
     def tiles_at_once(self) -> int:
         """How many run together."""
-        return self.options.tiling.batch_size if runs_batches(model_device(self.model)) else 1
+        return self.options.tiling.batch_size if runs_batches(kind_of_device(self.model)) else 1
 
 
 @dataclass

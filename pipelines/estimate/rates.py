@@ -18,7 +18,7 @@ from pipelines.estimate.speed import Duration, MeasuredFor, ModelRates, Rate, Ra
 from pipelines.machine import describe_machine
 from pipelines.storage import StorageSettings, open_store
 from rssr.errors import ConfigError, RssrError, StorageError
-from rssr.inference.chosen_model import model_device
+from rssr.inference.chosen_model import kind_of_device
 from rssr.raster import CogOptions
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class _Known:
     def __init__(self, run: PlannedRun, config: PlanConfig) -> None:
         self._run, self._config = run, config
         self._storage = StorageSettings.from_environment()
-        self._machine = describe_machine(model_device(run.model).type)
+        self._machine = describe_machine(kind_of_device(run.model))
         self._software = {name: found for name in _LIBRARIES if (found := _version(name))}
         self._settings = decisive_settings(run, config)
         self._places = self._described_places()

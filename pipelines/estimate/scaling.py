@@ -30,19 +30,20 @@ WORTH_IT = 0.8
 MOST_WORKERS = 10_000
 """That are looked at."""
 
-MODEL, READING, WINDOWS, FINISHING, UPLOADING, COMMITTING, DRIVING = (
+MODEL, READING, WINDOWS, FINISHING, UPLOADING, COMMITTING, VERIFYING, DRIVING = (
     "model",
     "reading scenes",
     "keeping windows",
     "finishing and compressing",
     "uploading products",
     "committing",
+    "verifying",
     "driver",
 )
 """What a worker's time goes to."""
 
-VERIFYING, PLANNING = "verify", "plan"
-"""What the driver does alone, before and after the work."""
+PLANNING = "plan"
+"""What the driver does alone, before the work."""
 
 _FEWEST_WINDOWS = 2000  # that are simulated, where there are as many
 _WINDOWS_A_WORKER = 40
@@ -59,7 +60,7 @@ class Workload:
     Attributes:
         scenes: Scenes that can be run, each with how many there are like it.
         num_files: Of a product, with its item, its thumbnail and its entry in the ledger.
-        is_verified: Whether the driver reads all products at the end.
+        is_verified: Whether workers read all products at the end.
     """
 
     scenes: Sequence[tuple[SceneWork, int]]
@@ -70,6 +71,11 @@ class Workload:
     def num_windows(self) -> int:
         """Of all scenes, each piece of work that is simulated."""
         return sum(work.num_windows * count for work, count in self.scenes)
+
+    @property
+    def num_scenes(self) -> int:
+        """All of them."""
+        return sum(count for _, count in self.scenes)
 
 
 @dataclass(frozen=True)
@@ -123,19 +129,41 @@ class Worker:
         num_windows = 0 if work.is_whole else work.num_windows
         return self.speed.lease_s + self.speed.commit_s * (num_files + num_windows / _DELETIONS_AT_ONCE)
 
+    def shared_when_checking(self) -> Shared:
+        """As `simulate` takes it, for what comes after all products are there."""
+        fetch = _connections(self.speed.verify_bytes_per_s, self.limits.fetch_bytes_per_s)
+        return Shared(fetch=fetch, dispatch_s=self.speed.dispatch_s)
+
+    def check(self, work: SceneWork) -> SceneTasks:
+        """The verification of a scene's product."""
+        nothing, num_bytes = Task(own_s=0.0), work.product_raw_bytes * self.speed.compression_ratio
+        return SceneTasks(0, nothing, Task(own_s=0.0, fetch_bytes=num_bytes))
+
     def demand_s(self, workload: Workload) -> float:
         """Seconds of one worker that is alone for all of it."""
+        return self.making_s(workload) + self.checking_s(workload)
+
+    def making_s(self, workload: Workload) -> float:
+        """Of it, for all products."""
         shared = self.shared()
         return sum(count * _demand_s(self.tasks(work, workload.num_files), shared) for work, count in workload.scenes)
+
+    def checking_s(self, workload: Workload) -> float:
+        """Of it, for their verification."""
+        if not workload.is_verified:
+            return 0.0
+        shared = self.shared_when_checking()
+        return sum(count * _demand_s(self.check(work), shared) for work, count in workload.scenes)
 
     def shares(self, workload: Workload) -> dict[str, float]:
         """Share of its time by what it goes to, the largest first."""
         seconds: dict[str, float] = dict.fromkeys(
-            (MODEL, READING, WINDOWS, FINISHING, UPLOADING, COMMITTING, DRIVING), 0.0
+            (MODEL, READING, WINDOWS, FINISHING, UPLOADING, COMMITTING, VERIFYING, DRIVING), 0.0
         )
         for work, count in workload.scenes:
             for name, of_scene_s in self._parts(work, workload.num_files).items():
                 seconds[name] += count * of_scene_s
+        seconds[VERIFYING] = self.checking_s(workload)
         total = sum(seconds.values()) or 1.0
         ordered = sorted(seconds.items(), key=lambda item: -item[1])
         return {name: spent_s / total for name, spent_s in ordered if spent_s > 0}
@@ -159,13 +187,8 @@ class Worker:
         }
 
     def alone_s(self, workload: Workload) -> dict[str, float]:
-        """What the driver takes before the work begins, and after it, while workers wait."""
-        num_scenes = sum(count for _, count in workload.scenes)
-        seconds = {PLANNING: num_scenes * self.speed.open_s / _PLANNED_AT_ONCE}
-        if workload.is_verified:
-            raw_bytes = sum(work.product_raw_bytes * count for work, count in workload.scenes)
-            seconds[VERIFYING] = raw_bytes * self.speed.compression_ratio / self.speed.verify_bytes_per_s
-        return seconds
+        """What the driver takes before the work begins, while workers wait."""
+        return {PLANNING: workload.num_scenes * self.speed.open_s / _PLANNED_AT_ONCE}
 
 
 def run_with(workload: Workload, worker: Worker, num_workers: int) -> Outcome:
@@ -178,14 +201,23 @@ def run_with(workload: Workload, worker: Worker, num_workers: int) -> Outcome:
         worker: Each of them.
         num_workers: How many.
     """
-    demand_s, scene_s = worker.demand_s(workload), _longest_scene_s(workload, worker)
-    windows_s = demand_s / workload.num_windows * max(_FEWEST_WINDOWS, _WINDOWS_A_WORKER * num_workers)
+    making_s, scene_s = worker.making_s(workload), _longest_scene_s(workload, worker)
+    windows_s = making_s / workload.num_windows * max(_FEWEST_WINDOWS, _WINDOWS_A_WORKER * num_workers)
     wanted_s = max(windows_s, _SCENES_A_WORKER * num_workers * scene_s)
-    scenes = [worker.tasks(work, workload.num_files) for work in _part_of(workload, wanted_s / demand_s)]
-    outcome = simulate(scenes, num_workers, worker.shared()).stretched(demand_s)
+    scenes = [worker.tasks(work, workload.num_files) for work in _part_of(workload, wanted_s / making_s)]
+    outcome = simulate(scenes, num_workers, worker.shared()).stretched(making_s)
+    if workload.is_verified:
+        outcome = outcome.then(_checking_with(workload, worker, num_workers))
     for name, seconds in worker.alone_s(workload).items():
         outcome = outcome.with_pause(name, seconds)
     return outcome
+
+
+def _checking_with(workload: Workload, worker: Worker, num_workers: int) -> Outcome:
+    """What so many workers take for the verification, once all products are there."""
+    most = max(_FEWEST_WINDOWS, _WINDOWS_A_WORKER * num_workers) * workload.num_windows / workload.num_scenes
+    checks = [worker.check(work) for work in _part_of(workload, most / workload.num_windows)]
+    return simulate(checks, num_workers, worker.shared_when_checking()).stretched(worker.checking_s(workload))
 
 
 def most_at_once(workload: Workload, worker: Worker) -> dict[str, float]:
@@ -227,8 +259,8 @@ def find_limit(workload: Workload, worker: Worker) -> Outcome | None:
 def _certain(workload: Workload, worker: Worker) -> tuple[int, int]:
     """Numbers of workers that are certainly few enough, and too many.
 
-    A run takes no longer than its work shared out evenly, a window and its product, all that is shared and all that
-    the driver does, one after the other; and no less than the longest of these.
+    A run takes no longer than its work shared out evenly, a window, its product and its check, all that is shared and
+    all that the driver does, one after the other; and no less than the longest of these.
     """
     demand_s = worker.demand_s(workload)
     busy_s = (_busy_s(workload, worker) | worker.alone_s(workload)).values()
@@ -239,11 +271,16 @@ def _certain(workload: Workload, worker: Worker) -> tuple[int, int]:
 
 
 def _longest_scene_s(workload: Workload, worker: Worker) -> float:
-    """Of a scene that all workers help with: a window, and its product."""
-    shared, scenes = worker.shared(), (worker.tasks(work, workload.num_files) for work, _ in workload.scenes)
-    return max(
-        min(1, scene.num_windows) * shared.demand_s(scene.window) + shared.demand_s(scene.product) for scene in scenes
-    )
+    """Of a scene that all workers help with: a window, its product, and the check of that."""
+    shared, checking = worker.shared(), worker.shared_when_checking()
+
+    def seconds(work: SceneWork) -> float:
+        scene = worker.tasks(work, workload.num_files)
+        window_s = min(1, scene.num_windows) * shared.demand_s(scene.window)
+        check_s = checking.demand_s(worker.check(work).product) if workload.is_verified else 0.0
+        return window_s + shared.demand_s(scene.product) + check_s
+
+    return max(seconds(work) for work, _ in workload.scenes)
 
 
 def _busy_s(workload: Workload, worker: Worker) -> dict[str, float]:
@@ -258,6 +295,9 @@ def _busy_s(workload: Workload, worker: Worker) -> dict[str, float]:
             busy_s[INPUT] += number * task.input_bytes / shared.input.all_bytes_per_s
             busy_s[FETCH] += number * task.fetch_bytes / shared.fetch.all_bytes_per_s
             busy_s[UPLOAD] += number * task.upload_bytes / shared.upload.all_bytes_per_s
+        if workload.is_verified:
+            busy_s[DRIVER] += count * shared.dispatch_s
+            busy_s[FETCH] += count * worker.check(work).product.fetch_bytes / shared.fetch.all_bytes_per_s
     return busy_s
 
 

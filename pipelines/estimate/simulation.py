@@ -128,6 +128,17 @@ class Outcome:
         makespan_s = (demand_s + sum(waiting.values()) + self.idle_s) / self.num_workers
         return replace(self, makespan_s=makespan_s, demand_s=demand_s, waiting_s=waiting)
 
+    def then(self, other: "Outcome") -> "Outcome":
+        """This, and when all of it is done something else by the same workers."""
+        names = self.waiting_s.keys() | other.waiting_s.keys()
+        return replace(
+            self,
+            makespan_s=self.makespan_s + other.makespan_s,
+            demand_s=self.demand_s + other.demand_s,
+            waiting_s={name: self.waiting_s.get(name, 0.0) + other.waiting_s.get(name, 0.0) for name in sorted(names)},
+            idle_s=self.idle_s + other.idle_s,
+        )
+
     def with_pause(self, name: str, seconds: float) -> "Outcome":
         """The same, and for some time all workers wait for something that one process does."""
         waiting = {**self.waiting_s, name: self.waiting_s.get(name, 0.0) + self.num_workers * seconds}

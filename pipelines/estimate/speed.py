@@ -138,7 +138,7 @@ class StoreRates(Config):
     lease_s: Duration | None = None
     """Seconds to take a lease for a product and give it back; null where the output itself refuses to overwrite."""
     verify_bytes_per_s: Rate
-    """Bytes a second of products that the driver reads and checks."""
+    """Bytes a second of products that one process reads and checks."""
     dispatch_s: Duration | None = None
     """Seconds of the driver to hand out one piece of work and take note of its end; null where no Ray was asked for."""
 

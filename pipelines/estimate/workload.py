@@ -26,6 +26,7 @@ class Layers:
         num_model_bands: Bands that the model makes; None where it makes all of a product.
         uncertainty: Whether deviations are computed and written.
         consistency: Whether a layer on the LR grid is written.
+        keeps_windows: Whether windows are kept until their product is there.
         matches_scene: Whether colours are matched once for the whole scene, which takes tiles of its own.
     """
 
@@ -34,6 +35,7 @@ class Layers:
     num_model_bands: int | None = None
     uncertainty: bool = False
     consistency: bool = True
+    keeps_windows: bool = True
     matches_scene: bool = False
 
 
@@ -53,7 +55,7 @@ class SceneWork:
         input_bytes: Of the scene as it is stored.
         sr_values: Pixels times bands of the product.
         product_raw_bytes: Values of all its files, overviews included.
-        work_bytes: Of its computed windows, as they are kept; none of a single one, which becomes a product at once.
+        work_bytes: Of its computed windows, as they are kept; none where it becomes a product at once.
     """
 
     num_windows: int
@@ -72,7 +74,7 @@ class SceneWork:
     @property
     def is_whole(self) -> bool:
         """Whether it is computed and written as one piece of work."""
-        return self.num_windows == 1
+        return self.work_bytes == 0
 
     def scratch_bytes(self, compression_ratio: float) -> float:
         """Local disk that one worker needs to write the product: all pixels as they are, and the finished files."""
@@ -103,7 +105,9 @@ def scene_work(scene: PlannedScene, plan: TilePlan, layers: Layers) -> SceneWork
         input_bytes=scene.scene.num_bytes,
         sr_values=sr_pixels * len(scene.band_names),
         product_raw_bytes=raw_bytes(scene, layers),
-        work_bytes=0 if is_whole(scene) else strip_bytes * _strips_height(plan) * _strips_width(plan, layers),
+        work_bytes=0
+        if is_whole(scene, keeps_windows=layers.keeps_windows)
+        else strip_bytes * _strips_height(plan) * _strips_width(plan, layers),
     )
 
 

@@ -55,6 +55,11 @@ class ProductConfig(Config):
     """GeoTIFF or image to super-resolve: a path, a URI, or `sample` for a procedural georeferenced scene."""
     sample: SampleSceneConfig = SampleSceneConfig()
     """The procedural scene."""
+    tile_scene: str | None = None
+    """Scene in which tiles of 256 and of 512 LR pixels are compared after training, for the model's card: a path or URI
+    of a GeoTIFF or image larger than these, or `sample` for a procedural one of three bands. Null compares nothing: a
+    tile of 512 pixels at scale 4 takes gigabytes, 9 of them with the quickstart of LDCSR. `benchmarks/tiles.py` does
+    the same for a model at any later time."""
     scale: float | None = None
     """Enlargement of each side, within data.scale. Null takes data.scale where that is fixed; of a range 4, or the
     end nearest to it."""
@@ -177,6 +182,12 @@ class JobConfig(Config):
         if in_bands != len(self.data.bands):
             told = ", ".join(self.data.bands)
             raise ValueError(f"in_bands is {in_bands}, but the images have {len(self.data.bands)} bands ({told})")
+        return self
+
+    @model_validator(mode="after")
+    def _require_tile_scene_of_its_bands(self) -> Self:
+        if self.product.tile_scene == "sample" and (len(self.data.bands) != 3 or self.data.scenes is not None):
+            raise ValueError("product.tile_scene=sample is a picture in red, green and blue: name a scene, or set null")
         return self
 
     @model_validator(mode="after")

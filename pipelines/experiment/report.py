@@ -13,6 +13,7 @@ from pipelines.evaluation.comparison import Evaluation
 from pipelines.experiment.comparison_parts import comparison, example_panels, headline, in_words
 from pipelines.experiment.figures import make_figures
 from pipelines.experiment.provenance import images, provenance
+from pipelines.experiment.tile_scene import LEAST_DB
 from pipelines.experiment.training import Plan
 from pipelines.experiment.uncertainty import MeasuredUncertainty, uncertainty_parts
 from pipelines.phase_records import PhaseRecord
@@ -28,9 +29,12 @@ from pipelines.report import (
     table,
 )
 from pipelines.stages.stretch import display_order
+from rssr.card import TileDependence
 from rssr.images import RgbImage, decode_image
 from rssr.inference import super_resolve
 from rssr.inference.files import is_product, open_scene
+from rssr.inference.tile_dependence import LARGE_TILE, SMALL_TILE
+from rssr.metrics.seams import SEAM_LIMIT
 from rssr.models.loaded import load_model
 from rssr.raster import read_raster
 
@@ -50,6 +54,7 @@ class ReportInputs:
     lr_scene: Path | None = None
     product: Path | None = None
     uncertainty: MeasuredUncertainty | None = None
+    tile_dependence: TileDependence | None = None
 
 
 def write_report(inputs: ReportInputs, path: Path) -> None:
@@ -60,7 +65,7 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
         page.lead(_lead(inputs, inputs.evaluation))
         page.section("Result", *_result(inputs, inputs.evaluation))
     if inputs.lr_scene is not None and inputs.product is not None:
-        page.section("Super-resolved scene", *_scene(inputs.lr_scene, inputs.product))
+        page.section("Super-resolved scene", *_scene(inputs.lr_scene, inputs.product), *_tiles(inputs.tile_dependence))
     if inputs.evaluation is not None:
         page.section("Held-out images", example_panels(inputs.evaluation.examples, inputs.evaluation.scales))
     if inputs.uncertainty is not None:
@@ -101,6 +106,17 @@ def _scene(lr_scene: Path, product: Path) -> Iterable[Part]:
         ("bicubic", "super-resolved"),
         f"{product.name}: {lr.shape[1]} by {lr.shape[0]} to {sr.shape[1]} by {sr.shape[0]} pixels. "
         "The detail is plausible, not measured.",
+    )
+
+
+def _tiles(measured: TileDependence | None) -> Iterable[Part]:
+    """Whether it matters how scenes are cut."""
+    if measured is None or measured.psnr_db is None or measured.seam_score is None:
+        return
+    yield prose(
+        f"Larger scenes are cut into tiles. Results with tiles of {SMALL_TILE} and of {LARGE_TILE} LR pixels agree to "
+        f"{measured.psnr_db:.1f} dB ({LEAST_DB:g} are wanted), and the seam score of the smaller ones is "
+        f"{measured.seam_score:.3f} (1 where tiles do not show, {SEAM_LIMIT:g} at most)."
     )
 
 

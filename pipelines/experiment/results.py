@@ -24,6 +24,7 @@ from pipelines.evaluation.comparison import (
     upscaler_of,
 )
 from pipelines.experiment.config import JobConfig
+from pipelines.experiment.tile_scene import SAMPLE, measure_tiles
 from pipelines.experiment.training import Plan, phases_below
 from pipelines.experiment.uncertainty import MeasuredUncertainty, fitted_images, uncertainty_facts
 from pipelines.progress import Progress
@@ -49,7 +50,6 @@ log = logging.getLogger(__name__)
 BASELINES = ("constant colour", "bicubic", "untrained")
 _TRAINING_IMAGES = "training_images.txt"
 _UNCERTAINTY_IMAGES = "uncertainty_images.txt"
-_SAMPLE = "sample"
 _NUM_EXAMPLES = 4
 
 
@@ -136,7 +136,7 @@ def with_card(
     target: Path,
     uncertainty: MeasuredUncertainty | None = None,
 ) -> ModelCard:
-    """Copy the model into a new folder with its card; returns the card."""
+    """Copy the model into a new folder with its card; returns the card. `target` lies where copies may go."""
     config = plan.config
     held = load_model_folder(trained.folder)
     training = plan.manifest.split("train")
@@ -147,8 +147,10 @@ def with_card(
         split="train",
         num_images=len(training),
     )
-    card = _promised_card(config, plan.method.name).model_copy(
+    promised = _promised_card(config, plan.method.name)
+    card = promised.model_copy(
         update={
+            "tile_dependence": measure_tiles(plan, trained.model, promised, target.parent),
             "architecture": f"{held.name}, {num_parameters:,} parameters",
             "training_manifests": (manifest,),
             "training_images_sha256": _TRAINING_IMAGES,
@@ -164,18 +166,22 @@ def with_card(
     return card
 
 
-def check_scene(config: JobConfig, method: str) -> None:
-    """Find out before training whether the scene can be super-resolved after it; a remote one is only looked up.
+def check_scenes(config: JobConfig, method: str) -> None:
+    """Find out before training whether scenes can be super-resolved after it; remote ones are only looked up.
 
     Raises:
-        UserError: There is no scene, or its bands or values are not what the model will take.
+        UserError: There is no such scene, or its bands or values are not what the model will take.
     """
-    scene = config.product.scene
-    if scene == _SAMPLE:
-        return
+    for key in ("scene", "tile_scene"):
+        scene: str | None = getattr(config.product, key)
+        if scene not in (SAMPLE, None):
+            _check_scene(config, method, f"product.{key}", scene)
+
+
+def _check_scene(config: JobConfig, method: str, key: str, scene: str) -> None:
     path = local_path(scene)
     if not (path.is_file() or is_product(path) if path is not None else _exists(scene)):
-        raise DataError(f"There is no scene {scene}.", "Correct product.scene, or leave it out for a procedural scene.")
+        raise DataError(f"There is no scene {scene}.", f"Correct {key}, or leave it out for a procedural scene.")
     if path is None:
         return
     card = _promised_card(config, method)
@@ -249,9 +255,9 @@ def _count(progress: Progress, before: int, done: int) -> None:
 
 def _scene(plan: Plan, work: Path) -> Path:
     config, product = plan.config, plan.config.product
-    if product.scene == _SAMPLE and config.data.scenes is not None:
+    if product.scene == SAMPLE and config.data.scenes is not None:
         return _held_out_square(plan, config.data.scenes, work)
-    if product.scene == _SAMPLE:
+    if product.scene == SAMPLE:
         path = work / "sample_scene.tif"
         sample = product.sample
         write_scene_geotiff(path, derive_seed(config.seed, "scene"), sample.height, sample.width, gsd_m=sample.gsd_m)

@@ -20,7 +20,7 @@ from pipelines.experiment.dry_run import run_dry
 from pipelines.experiment.promotion import promote
 from pipelines.experiment.report import ReportInputs, write_report
 from pipelines.experiment.results import (
-    check_scene,
+    check_scenes,
     compare,
     evaluation_spec,
     make_product,
@@ -93,7 +93,7 @@ def check_ends(method: Method, config: JobConfig, phases: Sequence[str], home: S
     method.require_files(phases)
     require_room(config.ray, config.workers[0], config.worker.num_cpus, config.worker.num_gpus)
     if product_phase(method, config) is not None:
-        check_scene(config, method.name)
+        check_scenes(config, method.name)
     probe = probe_key()
     home.write_bytes(probe, b"")
     home.delete(probe)
@@ -120,7 +120,10 @@ def _use_model(plan: Plan, run: Run, inputs: ReportInputs, work: Path) -> dict[s
     inputs.uncertainty = measure_uncertainty(plan, trained.model, specs)
     _store_uncertainty(plan, run, inputs.uncertainty)
     folder = work / "model"
-    with_card(trained, plan, inputs.evaluation.labelled_means(), folder, inputs.uncertainty)
+    card = with_card(trained, plan, inputs.evaluation.labelled_means(), folder, inputs.uncertainty)
+    inputs.tile_dependence = card.tile_dependence
+    if card.tile_dependence is not None:
+        run.log_metrics(card.tile_dependence.metrics())
     version = register_model(folder, registered_name, run)
     promote(version, inputs.evaluation, trained.model.name, run.tracking_uri)
     inputs.model_uri = f"models:/{registered_name}@candidate"

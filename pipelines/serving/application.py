@@ -1,20 +1,21 @@
 """From settings to a Ray Serve application: an ingress, a deployment for each model, the keeper of their versions."""
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.types import ASGIApp
 
 from pipelines.serving.archives.deployment import archives_application, archives_behind
 from pipelines.serving.archives.order import BulkSettings
 from pipelines.serving.config import ModelConfig, ServeConfig
 from pipelines.serving.http.app import Service, make_app
 from pipelines.serving.http.archive_wiring import archive_door
+from pipelines.serving.http.uploads import forget_leftovers
 from pipelines.serving.models.deployment import ModelHandles, ModelKeeper, ModelReplica
-from pipelines.serving.security.keys import load_keys
+from pipelines.serving.security.keys import KEYS_VARIABLE, load_keys
 from pipelines.serving.security.places import ServicePlaces
 from pipelines.serving.telemetry.archives import CountedArchives
 from pipelines.serving.telemetry.exposition import collect, start_reporting
@@ -32,6 +33,7 @@ class Ingress:
         models: Handles by name of the model.
         archives: Handle of their runner.
         keeper: Is only there to be deployed with the rest.
+        key_lines: Keys out of the environment of who deploys it, see `KEYS_VARIABLE`: digests, no keys.
     """
 
     def __init__(
@@ -40,19 +42,22 @@ class Ingress:
         models: Mapping[str, DeploymentHandle[Any]],
         archives: DeploymentHandle[Any],
         keeper: object,
+        key_lines: str,
     ) -> None:
         self._config = ServeConfig.model_validate(settings)
         self._models = models
         self._archives = archives
+        self._key_lines = key_lines
 
-    def __serve_build_asgi_app__(self) -> ASGIApp:
+    def __serve_build_asgi_app__(self) -> Any:  # noqa: ANN401  # an ASGI application
         """Called by Ray Serve in each replica."""
         config = self._config
         configure_logs(config.telemetry, "ingress")
+        forget_leftovers(config.limits)
         reporter = start_reporting(config.telemetry.metrics_interval_s)
         models = ModelHandles(self._models, config)
         archives = archive_door(config, archives_behind(self._archives), models)
-        keys = load_keys(config.security, config.host)
+        keys = load_keys(config.security, config.host, {KEYS_VARIABLE: self._key_lines})
         return make_app(Service(config, keys, models, archives, partial(collect, reporter)))
 
 
@@ -69,7 +74,8 @@ def build(settings: dict[str, Any]) -> serve.Application:
     complete = config.model_dump(mode="json")
     models = {model.name: _replicas(model, config).bind(complete, model.name) for model in config.served}
     keeper = serve.deployment(ModelKeeper, name="Keeper", num_replicas=1, ray_actor_options=_NO_CORES).bind(complete)
-    return _ingress(config).bind(complete, models, _archives(config), keeper)
+    key_lines = os.environ.get(KEYS_VARIABLE, "")
+    return _ingress(config).bind(complete, models, _archives(config), keeper, key_lines)
 
 
 def _archives(config: ServeConfig) -> serve.Application:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.http.proxy import IMPORT_PATH as PROXY_IMPORT_PATH
+from pipelines.serving.http.proxy import CALLBACK
 
 APPLICATION = "rssr"
 """Name of the application on its Ray cluster."""
@@ -36,4 +36,4 @@ def http_options(config: ServeConfig) -> dict[str, Any]:
 
 def controller_options() -> dict[str, Any]:
     """What Ray Serve's own processes are told: its proxies answer as the service does."""
-    return {"runtime_env": {"env_vars": {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": PROXY_IMPORT_PATH}}}
+    return {"runtime_env": {"env_vars": CALLBACK}}

@@ -1,6 +1,7 @@
 """The serving job as one sentence: models are found and tried, the service is deployed, told of, and drained."""
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -25,6 +26,7 @@ from rssr.plain_yaml import write_yaml
 log = logging.getLogger(__name__)
 
 _LOCAL_RAY = "local"
+_NICENESS = ("RAY_worker_niceness", "0")  # Ray's workers stand back by 15, too far for requests that somebody waits for
 
 
 def run_serve(config: ServeConfig) -> ExitCode:
@@ -40,6 +42,7 @@ def run_serve(config: ServeConfig) -> ExitCode:
         print(f"{config.write_config}: deploy it with `serve deploy {config.write_config}`")  # the job's answer
         return ExitCode.DONE
     _announce_models(config)
+    os.environ.setdefault(*_NICENESS)
     with ray_session(config.ray):
         _check_cluster_room(config)
         _deploy(config)
@@ -119,9 +122,7 @@ def _deploy(config: ServeConfig) -> None:
 
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    serve.start(
-        proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options()
-    )
+    serve.start(proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options())
     serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
 
 

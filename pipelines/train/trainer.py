@@ -13,6 +13,7 @@ from pipelines.train.progress import BoardHandle, raise_failure, shown_board, st
 from pipelines.train.sinks import BufferHandle, driver_buffer, local_buffer
 from pipelines.train.task import TrainTask, WorkerResources
 from pipelines.train.worker import run_task, train_worker
+from rssr.errors import OutOfMemory
 
 
 def train_phase(task: TrainTask, resources: WorkerResources, progress: Progress) -> PhaseRecord:
@@ -65,9 +66,29 @@ def _train_under_ray(
     values = {"task": asdict(task), "board": board, "buffer": buffer, "driver_node": here}
     try:
         TorchTrainer(train_worker, train_loop_config=values, scaling_config=scaling, run_config=run_config).fit()
-    except TrainingFailedError:
+    except TrainingFailedError as error:
         raise_failure(board)
+        if memory_ran_out(error):
+            raise OutOfMemory(
+                f"Phase {task.phase}: the memory of a machine ran out, and Ray ended the workers on it.",
+                "End other programs there, or lower the phase's batch_size or num_workers, or raise worker.num_cpus so "
+                "that fewer workers share a machine. The same command goes on from the last checkpoint.",
+            ) from None
         raise
     finally:
         home.delete_prefix(name)
     raise_failure(board)
+
+
+def memory_ran_out(error: BaseException | None) -> bool:
+    """Whether Ray ended processes because a machine's memory ran out, however deep that lies in what it raised."""
+    from ray.exceptions import OutOfMemoryError
+
+    if error is None or isinstance(error, OutOfMemoryError):
+        return error is not None
+    inner = [
+        error.__cause__,
+        getattr(error, "controller_failure", None),
+        *getattr(error, "worker_failures", {}).values(),
+    ]
+    return any(memory_ran_out(each) for each in inner)

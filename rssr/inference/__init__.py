@@ -1,6 +1,10 @@
-"""Running models on images and scenes of any size, in one process and without a cluster."""
+"""Running models on images and scenes of any size, in one process and without a cluster.
 
-from rssr.inference.arrays import super_resolve
+`super_resolve` is imported when first used, since it knows tensors: scenes are enlarged without PyTorch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from rssr.inference.chosen_model import check_scale, resolve_model
 from rssr.inference.engine import Engine, LrScene
 from rssr.inference.files import MemoryReader, SceneFiles, SceneReader, open_scene
@@ -10,6 +14,9 @@ from rssr.inference.prologue import ScenePrologue
 from rssr.inference.scene import ComputedWindows, SceneReport, SceneRun
 from rssr.inference.scene_file import SceneArguments, super_resolve_scene
 from rssr.inference.tile_runner import TileCounts
+
+if TYPE_CHECKING:
+    from rssr.inference.arrays import super_resolve
 
 __all__ = [
     "ColorMatching",
@@ -35,3 +42,11 @@ __all__ = [
     "super_resolve",
     "super_resolve_scene",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # as modules have it
+    if name != "super_resolve":
+        raise AttributeError(f"module 'rssr.inference' has no attribute '{name}'")
+    from rssr.inference.arrays import super_resolve
+
+    return super_resolve

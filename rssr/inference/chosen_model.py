@@ -2,15 +2,17 @@
 
 from contextlib import suppress
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from rssr.errors import ModelError
 from rssr.models.loaded import LoadedModel, load_model
 from rssr.models.resolver import HOW_TO_GET_A_DEVIATION, DeviationResolver
 
+if TYPE_CHECKING:  # `bicubic` runs without PyTorch
+    import torch
 
-def resolve_model(model: "LoadedModel | str | Path", device: str | torch.device | None) -> LoadedModel:
+
+def resolve_model(model: LoadedModel | str | Path, device: "str | torch.device | None") -> LoadedModel:
     """Load a model by name, path or URI, and put it where it shall run.
 
     Args:
@@ -22,19 +24,29 @@ def resolve_model(model: "LoadedModel | str | Path", device: str | torch.device 
         ModelError: No such model or device.
     """
     if not isinstance(model, LoadedModel):
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return load_model(model, checked_device(chosen))
+        if model == "bicubic" and device is None:
+            return load_model(model)
+        return load_model(model, checked_device(device or usual_device()))
     if device is not None and model.network is not None:
         model.network.to(checked_device(device))
     return model
 
 
-def checked_device(device: str | torch.device) -> torch.device:
+def usual_device() -> str:
+    """Where models run if nobody asks for another place: an accelerator if there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def checked_device(device: "str | torch.device") -> "torch.device":
     """A device that exists here.
 
     Raises:
         ModelError: It does not.
     """
+    import torch
+
     with suppress(RuntimeError):
         chosen = torch.device(device)
         if chosen.type == "cpu" or torch.zeros(1, device=chosen).device.type == chosen.type:
@@ -43,10 +55,17 @@ def checked_device(device: str | torch.device) -> torch.device:
     raise ModelError(f"There is no device '{device}' here.", f"Choose one of: {', '.join(available)}.")
 
 
-def model_device(model: LoadedModel) -> torch.device:
+def model_device(model: LoadedModel) -> "torch.device":
     """Where a model's weights lie; the CPU for a model without."""
+    import torch
+
     weights = next(model.network.parameters(), None) if model.network is not None else None
     return weights.device if weights is not None else torch.device("cpu")
+
+
+def kind_of_device(model: LoadedModel) -> str:
+    """Of `model_device`, e.g. `cpu` or `cuda`."""
+    return "cpu" if model.network is None else model_device(model).type
 
 
 def gives_deviation(model: LoadedModel) -> bool:

@@ -7,16 +7,16 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rssr.color import BandStatistics, ColorMatch, match_colors
 from rssr.errors import RssrError, TileError
-from rssr.inference.chosen_model import model_device
+from rssr.inference.chosen_model import kind_of_device
 from rssr.inference.missing import MissingPixels, zeros_for
 from rssr.inference.options import CompleteOptions
 from rssr.inference.prologue import ScenePrologue, match_whole
-from rssr.inference.tile_runner import MakeRunner, TileBatch, TileCounts, TileRunner
+from rssr.inference.tile_batch import TileBatch
+from rssr.inference.tile_runner import MakeRunner, TileCounts, TileRunner
 from rssr.masks import enlarge_mask, filled
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import Draws, TilePlace
@@ -231,7 +231,7 @@ class Engine:
 
     def _batch_size(self, plan: TilePlan, tile: Tile) -> int:
         """How many tiles like this run together: on an accelerator as many as a row of them has, at most."""
-        if not runs_batches(model_device(self.model)):
+        if not runs_batches(kind_of_device(self.model)):
             return 1
         width = _lengths(tile.columns)
         return min(self._runner.batch_size, sum(_lengths(column) == width for column in plan.columns))
@@ -249,9 +249,9 @@ class Engine:
         return [np.zeros(nothing, np.float32) if lr is None else next(results) for _, lr in batch]
 
 
-def runs_batches(device: torch.device) -> bool:
-    """Whether tiles run together there: the CPU gains nothing by it, and one by one none depends on another."""
-    return device.type != "cpu"
+def runs_batches(device: str) -> bool:
+    """Whether tiles run together on such a device: the CPU gains nothing, and one by one none depends on another."""
+    return device != "cpu"
 
 
 @contextmanager

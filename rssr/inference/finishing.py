@@ -3,21 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rssr.inference.engine import SrRows
 from rssr.inference.missing import MissingPixels
-from rssr.inference.other_bands import BicubicRows
 from rssr.inference.products import ProductBands
 from rssr.inference.prologue import ScenePrologue
 from rssr.inference.stored_scene import StoredScene
 from rssr.metrics.consistency_rows import ConsistencyRows, ReadLr
 from rssr.metrics.seams import SeamMeter
-from rssr.projection import LowFrequencyProjection
 from rssr.tiling import TilePlan, nearest_lr
+
+if TYPE_CHECKING:  # what most scenes do without, and what needs SciPy
+    from rssr.inference.other_bands import BicubicRows
 
 FloatArray = NDArray[np.float32]
 Rows = NDArray[np.floating]
@@ -97,6 +98,8 @@ class Finishing:
                 yield self._converted(part.values, self.scene.values.from_network)
                 del part  # it is a view of a whole strip
             return
+        from rssr.projection import LowFrequencyProjection
+
         projection = LowFrequencyProjection(
             self.plan.lr_size, self.plan.sr_size, self._read_known(self.bands.in_scene), projected
         )
@@ -107,12 +110,7 @@ class Finishing:
 
     def _exact_rows(self, assembled: Iterator[SrRows]) -> Iterator[Rows]:
         """All bands in stored units, not rounded."""
-        others = [self.bands.in_scene[band] for band in self.bands.others]
-        bicubic = (
-            BicubicRows(self.plan.lr_size, self.plan.sr_size, partial(self.scene.read_rows, bands=others))
-            if others
-            else None
-        )
+        bicubic = self._bicubic_rows() if self.bands.others else None
         for part in self._portions(assembled, _EXACT_ROWS):
             made = self._converted(part.values, self.scene.values.exact_from_network)
             if bicubic is None:
@@ -124,6 +122,12 @@ class Finishing:
                 yield rows
                 del rows
             del part, made
+
+    def _bicubic_rows(self) -> "BicubicRows":
+        from rssr.inference.other_bands import BicubicRows
+
+        others = [self.bands.in_scene[band] for band in self.bands.others]
+        return BicubicRows(self.plan.lr_size, self.plan.sr_size, partial(self.scene.read_rows, bands=others))
 
     def _portions(self, assembled: Iterator[SrRows], num_rows: int) -> Iterator[SrRows]:
         """The same rows, a few at a time, after their deviations have been written."""
@@ -159,12 +163,19 @@ class Finishing:
         top = int(rows[0])
         bands = [self.bands.in_scene[band] for band in self.bands.of_model]
         pixels, mask = self.scene.read_rows(top, int(rows[-1]) + 1, bands)
-        place = (rows - top)[:, None], self._nearest[1]
-        enlarged: Mask = mask[place]
+        enlarged = self._enlarged(mask, rows - top)
         known = self.missing.known_lr(mask, top)
         if known is mask:
             return enlarged, enlarged, (top, pixels)
-        return self.missing.known_sr(enlarged, first), known[place], (top, np.where(known, pixels, 0))
+        compared = self._enlarged(known, rows - top)
+        return self.missing.known_sr(enlarged, first), compared, (top, np.where(known, pixels, 0))
+
+    def _enlarged(self, mask: Mask, rows: NDArray[np.intp]) -> Mask:
+        """LR rows of a mask at SR size, given the LR row behind each SR row."""
+        columns = self._nearest[1]
+        if mask.all():
+            return np.ones((len(rows), len(columns)), np.bool_)
+        return np.asarray(mask.take(columns, axis=1).take(rows, axis=0))
 
     def _consistency(self) -> ConsistencyRows:
         bands = tuple(self.bands.in_scene[band] for band in self.bands.of_model)

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rssr.inference.ahead import made_ahead
 from rssr.inference.bands import select_bands
 from rssr.inference.engine import Engine, SrRows
 from rssr.inference.files import MemoryReader, SceneFiles, SceneReader
@@ -21,11 +22,14 @@ from rssr.inference.stored_scene import StoredScene
 from rssr.inference.tile_runner import MakeRunner, TileCounts, TileRunner
 from rssr.metrics.seams import SeamMeter
 from rssr.models.loaded import LoadedModel
+from rssr.models.resolver import ArrayResolver
 from rssr.raster import CogOptions, RasterInfo, ground_sample_distance_m
 from rssr.tiling import TilePlan
 from rssr.windows import TILES_A_SIDE, Fetch, TileWindow, assemble, plan_windows
 
 _log = logging.getLogger(__name__)
+
+_AHEAD_BYTES = 1 << 28  # of a strip that is computed while the one before it is finished
 
 
 @dataclass(frozen=True)
@@ -193,9 +197,12 @@ class SceneRun:
             fetch, self._failed = self._fetched(computed.fetch, computed.failed), _in_order(computed.failed)
             prologue, assembled = computed.prologue, assemble(self.plan, computed.windows, fetch)
             self._counts_elsewhere = computed.counts
-        product = self._product(compression or CogOptions(), tags or {})
+        compression = compression or CogOptions()
+        product = self._product(compression, tags or {})
         with ExitStack() as opened:
             finishing = self._finishing(prologue, product, files, opened)
+            if compression.threads > 1 and self._may_be_ahead():
+                assembled = opened.enter_context(closing(made_ahead(assembled)))
             rows = self._counted(finishing.rows(self._parted(assembled)), progress)
             if files.makes_raster:
                 image = product.image(files.target, opened, projected=self.options.project)
@@ -207,6 +214,15 @@ class SceneRun:
                 write_as_picture(files.target, self.info, rows)
             if self._counts.num_smaller_tiles:
                 product.tag({"RSSR_SMALLER_TILES": str(self._counts.num_smaller_tiles)})
+
+    def _may_be_ahead(self) -> bool:
+        """Whether rows may be computed while those before are finished: two strips of them are in memory then.
+
+        Networks fill all processors by themselves.
+        """
+        height = max(span.sr[1] - span.sr[0] for span in self.plan.rows)
+        num_values = len(self.bands.of_model) * (1 + self.options.with_deviation) * height * self.plan.sr_size[1]
+        return isinstance(self.engine.model.resolver, ArrayResolver) and 4 * num_values <= _AHEAD_BYTES
 
     def _finishing(
         self, prologue: ScenePrologue, product: ProductFiles, files: SceneFiles, opened: ExitStack

@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Unpack
-
-import torch
+from typing import TYPE_CHECKING, Unpack
 
 from rssr.inference.chosen_model import check_deviation, check_scale, resolve_model
 from rssr.inference.files import SceneFiles, open_scene
@@ -18,6 +16,9 @@ from rssr.metrics.seams import SEAM_LIMIT
 from rssr.models.loaded import LoadedModel
 from rssr.raster import CogOptions
 from rssr.stretch import StretchConfig
+
+if TYPE_CHECKING:  # `bicubic` runs without PyTorch
+    import torch
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class SceneArguments(SamplingArguments, total=False):
         progress: Called with the number of finished SR rows and of all.
     """
 
-    device: str | torch.device | None
+    device: "str | torch.device | None"
     overwrite: bool
     uncertainty_path: Path | str | None
     consistency_path: Path | str | None

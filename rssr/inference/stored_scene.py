@@ -1,5 +1,6 @@
 """A scene in a file or in memory: as a model sees it, and as its product is compared with it."""
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 
 class StoredScene:
-    """An LR scene, shown to the model as its card asks; see `LrScene`.
+    """An LR scene, shown to the model as its card asks; see `LrScene`. Threads may share it.
 
     Attributes:
         info: Of the scene.
@@ -39,6 +40,7 @@ class StoredScene:
         stretch: StretchConfig | None = None,
     ) -> None:
         self._reader = reader
+        self._lock = threading.Lock()  # readers are for one thread at a time
         self.info = reader.info
         self._bands = bands
         self._card = model.card
@@ -59,7 +61,8 @@ class StoredScene:
         return self._read_stored(Window(first, 0, stop - first, self._reader.info.size[1]), bands)
 
     def _read_stored(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[np.number], Mask]:
-        raster = self._reader.read(window)
+        with self._lock:
+            raster = self._reader.read(window)
         pixels = raster.pixels[list(bands)]
         if not raster.valid_mask.all():
             pixels = np.where(raster.valid_mask, pixels, 0).astype(pixels.dtype)

@@ -2,21 +2,22 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from rssr.color import match_locally
 from rssr.errors import ModelError
-from rssr.inference.chosen_model import model_device
 from rssr.inference.options import CompleteOptions
+from rssr.inference.tile_batch import TileBatch
 from rssr.models.loaded import LoadedModel
-from rssr.models.resolver import DeviationResolver, Draws, SamplingResolver, SuperResolver, TilePlace
-from rssr.tiling import SrGrid, Tile, blend, plan_tiles
+from rssr.models.resolver import ArrayResolver, Draws, SamplingResolver
+from rssr.tiling import blend, plan_tiles
+
+if TYPE_CHECKING:  # models that take arrays need no PyTorch, which takes long to load
+    from rssr.inference.tile_tensors import TensorTiles
 
 FloatArray = NDArray[np.float32]
 
@@ -45,52 +46,6 @@ class TileCounts:
     def __add__(self, other: "TileCounts") -> "TileCounts":
         """Of both together."""
         return TileCounts(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
-
-
-@dataclass(frozen=True, eq=False)
-class TileBatch:
-    """Tiles of one shape.
-
-    Attributes:
-        lr: Values as networks see them, float32 [B, C, h, w].
-        size: (H, W) of the results.
-        places: Where each lies in its scene.
-        count: How many shall run together.
-        grid: Where smaller tiles may begin in them; None: anywhere.
-    """
-
-    lr: FloatArray
-    size: tuple[int, int]
-    places: list[TilePlace]
-    count: int
-    grid: SrGrid | None = None
-
-    @property
-    def side(self) -> int:
-        """The longer side of a tile, LR pixels."""
-        return int(max(self.lr.shape[2:]))
-
-    def filled_up(self) -> "TileBatch":
-        """With the last tile repeated until there are `count`."""
-        missing = self.count - len(self.lr)
-        if missing <= 0:
-            return self
-        lr = np.concatenate([self.lr, np.repeat(self.lr[-1:], missing, axis=0)])
-        return replace(self, lr=lr, places=[*self.places, *[self.places[-1]] * missing])
-
-    def parts(self, count: int) -> list["TileBatch"]:
-        """The same tiles, `count` at a time."""
-        starts = range(0, len(self.lr), count)
-        parts = [slice(start, start + count) for start in starts]
-        return [replace(self, lr=self.lr[part], places=self.places[part], count=count) for part in parts]
-
-    def within(self, tile: Tile, usual_rows: int) -> "TileBatch":
-        """A part of the first tile."""
-        place = self.places[0]
-        lr, sr = (place.lr_origin, tile.lr), (place.sr_origin, tile.sr)
-        origins = [tuple(start + part.start for start, part in zip(*axis, strict=True)) for axis in (lr, sr)]
-        inner = replace(place, lr_origin=origins[0], sr_origin=origins[1], usual_rows=usual_rows)
-        return TileBatch(self.lr[:1, :, *tile.lr], tile.sr_size, [inner], 1)
 
 
 class RunsTiles(Protocol):
@@ -165,7 +120,7 @@ class TileRunner:
         while True:
             result = self._blended(tile)
             if result is not None:
-                return self._matched_later(result, tile.lr)
+                return self._tensors.matched_later(result, tile.lr)
             counts.num_splits += 1
             self._take_smaller(tile)
 
@@ -209,40 +164,28 @@ class TileRunner:
         )
 
     def _forward(self, batch: TileBatch, *, matched: bool = True) -> list[FloatArray] | None:
-        """Results of the tiles; None where memory was short."""
-        try:
-            return self._computed(batch, matched=matched)
-        except torch.cuda.OutOfMemoryError:
-            pass  # what the failed attempt holds is only free once the error is gone
-        torch.cuda.empty_cache()
-        return None
+        """Results of the tiles, each float32 [C, H, W]; None where memory was short.
 
-    def _computed(self, batch: TileBatch, *, matched: bool) -> list[FloatArray]:
-        batch, num_wanted = batch.filled_up(), len(batch.lr)
-        with torch.inference_mode():
-            lr = torch.from_numpy(np.ascontiguousarray(batch.lr)).to(model_device(self._model))
-            sr, deviation = self._resolved(lr, batch.size, batch.places)
-            if tuple(sr.shape) != (*batch.lr.shape[:2], *batch.size):
-                raise ModelError(
-                    f"{self._model.name} returned {tuple(sr.shape)} for {batch.lr.shape} at size {batch.size}."
-                )
-            parts = [self._matched(sr, lr) if matched else sr, *deviation]
-            both = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-            return [self._finite(result) for result in both[:num_wanted].cpu().numpy()]
+        Raises:
+            ModelError: They are of the wrong size, or no numbers.
+        """
+        resolver = self._model.resolver
+        if isinstance(resolver, ArrayResolver) and not self._needs_tensors:
+            both = resolver.of_arrays(np.ascontiguousarray(batch.lr), batch.size)
+            return [self._finite(result) for result in both]
+        found = self._tensors.forward(batch.filled_up(), matched=matched)
+        return None if found is None else [self._finite(result) for result in found[: len(batch.lr)]]
 
-    def _matched(self, sr: Tensor, lr: Tensor) -> Tensor:
-        """With the colours of the LR tiles, where that is done tile by tile."""
-        if self._options.color_match == "authors":
-            contrast, mean = _contrast_and_mean(sr)
-            wanted_contrast, wanted_mean = _contrast_and_mean(lr)
-            return (sr - mean) / contrast.clamp_min(1e-6) * wanted_contrast + wanted_mean
-        return match_locally(sr, lr) if self._options.color_match == "local" else sr
+    @property
+    def _needs_tensors(self) -> bool:
+        """Whether something is done to tiles that arrays are not enough for."""
+        return self._with_deviation or self._options.color_match in ("authors", "local")
 
-    def _matched_later(self, both: FloatArray, lr: FloatArray) -> FloatArray:
-        """A tile that was put together, matched as a whole."""
-        sr = torch.from_numpy(both[None, : lr.shape[1]])
-        both[: lr.shape[1]] = self._matched(sr, torch.from_numpy(lr))[0].numpy()
-        return both
+    @cached_property
+    def _tensors(self) -> "TensorTiles":
+        from rssr.inference.tile_tensors import TensorTiles
+
+        return TensorTiles(self._model, self._options.color_match, self._with_deviation, self._draws)
 
     def _finite(self, result: FloatArray) -> FloatArray:
         """The result, which would carry anything else into its neighbours."""
@@ -254,21 +197,3 @@ class TileRunner:
                 "Run it without reduced precision (--fast), or check its weights.",
             )
         return result
-
-    def _resolved(self, lr: Tensor, size: tuple[int, int], places: list[TilePlace]) -> tuple[Tensor, list[Tensor]]:
-        """SR images, and their deviations or nothing."""
-        resolver: SuperResolver = self._model.resolver
-        if isinstance(resolver, SamplingResolver):
-            resolver = resolver.placed(places, self._draws)
-        if not self._with_deviation:
-            return resolver(lr, size).to(torch.float32), []
-        if not isinstance(resolver, DeviationResolver):
-            raise TypeError(f"{self._model.name} gives no deviation, which check_deviation refuses")
-        sr, deviation = resolver.with_deviation(lr, size)
-        return sr.to(torch.float32), [deviation.to(torch.float32)]
-
-
-def _contrast_and_mean(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation (as the authors' code, over n - 1 pixels) and mean of each image and band; one pixel has 0."""
-    contrast, mean = torch.std_mean(images, dim=(2, 3), keepdim=True, correction=min(1, images[0, 0].numel() - 1))
-    return contrast, mean

@@ -101,6 +101,7 @@ class MapAttention(nn.Module):
         """Map [B, C, H, W] to the same shape."""
         tokens = x.flatten(2)
         heads = self.qkv(self.norm(tokens)).unflatten(1, (-1, 3, self.head_channels)).transpose(3, 4)
+        heads = heads.contiguous()  # else PyTorch takes the kernel whose memory grows with the square of the positions
         attended = F.scaled_dot_product_attention(heads[:, :, 0], heads[:, :, 1], heads[:, :, 2])
         out: Tensor = self.proj_out(attended.transpose(2, 3).flatten(1, 2))
         return x + out.view_as(x)

@@ -49,9 +49,16 @@ class Probe:
         before, after = self._halves
         found = []
         for place in (middle, *(middle + shift for shift in self.shifts)):
-            right = means[..., place + after : place + after + self.box].mean(axis=-1)
-            found.append(right - means[..., place - before - self.box : place - before].mean(axis=-1))
+            right, left = self._mean_from(means, place + after), self._mean_from(means, place - before - self.box)
+            found.append(right - left)
         return np.stack(found, axis=-1)
+
+    def _mean_from(self, means: NDArray[np.float64], place: int) -> NDArray[np.float64]:
+        """Of the places of a box [..., K]."""
+        if self.box == 1:
+            return means[..., place]
+        total: NDArray[np.float64] = np.add.reduce(means[..., place : place + self.box], axis=-1)
+        return total / self.box
 
     @property
     def _halves(self) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from rssr.metrics.seam_lines import SEGMENT, SeamLine, lines_of, middles_of
 from rssr.tiling import TilePlan, nearest_lr
@@ -90,8 +89,9 @@ class SeamMeter:
         mask = None if valid_mask.all() else valid_mask
         block = _Block(self._next_row, pixels, mask, None if lr is None else _Reference(self._nearest, *lr))
         for number, columns in enumerate(self._between_columns):
-            for segment, sums in columns.add(block):
-                self._look(columns.line, sums, (2 * number, np.array([segment])))
+            finished = columns.add(block)
+            if finished is not None:
+                self._look(columns.line, finished[1], (2 * number, finished[0]))
         for number, rows in enumerate(self._between_rows):
             complete = rows.add(block)
             if complete is not None:
@@ -213,6 +213,8 @@ def _ratio_and_bound(on_line: Values, around: Values) -> tuple[float, float]:
     ratio = float(on_line.sum()) / total
     if count < 2:
         return ratio, 1.0
+    from scipy.special import stdtrit  # here, because a scene of one tile does without
+
     spread = float(np.sqrt(count / (count - 1) * np.square(on_line - ratio * around).sum())) / total
     return ratio, ratio - float(stdtrit(count - 1, _CERTAINTY)) * spread
 
@@ -285,9 +287,10 @@ class _ColumnSums:
         self._shape = num_bands, 1, 2 * line.reach
         self._sums = self._nothing()
 
-    def add(self, block: _Block) -> list[tuple[int, _Sums]]:
-        """Take in rows; hands out numbers and sums of segments that are complete."""
-        finished, start = [], block.first
+    def add(self, block: _Block) -> tuple[Counts, _Sums] | None:
+        """Take in rows; hands out numbers and sums of segments that are complete, if there are any."""
+        finished: list[tuple[int, _Sums]] = []
+        start = block.first
         while start < block.stop:
             segment = start // SEGMENT
             stop = min(block.stop, (segment + 1) * SEGMENT)
@@ -296,7 +299,7 @@ class _ColumnSums:
                 finished.append((segment, self._sums))
                 self._sums = self._nothing()
             start = stop
-        return finished
+        return _together(finished) if finished else None
 
     def _nothing(self) -> _Sums:
         return _Sums(np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape[1:], np.int64))
@@ -311,6 +314,15 @@ class _ColumnSums:
         if lr is not None:
             lr = None if block.reference is None else lr + block.reference.along_columns(rows, self._columns)[:, None]
         return _Sums(held.image + part.sum(axis=1, dtype=np.float64)[:, None], lr, held.counts + counts)
+
+
+def _together(segments: list[tuple[int, _Sums]]) -> tuple[Counts, _Sums]:
+    """Numbers and sums of segments, as one."""
+    numbers, sums = zip(*segments, strict=True)
+    known = [part.lr for part in sums if part.lr is not None]
+    lr = np.concatenate(known, axis=1) if len(known) == len(sums) else None
+    image = np.concatenate([part.image for part in sums], axis=1)
+    return np.array(numbers), _Sums(image, lr, np.concatenate([part.counts for part in sums]))
 
 
 class _RowSums:

@@ -7,19 +7,16 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
 from rssr.errors import ModelError, WeightsError
 from rssr.models.registry import MODELS, build_resolver, create_model
 from rssr.models.resolver import SuperResolver
-from rssr.weights.folder import ModelFolder, is_model_folder, load_model_folder
-from rssr.weights.layout import fill_network
-from rssr.weights.lightning import read_lightning
-from rssr.weights.official import known_formats, recognise
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `bicubic` is loaded without PyTorch, which takes longer than to enlarge a scene
+    import torch
+    from torch import nn
+
     from rssr.card import ModelCard
+    from rssr.weights.folder import ModelFolder
 
 SOURCES_GROUP = "rssr.model_sources"
 """Entry points named by URI scheme; each takes the URI and returns a local model folder."""
@@ -42,12 +39,12 @@ class LoadedModel:
 
     name: str
     resolver: SuperResolver
-    network: nn.Module | None
+    network: "nn.Module | None"
     architecture: dict[str, Any]
     card: "ModelCard | None"
 
 
-def load_model(source: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+def load_model(source: str | Path, device: "str | torch.device" = "cpu") -> LoadedModel:
     """Load a model.
 
     Args:
@@ -60,7 +57,12 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> Loaded
         WeightsError: If its weights are missing or damaged, do not fit, or are another method's.
     """
     if source == "bicubic":
-        return LoadedModel("bicubic", build_resolver("bicubic", create_model("bicubic")), None, {}, None)
+        return LoadedModel("bicubic", build_resolver("bicubic", None), None, {}, None)
+    import torch
+
+    from rssr.weights.folder import load_model_folder
+    from rssr.weights.layout import fill_network
+
     folder = find_model_folder(source)
     held = load_model_folder(folder)
     _check_method(held, folder)
@@ -72,7 +74,7 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> Loaded
     return LoadedModel(held.name, build_resolver(held.name, network), network, held.architecture, held.card)
 
 
-def _check_method(held: ModelFolder, folder: Path) -> None:
+def _check_method(held: "ModelFolder", folder: Path) -> None:
     """Refuse folders that name a method which is not known, or two of them."""
     if held.name not in MODELS:
         method = "" if held.card is None else f" of the method {held.card.method}"
@@ -89,8 +91,10 @@ def _check_method(held: ModelFolder, folder: Path) -> None:
         )
 
 
-def _check_recognised(held: ModelFolder, network: nn.Module, folder: Path) -> None:
+def _check_recognised(held: "ModelFolder", network: "nn.Module", folder: Path) -> None:
     """Refuse weights whose names are those of another network, before their thousand differences are listed."""
+    from rssr.weights.official import recognise
+
     found, wanted = recognise(held.state), recognise(network.state_dict())
     if found not in ("unknown", wanted):
         raise WeightsError(
@@ -106,13 +110,11 @@ def find_model_folder(source: str | Path) -> Path:
         return _fetch(str(source), scheme)
     path = Path(source).expanduser()
     if path.is_file():
-        raise ModelError(
-            f"{path} is a file, not a model folder: by its names it holds {recognise(read_lightning(path).state)}.",
-            "Import published checkpoints first: rssr weights import --format FORMAT FILE FOLDER, where FORMAT is one "
-            f"of {', '.join(known_formats())}.",
-        )
+        raise _is_a_file(path)
     if path.exists():
         return path
+    from rssr.weights.folder import is_model_folder
+
     named = models_folder() / str(source)
     if str(source) in MODELS and is_model_folder(named):
         return named
@@ -122,6 +124,17 @@ def find_model_folder(source: str | Path) -> Path:
             f"Train one, or run `rssr weights import --format {MODELS[str(source)].method} FILE {named}`.",
         )
     raise ModelError(f"There is no model '{source}'.", f"Give a model folder, a URI or one of: {', '.join(MODELS)}.")
+
+
+def _is_a_file(path: Path) -> ModelError:
+    from rssr.weights.lightning import read_lightning
+    from rssr.weights.official import known_formats, recognise
+
+    return ModelError(
+        f"{path} is a file, not a model folder: by its names it holds {recognise(read_lightning(path).state)}.",
+        "Import published checkpoints first: rssr weights import --format FORMAT FILE FOLDER, where FORMAT is one "
+        f"of {', '.join(known_formats())}.",
+    )
 
 
 def models_folder() -> Path:

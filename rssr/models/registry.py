@@ -5,15 +5,17 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from rssr.errors import ModelError
-from rssr.models.counting import ParameterCount, count_live
-from rssr.models.macs import MacCount, count_macs
+from rssr.models.bicubic import BicubicResolver
 from rssr.models.resolver import SuperResolver
+
+if TYPE_CHECKING:  # the table is read without PyTorch, which takes long to load
+    from torch import nn
+
+    from rssr.models.counting import ParameterCount
+    from rssr.models.macs import MacCount
 
 _SLIMDIFFSR = "rssr.methods.slimdiffsr"
 _NUM_BANDS = 3
@@ -86,7 +88,7 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
         "bicubic": ModelEntry(
             summary="Bicubic interpolation, the baseline",
             method="",
-            builder="rssr.models.resolver:BicubicResolver",
+            builder="rssr.resampling:BicubicNetwork",
             takes_images=False,
         ),
         "slimdiffsr": _student("One-step pruned diffusion student", 58.05),
@@ -149,7 +151,7 @@ def model_entry(name: str) -> ModelEntry:
     return MODELS[name]
 
 
-def create_model(name: str, **architecture: object) -> nn.Module:
+def create_model(name: str, **architecture: object) -> "nn.Module":
     """Build a network with random weights.
 
     Args:
@@ -168,23 +170,27 @@ def create_model(name: str, **architecture: object) -> nn.Module:
     return network
 
 
-def build_resolver(name: str, network: nn.Module) -> SuperResolver:
-    """Wrap a network of this model so that any size works.
+def build_resolver(name: str, network: "nn.Module | None") -> SuperResolver:
+    """Wrap a network of this model so that any size works; `bicubic` needs none.
 
     Raises:
         ModelError: Where the model yields no image.
     """
     entry = model_entry(name)
+    if name == "bicubic":
+        return BicubicResolver()
     if not entry.resolver:
-        if isinstance(network, SuperResolver) and name == "bicubic":
-            return network
         raise ModelError(f"Model '{name}' yields no image.", "Choose a super-resolver, e.g. slimdiffsr or bicubic.")
     resolver: SuperResolver = _imported(name, entry.resolver)(network)
     return resolver
 
 
-def count_parameters(name: str, **architecture: object) -> ParameterCount:
+def count_parameters(name: str, **architecture: object) -> "ParameterCount":
     """Count a model's parameters without allocating them; published figures hold for the published widths alone."""
+    import torch
+
+    from rssr.models.counting import ParameterCount, count_live
+
     entry = model_entry(name)
     with torch.device("meta"):
         network = create_model(name, **architecture)
@@ -195,7 +201,7 @@ def count_parameters(name: str, **architecture: object) -> ParameterCount:
     return ParameterCount(live, live + sum(parts.values()), parts)
 
 
-def count_image_macs(name: str, side: int) -> MacCount | None:
+def count_image_macs(name: str, side: int) -> "MacCount | None":
     """Multiply-accumulates of one image, without computing it.
 
     Args:
@@ -205,6 +211,10 @@ def count_image_macs(name: str, side: int) -> MacCount | None:
     Returns:
         The count; None where the model's network takes no image of that size.
     """
+    import torch
+
+    from rssr.models.macs import count_macs
+
     entry = model_entry(name)
     if not entry.takes_images:
         return None

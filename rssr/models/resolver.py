@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from rssr.resampling import upsample_bicubic, upsample_bicubic_quickly
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FloatArray = NDArray[np.float32]
 
 HOW_TO_GET_A_DEVIATION = (
     "Models of all methods have one after the job's phase `deviation`: python jobs/METHOD.py PRESET "
@@ -20,11 +23,28 @@ HOW_TO_GET_A_DEVIATION = (
 class SuperResolver(Protocol):
     """A function from LR images and an output size to SR images; any sizes of at least 1×1 work."""
 
-    def __call__(self, lr: Tensor, output_size: tuple[int, int]) -> Tensor:
+    def __call__(self, lr: "Tensor", output_size: tuple[int, int]) -> "Tensor":
         """Super-resolve.
 
         Args:
             lr: LR images, float [B, C, h, w] in [-1, 1].
+            output_size: (H, W) in pixels.
+
+        Returns:
+            SR images, float32 [B, C, H, W], about [-1, 1], not clamped.
+        """
+        ...
+
+
+@runtime_checkable
+class ArrayResolver(SuperResolver, Protocol):
+    """A super-resolver that takes arrays as well, on the CPU and without PyTorch."""
+
+    def of_arrays(self, lr: FloatArray, output_size: tuple[int, int]) -> FloatArray:
+        """Super-resolve.
+
+        Args:
+            lr: LR images, float32 [B, C, h, w] in [-1, 1].
             output_size: (H, W) in pixels.
 
         Returns:
@@ -42,7 +62,7 @@ class DeviationResolver(SuperResolver, Protocol):
         """Whether this network can: some were never taught."""
         ...
 
-    def with_deviation(self, lr: Tensor, output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def with_deviation(self, lr: "Tensor", output_size: tuple[int, int]) -> tuple["Tensor", "Tensor"]:
         """Super-resolve, with an error bar for every pixel and band.
 
         Args:
@@ -105,13 +125,3 @@ class SamplingResolver(SuperResolver, Protocol):
             draws: Seed and number of samples.
         """
         ...
-
-
-class BicubicResolver(nn.Module):
-    """The baseline of every table: bicubic interpolation, no weights, any number of bands."""
-
-    def forward(self, lr: Tensor, output_size: tuple[int, int]) -> Tensor:
-        """See `SuperResolver`."""
-        if lr.device.type == "cpu" and lr.dtype == torch.float32 and not lr.requires_grad:
-            return upsample_bicubic_quickly(lr, output_size)
-        return upsample_bicubic(lr, output_size)

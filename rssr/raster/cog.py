@@ -1,6 +1,5 @@
 """Cloud Optimized GeoTIFF files: written row by row, checked, and there as a whole or not at all."""
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,11 +11,13 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from rssr.allocator import release_freed_memory
 from rssr.errors import ConfigError, RasterError, StorageError
+from rssr.processors import usual_threads
 from rssr.publish import write_aside
 from rssr.raster.block_cache import at_most
 from rssr.raster.georeference import parse_crs
@@ -41,7 +42,8 @@ class CogOptions:
         compression: `zstd` is read by GDAL since 2.3 and all that comes with it, such as QGIS; `deflate` by everything.
         level: Of the compression. Super-resolved reflectance of 16 bits: zstd 1 takes 3 % more space than deflate 6 and
             an eighth of its time; zstd 9 takes 10 % less than deflate 6, and twice its time.
-        num_threads: That compress; 0 takes as many as the process has processors. The file is the same.
+        num_threads: That compress; 0 takes as many as the process has processors, or `OMP_NUM_THREADS` says. The file
+            is the same.
 
     Raises:
         ConfigError: There is no such compression, or it has no such level.
@@ -57,6 +59,11 @@ class CogOptions:
         highest = _HIGHEST_LEVELS[self.compression]
         if not 1 <= self.level <= highest:
             raise ConfigError(f"{self.compression} has no level {self.level}.", f"Give 1 to {highest}.")
+
+    @property
+    def threads(self) -> int:
+        """That compress, at least 1."""
+        return self.num_threads or usual_threads()
 
 
 class CogWriter:
@@ -123,14 +130,13 @@ def create_cog(
         try:
             _compress(describe_files(pyramid.finish(), info), aside, info, (writer, options or CogOptions()))
             _check_complete(aside, target)
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:  # the latter is what copying raises in one thread
             _check_space(target, info)
             raise RasterError(f"{target} cannot be written: {error}.", "Is there space left?") from error
 
 
 def _compress(source: str, target: Path, info: RasterInfo, how: tuple[CogWriter, CogOptions]) -> None:
     writer, options = how
-    threads = options.num_threads or len(os.sched_getaffinity(0))
     with _cache_for_lines(info), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_VRT_ENABLE_RAWRASTERBAND=True):
         with rasterio.open(source, "r+") as dataset:
             _describe(dataset, info, writer)
@@ -144,7 +150,7 @@ def _compress(source: str, target: Path, info: RasterInfo, how: tuple[CogWriter,
             predictor="YES",
             bigtiff="IF_SAFER",
             overviews="FORCE_USE_EXISTING",
-            num_threads=threads,
+            num_threads=options.threads,
         )
 
 

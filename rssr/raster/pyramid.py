@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rssr.raster.raster import Mask, Pixels
 from rssr.raster.read import RasterInfo
-from rssr.raster.write import BLOCK, with_nodata
+from rssr.raster.write import BLOCK, put_nodata
 
 _GDAL_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32"}
 _GDAL_TYPES |= {"int32": "Int32", "float32": "Float32", "float64": "Float64"}
@@ -111,8 +111,9 @@ class _Level:
     def write(self, pixels: Pixels, mask: Mask | None) -> tuple[Pixels, Mask | None] | None:
         """Keep rows; returns those of the next smaller size that are complete now."""
         for slab in _slabs(pixels):
-            held = self._held(pixels[:, slab], None if mask is None else mask[slab])
-            self._rows.write(np.ascontiguousarray(held.transpose(1, 0, 2)).data)
+            lines = pixels[:, slab].transpose(1, 0, 2).copy()
+            put_nodata(lines.transpose(1, 0, 2), None if mask is None else mask[slab], self._info.nodata)
+            self._rows.write(lines.data)
         if self._info.nodata is None:
             self._write_mask(pixels.shape[1], mask)
         self.num_rows += pixels.shape[1]
@@ -122,12 +123,6 @@ class _Level:
         even = pixels.shape[1] // 2 * 2
         self._waiting = None if even == pixels.shape[1] else _part(pixels, mask, slice(even, None))
         return halved(*_part(pixels, mask, slice(0, even))) if even else None
-
-    def _held(self, pixels: Pixels, mask: Mask | None) -> Pixels:
-        """As they are stored."""
-        if mask is None and self._info.nodata is None:
-            return pixels
-        return with_nodata(pixels, np.ones(pixels.shape[1:], np.bool_) if mask is None else mask, self._info.nodata)
 
     def left_over(self) -> tuple[Pixels, Mask | None] | None:
         """The last row of an odd number, halved with itself."""

@@ -31,7 +31,6 @@ Result = TypeVar("Result")
 
 _REMOTE = ("/vsis3/", "/vsigs/", "/vsiaz/", "/vsicurl/")
 _PAUSES_S = (0.3, 1.0, 3.0)  # before a remote file is opened and read again, at most; half of it at least
-_OTHER_FILE = "OVERVIEW_FILE"  # GDAL opens what a file names here, whoever wrote it
 _MOST_BANDS = 1024  # hyperspectral sensors have a few hundred; damaged headers claim tens of thousands
 _ALPHA_THRESHOLD = 128  # half-covered pixels count as data
 
@@ -281,8 +280,7 @@ def open_raster(
             there is no data (by a nodata number of NaN, a mask or an alpha band). Otherwise they count as missing.
 
     Raises:
-        RasterError: Not a raster, complex numbers (radar), no bands, bands of different types, too large, or with
-            overviews in another file.
+        RasterError: Not a raster, complex (radar), no bands, bands of several types, too large, overviews elsewhere.
     """
     if isinstance(source, ByteSource):
         name = name or source.name
@@ -360,11 +358,8 @@ def _check_readable(dataset: Any, name: str, max_pixels: int | None) -> None:  #
         raise RasterError(f"{name} holds no bands of its own.", "Give one of its subdatasets as a GeoTIFF.")
     if dataset.count > _MOST_BANDS:
         raise RasterError(f"{name} claims {dataset.count} bands.", f"At most {_MOST_BANDS} are read.")
-    if any(key.upper() == _OTHER_FILE for key in dataset.tags(ns="OVERVIEWS")):
-        raise RasterError(
-            f"{name} says that its overviews lie in another file, which may be any file or address.",
-            "Make them anew in the file itself: gdal_translate -of COG IN.tif OUT.tif.",
-        )
+    if "OVERVIEW_FILE" in map(str.upper, dataset.tags(ns="OVERVIEWS")):  # GDAL would open it, whoever wrote it
+        raise RasterError(f"{name} has overviews in another file.", "Write it anew: gdal_translate -of COG IN OUT.tif.")
     kinds = set(dataset.dtypes)
     if any(kind.startswith("complex") for kind in kinds):
         raise RasterError(

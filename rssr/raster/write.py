@@ -142,15 +142,29 @@ def with_nodata(pixels: Pixels, valid_mask: Mask, nodata: float | None) -> Pixel
         nodata: The number; None puts zeros.
     """
     filled = pixels.copy()
-    if nodata is not None and not np.isnan(nodata):
-        filled[_equals(filled, nodata)] = _neighbour(nodata, pixels.dtype)
-    filled[:, ~valid_mask] = 0 if nodata is None else nodata
+    put_nodata(filled, valid_mask, nodata)
     return filled
+
+
+def put_nodata(pixels: Pixels, valid_mask: Mask | None, nodata: float | None) -> None:
+    """`with_nodata` in place; no mask stands for one that is true everywhere."""
+    if nodata is not None and not np.isnan(nodata):
+        taken = _equals(pixels, nodata)
+        if taken.any():
+            pixels[taken] = _neighbour(nodata, pixels.dtype)
+    if valid_mask is not None:
+        pixels[:, ~valid_mask] = 0 if nodata is None else nodata
 
 
 def _equals(pixels: Pixels, nodata: float) -> Mask:
     """Where GDAL would take pixels for "no data": it does not tell decimals apart that are nearly the same."""
-    if np.issubdtype(pixels.dtype, np.integer) or nodata == 0:
+    dtype: np.dtype[Any] = pixels.dtype
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        if not float(nodata).is_integer() or not limits.min <= nodata <= limits.max:
+            return np.zeros(pixels.shape, np.bool_)
+        return np.asarray(pixels == dtype.type(int(nodata)))  # beside a decimal number all would become decimal
+    if nodata == 0:
         return np.asarray(pixels == nodata)
     distances: NDArray[np.floating] = np.abs(np.subtract(pixels, np.asarray(nodata, pixels.dtype)))
     return np.asarray(distances <= _NEARLY * abs(nodata))

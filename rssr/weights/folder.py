@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
 from rssr.errors import ModelError, WeightsError
 from rssr.weights.layout import without_wrapper_prefix
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # who only asks for a folder's files needs no PyTorch
+    from torch import Tensor, nn
+
     from rssr.card import ModelCard
 
 CONFIG_FILE = "config.json"
@@ -42,7 +40,7 @@ class ModelFolder:
 
     name: str
     architecture: dict[str, Any]
-    state: dict[str, Tensor]
+    state: "dict[str, Tensor]"
     card: "ModelCard | None"
 
 
@@ -50,7 +48,7 @@ def save_model_folder(
     folder: Path,
     name: str,
     architecture: Mapping[str, Any],
-    network: nn.Module,
+    network: "nn.Module",
     card: "ModelCard | None",
     attachments: Mapping[str, bytes] | None = None,
 ) -> None:
@@ -105,11 +103,13 @@ def is_model_folder(folder: Path) -> bool:
     return (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
 
 
-def _write_parts(folder: Path, name: str, architecture: Mapping[str, Any], network: nn.Module) -> None:
+def _write_parts(folder: Path, name: str, architecture: Mapping[str, Any], network: "nn.Module") -> None:
+    import safetensors.torch as safetensors
+
     state = without_wrapper_prefix(network.state_dict())
     # A copy each: safetensors refuses tensors that share memory or are not contiguous.
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
-    save_file(plain, folder / WEIGHTS_FILE)
+    safetensors.save_file(plain, folder / WEIGHTS_FILE)
     config = {
         "format_version": FORMAT_VERSION,
         "model": name,
@@ -161,7 +161,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
+def _read_weights(path: Path, sha256: str | None) -> "dict[str, Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     remedy = "Fetch or export the model again."
     if not path.is_file():
         raise WeightsError(f"There is no {path}.", remedy)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from rssr.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 Layout = Mapping[str, Shape]
@@ -43,7 +45,7 @@ class LayoutDifference:
         return "; ".join(parts)
 
 
-def layout_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
+def layout_of(state: "Mapping[str, Tensor]") -> dict[str, Shape]:
     """Shapes by name."""
     return {name: tuple(value.shape) for name, value in state.items()}
 
@@ -61,7 +63,7 @@ def compare_layouts(expected: Layout, found: Layout) -> LayoutDifference:
     )
 
 
-def without_wrapper_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def without_wrapper_prefix(state: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """Names as inside the network: prefixes that all names share through a wrapper are cut off."""
     plain = dict(state)
     stripped = True
@@ -74,7 +76,7 @@ def without_wrapper_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def fill_network(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def fill_network(network: "nn.Module", state: "Mapping[str, Tensor]", source: str) -> None:
     """Copy a state into a network, strictly; values take the network's type.
 
     Args:

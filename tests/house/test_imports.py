@@ -39,8 +39,10 @@ DOORS = {
     "s3fs": (),  # fsspec loads it by name
     "boto3": ("pipelines/storage/",),
     "botocore": ("pipelines/storage/",),
-    "fastapi": (),
-    "starlette": (),
+    "fastapi": ("pipelines/serving/http/",),
+    "starlette": ("pipelines/serving/http/",),
+    "python_multipart": ("pipelines/serving/http/form.py",),
+    "aiohttp": ("pipelines/storage/guarded_web.py",),
     "uvicorn": (),
     "jinja2": ("pipelines/report/",),
     "prometheus_client": ("pipelines/serving/telemetry/metrics.py", "pipelines/serving/telemetry/counts.py"),
@@ -54,16 +56,18 @@ EXTRAS = ("pyiqa", "onnx", "onnxruntime", "onnxscript", "lpips", "skimage", "hyp
 # What a dependency brings along as part of its own interface.
 BROUGHT_ALONG = {
     "affine": "rasterio",
+    "aiohttp": "s3fs",
     "botocore": "boto3",
     "huggingface_hub": "diffusers",
     "markupsafe": "jinja2",
     "prometheus_client": "ray",
     "pydantic_core": "pydantic",
+    "starlette": "fastapi",
 }
 
 # Distributions whose module is called otherwise.
 MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "rio-cogeo": "rio_cogeo"}
-MODULES |= {"scikit-image": "skimage"}
+MODULES |= {"python-multipart": "python_multipart", "scikit-image": "skimage"}
 
 
 # What methods may import of one another's: a folder that is no method.

@@ -32,6 +32,7 @@ TESTS_OF_SEVERAL = {
     "tests/pipelines/datasets/test_odd_buckets.py": "a bucket as people have them, from listing to stream",
     "tests/pipelines/experiment/test_new_method.py": "a method that is new to all parts runs through them",
     "tests/pipelines/serving/page/test_accessibility.py": "whoever cannot see the page, or uses no mouse, on all of it",
+    "tests/pipelines/serving/security/test_fuzz.py": "whatever is sent, the whole service answers",
     "tests/pipelines/storage/test_faults.py": "every library outlasts the same trouble",
     "tests/pipelines/storage/test_stores.py": "all stores keep one contract",
     "tests/pipelines/test_stream_faults.py": "the stream on a server that fails now and then",

@@ -27,6 +27,7 @@ def ranged(tmp_path_factory: pytest.TempPathFactory) -> Run:
         path = images / f"class{number % 2}" / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(number, SIDES[number % 3], SIDES[(number + 1) % 3]).save(path)
+    picture(NUM_IMAGES, 300, 270).save(root / "wider_than_a_tile.png")
     result = run_job_here(
         "num_workers=0",
         f"output.uri={output}",
@@ -36,6 +37,7 @@ def ranged(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "product.scale=2.7",
         "product.sample.height=37",
         "product.sample.width=53",
+        f"product.tile_scene={root / 'wider_than_a_tile.png'}",
         "registry.name=slimdiffsr-any-tiny",
     )
     assert result.status == 0, result.err
@@ -77,6 +79,18 @@ def test_the_card_names_the_range_and_what_was_measured_at_each_scale(ranged: Ru
     for scale in ("x2", "x3.4", "x4"):
         assert {f"bicubic/{scale}/psnr_y_db", f"slimdiffsr/{scale}/ssim_y"} <= set(card.metrics)
     assert "slimdiffsr/psnr_y_db" not in card.metrics, "no mean is over scales"
+
+
+def test_how_much_results_depend_on_tiles_is_on_the_card_and_in_the_report(ranged: Run) -> None:
+    card = rssr.load_model(model_folder(ranged)).card
+    assert card is not None
+    measured = card.tile_dependence
+    assert measured is not None
+    assert measured.psnr_db is not None
+    assert 10 < measured.psnr_db < 120, "300 pixels are one tile of 512, but not of 256"
+    assert measured.seam_score is not None
+    [report] = ranged.folder.glob("reports/*.html")
+    assert re.search(rf"agree to {measured.psnr_db:.1f}\sdB", report.read_text())
 
 
 def test_the_report_has_a_column_a_scale_and_shows_the_same_patches_at_each(ranged: Run) -> None:

@@ -182,6 +182,10 @@ def test_a_window_that_fails_is_masked_and_told(tmp_path: Path) -> None:
     hole[slice(*failed.rows), slice(*failed.columns)] = True
     np.testing.assert_array_equal(mask, ~hole)
     assert not mask.all()
+    begin_as(tmp_path / "kept", tmp_path / "out")
+    kept = bulk(f"input={tmp_path}/in", f"output={tmp_path}/kept", "keep_windows=true", *_SMALL_TILES)
+    assert kept.status == 3, kept.out + kept.err
+    assert products(tmp_path / "kept") == products(tmp_path / "out")
     pixels[0, 5:7, 5:7] = 0.25
     write_geotiff(tmp_path / "in" / "hot.tif", Raster(pixels, band_names=("grey",)))
     assert "has changed" in bulk(f"input={tmp_path}/in", f"output={tmp_path}/out", *_SMALL_TILES).err
@@ -192,7 +196,8 @@ def test_results_do_not_depend_on_workers(archive: Path, tmp_path: Path, ray_clu
         output = tmp_path / str(num_workers)
         if num_workers:
             begin_as(output, tmp_path / "0")
-        done = bulk(f"input={archive}", f"output={output}", f"num_workers={num_workers}", *_SMALL_TILES)
+        how = (f"num_workers={num_workers}", f"keep_windows={'true' if num_workers else 'false'}")
+        done = bulk(f"input={archive}", f"output={output}", *how, *_SMALL_TILES)
         assert done.status == 0, done.err
         assert products(output) == products(tmp_path / "0")
 
@@ -239,6 +244,46 @@ def test_damage_is_found(archive: Path, tmp_path: Path) -> None:
     assert "Verification found 2 problems" in found.out
     assert "town.tif" in found.out
     assert "speck.tif" in found.out
+
+
+def test_workers_find_the_same_damage_in_the_same_words(archive: Path, tmp_path: Path, ray_cluster: str) -> None:
+    arguments = (f"input={archive}", f"output={tmp_path}/out")
+    assert bulk(*arguments).status == 0
+    (tmp_path / "out" / "speck.png").write_bytes(b"no picture")
+    (tmp_path / "out" / "old" / "pictures" / "1.tif").unlink()
+    found = [bulk(*arguments, "verify_only=true", f"num_workers={number}") for number in (0, 2)]
+    assert [each.status for each in found] == [3, 3]
+    problems = [[line for line in each.out.splitlines() if "tmp_path" in line or "out/" in line] for each in found]
+    assert problems[0] == problems[1]
+    assert "Verification found 2 problems" in found[1].out
+
+
+def test_a_run_that_is_killed_while_it_is_verified_is_verified_again(
+    archive: Path, tmp_path: Path, ray_cluster: str
+) -> None:
+    arguments = (f"input={archive}", f"output={tmp_path}/out", *_SMALL_TILES)
+    job = subprocess.Popen(
+        job_command(*arguments, preset=PRESET, job="bulk"),
+        env=environment(),
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    ledger, deadline_s = Ledger(open_store(str(tmp_path / "out"))), time.monotonic() + 200
+    while len(ledger.read_all()) < 5:
+        assert job.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    assert not (tmp_path / "out" / "_run" / "report.html").exists()
+    before = times(tmp_path / "out")
+    done = bulk(*arguments, "num_workers=1")
+    assert done.status == 0, done.err
+    assert "5 of 5 scenes are finished already" in done.err
+    assert "Verified: every scene has its product" in done.out
+    assert times(tmp_path / "out") == before
+    assert not [path for path in (tmp_path / "out" / "_work").rglob("*") if path.is_file()]
 
 
 def test_there_is_nothing_to_verify_where_nothing_was_run(archive: Path, tmp_path: Path) -> None:

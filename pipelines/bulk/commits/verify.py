@@ -1,18 +1,25 @@
 """Whether a finished run is what its plan and its ledger say: the proof before computed windows are deleted."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 
 from pipelines.bulk.commits.ledger import Ledger
-from pipelines.bulk.commits.verify_product import check_product
+from pipelines.bulk.commits.verify_product import SceneToCheck
 from pipelines.bulk.records import WORK_FOLDER, PlannedScene, SceneRecord
 from pipelines.storage import Entry, Store
 from rssr.errors import StorageError
 
 NUM_CHECKS = 8
-"""Scenes that are checked at a time; each has a piece of a file in memory."""
+"""Scenes that a process checks at a time; each has a piece of a file in memory."""
+
+Found = tuple[str, tuple[str, ...]]
+"""Name of a scene, and what is wrong with it, in sentences."""
+
+Check = Callable[[Sequence[SceneToCheck]], Iterable[Found]]
+"""Checks scenes; what is found comes in any order."""
 
 _OWN_FOLDERS = ("_run/", f"{WORK_FOLDER}/")
 _NUM_NAMED = 20
@@ -75,7 +82,10 @@ class Verification:
 
 
 def verify_run(
-    store: Store, planned: Sequence[PlannedScene], progress: Callable[[int, int], None] | None = None
+    store: Store,
+    planned: Sequence[PlannedScene],
+    progress: Callable[[int, int], None] | None = None,
+    check: Check | None = None,
 ) -> Verification:
     """Check a run: an entry of the ledger for every scene, and every file of it as it was written.
 
@@ -85,13 +95,19 @@ def verify_run(
         store: The output.
         planned: All scenes of the run.
         progress: Called with the number of checked scenes and of all.
+        check: Reads the files; None does it in threads of this process.
 
     Raises:
         StorageError: The output cannot be read.
     """
     listed = {entry.key: entry for entry in store.list()}
     records = Ledger(store).read_all()
-    found = _check_all(store, planned, records, listed, progress or _no_progress)
+    scenes = [_to_check(scene, records.get(scene.name), listed) for scene in planned]
+    found: dict[str, tuple[str, ...]] = {}
+    for name, wrong in (check or partial(check_here, store))(scenes):
+        found[name] = wrong
+        if progress is not None:
+            progress(len(found), len(planned))
     owners = Counter(file.key for record in records.values() for file in record.files)
     problems = [Problem(scene.name, sentence) for scene in planned for sentence in found[scene.name]]
     problems += [
@@ -125,32 +141,25 @@ def delete_work(store: Store, verification: Verification) -> int:
     return store.delete_prefix(WORK_FOLDER)
 
 
-def _check_all(
-    store: Store,
-    planned: Sequence[PlannedScene],
-    records: Mapping[str, SceneRecord],
-    listed: Mapping[str, Entry],
-    progress: Callable[[int, int], None],
-) -> dict[str, list[str]]:
-    """Sentences about each scene, by name."""
+def check_here(store: Store, scenes: Sequence[SceneToCheck]) -> Iterator[Found]:
+    """Check scenes in threads of this process.
 
-    def check(scene: PlannedScene) -> list[str]:
-        record = records.get(scene.name)
-        if record is None:
-            return ["The ledger has no entry of it, or a damaged one."]
-        return list(check_product(store, scene, record, listed))
-
-    found: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(NUM_CHECKS) as pool:
-        futures = {pool.submit(check, scene): scene.name for scene in planned}
+    Raises:
+        StorageError: The store cannot be read.
+    """
+    with ThreadPoolExecutor(max(1, min(NUM_CHECKS, len(scenes)))) as pool:
+        futures = {pool.submit(scene.problems, store): scene.name for scene in scenes}
         try:
             for future in as_completed(futures):
-                found[futures[future]] = future.result()
-                progress(len(found), len(planned))
+                yield futures[future], future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return found
+
+
+def _to_check(planned: PlannedScene, record: SceneRecord | None, listed: Mapping[str, Entry]) -> SceneToCheck:
+    keys = [] if record is None else [file.key for file in record.files if file.key in listed]
+    return SceneToCheck(planned, record, {key: listed[key] for key in keys})
 
 
 def _warnings(
@@ -170,7 +179,3 @@ def _warnings(
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
     return ", ".join(names[:_NUM_NAMED]) + more
-
-
-def _no_progress(done: int, total: int) -> None:
-    pass

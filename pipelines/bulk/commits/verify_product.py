@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from pipelines.bulk.records import MARKED_FOLDER, PlannedScene, ProductFile, SceneRecord
@@ -24,6 +25,41 @@ _SAMPLES_A_SIDE = 3
 _SIZE_TOLERANCE = 1e-3  # of the ground sample distance
 _PLACE_TOLERANCE = 0.01  # of the footprint's sides: those of maps are no straight lines in degrees
 _ONCE = ("data", "metadata")
+
+
+@dataclass(frozen=True)
+class SceneToCheck:
+    """What a scene should have come to; travels to who looks.
+
+    Attributes:
+        planned: The scene as planned.
+        record: The ledger's entry; None where there is none, or a damaged one.
+        listed: Its files as they lie in the output, by key, as far as they do.
+    """
+
+    planned: PlannedScene
+    record: SceneRecord | None
+    listed: Mapping[str, Entry]
+
+    @property
+    def name(self) -> str:
+        """Of the scene."""
+        return self.planned.name
+
+    @property
+    def num_bytes(self) -> int:
+        """That are read."""
+        return sum(entry.num_bytes for entry in self.listed.values())
+
+    def problems(self, store: Store) -> tuple[str, ...]:
+        """What is wrong with it, in sentences.
+
+        Raises:
+            StorageError: The store cannot be read.
+        """
+        if self.record is None:
+            return ("The ledger has no entry of it, or a damaged one.",)
+        return tuple(check_product(store, self.planned, self.record, self.listed))
 
 
 def check_product(

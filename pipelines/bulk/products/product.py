@@ -81,7 +81,7 @@ class ProductWriter:
         Args:
             planned: The scene.
             scene: The same, open.
-            failed: Windows that failed, by key, with the reason. A scene of one window is computed here.
+            failed: Windows that failed, by key, with the reason. A scene whose windows are not kept is computed here.
             folder: Where to.
 
         Raises:
@@ -97,7 +97,7 @@ class ProductWriter:
         scene.run.write(
             files,
             lambda finished, total: None,
-            None if len(scene.windows) == 1 else self._computed(planned.name, scene, failed),
+            self._computed(planned.name, scene, failed),
             compression=CogOptions(how.compression, how.compression_level, self._config.worker.num_threads),
             tags=self._tags(planned),
         )
@@ -105,9 +105,11 @@ class ProductWriter:
         record = self._record(planned, scene, failed, paths)
         return self._with_item(planned, scene, record, paths)
 
-    def _computed(self, name: str, scene: OpenScene, failed: Sequence[tuple[str, str]]) -> ComputedWindows:
+    def _computed(self, name: str, scene: OpenScene, failed: Sequence[tuple[str, str]]) -> ComputedWindows | None:
         windows = list(scene.windows.values())
         lost = [scene.windows[key] for key, _ in failed]
+        if not scene.keeps_windows:
+            return scene.computed_when_asked(lost) if lost else None
         kept = KeptWindows(self._windows, name, scene)
         counts = kept.counts(window.key for window in windows if window not in lost)
         prologue = scene.run.prologue(windows, kept.fetch, lost)

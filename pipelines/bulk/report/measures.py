@@ -6,6 +6,9 @@ from pipelines.bulk.result import BulkResult
 from pipelines.report import Part, histogram, prose
 from rssr.metrics.seams import SEAM_LIMIT
 
+FEWEST_FOR_DRAWINGS = 2
+"""Products: a drawing of one shows no more than its row in the table, and drawing takes seconds to begin."""
+
 
 def measures(result: BulkResult) -> Iterable[Part]:
     """Histograms of seam scores and of mean consistency."""
@@ -14,6 +17,9 @@ def measures(result: BulkResult) -> Iterable[Part]:
         f"A seam score of 1 says that tiles do not show; above {SEAM_LIMIT:g} they do, and a product does not count as "
         "good."
     )
+    if len(products) < FEWEST_FOR_DRAWINGS:
+        yield prose("There is one product: the table of scenes has its figures.")
+        return
     split = (SEAM_LIMIT, "tiles do not show", "tiles show")
     scores = [product.seam_score for product in products]
     yield histogram(scores, "Seam scores", "seam score", "products", split, below_is_good=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.bulk.report.measures import FEWEST_FOR_DRAWINGS
 from pipelines.bulk.result import BulkResult
 from pipelines.report import Part, curve, prose
 
@@ -29,6 +30,9 @@ def timeline(result: BulkResult) -> Iterable[Part]:
     elapsed = times - min(_time(result.identity.planned_at), times[0])
     factor, unit = next((length, name) for limit, length, name in _UNITS if elapsed[-1] >= limit)
     x_label = f"{unit} since the run was planned"
+    if len(events) < FEWEST_FOR_DRAWINGS:
+        yield prose(f"The product was there {elapsed[-1] / factor:.3g} {unit} after the run was planned.")
+        return
     yield prose("Flat pieces are pauses between commands, or scenes that take long.")
     so_far = _as_steps(np.append(0.0, elapsed) / factor, np.append(0.0, np.cumsum(areas)))
     yield curve({"products": so_far}, "Finished so far", x_label, "Mpx of products")

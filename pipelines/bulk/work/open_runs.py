@@ -1,21 +1,23 @@
 """Scenes that a worker has open, each with its plan and its engine."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.inputs.opening import opened_scene
 from pipelines.bulk.planning.options import scene_options
 from pipelines.bulk.records import PlannedScene
+from pipelines.bulk.work.tasks import is_whole
 from pipelines.models_at import ModelSource
 from pipelines.storage import StorageSettings
 from rssr.errors import DataError
-from rssr.inference import SceneRun
+from rssr.inference import ComputedWindows, SceneRun
+from rssr.inference.chosen_model import usual_device
 from rssr.inference.tile_runner import TileCounts
 from rssr.windows import TileWindow
 
@@ -30,11 +32,15 @@ class OpenScene:
     Attributes:
         run: Plan, engine and finishing.
         windows: By key.
+        keeps_windows: Whether these are computed by themselves, and read when the product is written.
     """
 
-    def __init__(self, scene: PlannedScene, run: SceneRun, tiles_a_side: int) -> None:
+    def __init__(self, scene: PlannedScene, run: SceneRun, config: BulkConfig, keeps_windows: bool) -> None:
         self.run = run
-        self.windows: Mapping[str, TileWindow] = {window.key: window for window in run.windows(tiles_a_side)}
+        self.keeps_windows = not is_whole(scene, keeps_windows=keeps_windows)
+        self.windows: Mapping[str, TileWindow] = {
+            window.key: window for window in run.windows(config.tiling.tiles_a_side)
+        }
         if tuple(self.windows) != scene.windows or run.plan.sr_size != scene.sr_size:
             raise DataError(
                 f"{scene.scene.uri} is not what it was when it was planned.", "Give another output, or fresh=true."
@@ -49,6 +55,28 @@ class OpenScene:
         self.run.engine.take_counts()
         strips = self.run.engine.run_window(self.run.scene, self.run.plan, self.windows[key])
         return strips, self.run.engine.take_counts()
+
+    @property
+    def is_cut_in_vain(self) -> bool:
+        """Whether it has several windows, but is computed as a whole as long as none of them fails."""
+        return not self.keeps_windows and len(self.windows) > 1
+
+    def try_out(self, key: str) -> None:
+        """Compute a window and keep nothing of it.
+
+        Raises:
+            RssrError: It failed.
+        """
+        window = self.windows[key]
+        for row in window.rows:
+            self.run.engine.run_strip(self.run.scene, self.run.plan, window, row)
+
+    def computed_when_asked(self, lost: Sequence[TileWindow]) -> ComputedWindows:
+        """All windows, computed when they are asked for; some of them are known to fail."""
+        windows, fetch = list(self.windows.values()), partial(self.run.engine.run_strip, self.run.scene, self.run.plan)
+        prologue = self.run.prologue(windows, fetch, lost)
+        self.run.engine.take_counts()  # what the prologue needed is not counted
+        return ComputedWindows(prologue, windows, fetch, lost)
 
 
 class OpenRuns:
@@ -66,8 +94,9 @@ class OpenRuns:
     def __init__(self, config: BulkConfig, source: ModelSource, settings: StorageSettings) -> None:
         self._config = config
         self._settings = settings
-        self.model = source.load("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = source.load("cpu" if source.is_interpolation else usual_device())
         self._options = scene_options(config, self.model)
+        self._keeps_windows = config.keeps_windows(source.is_interpolation)
         self._open: OrderedDict[str, tuple[ExitStack, OpenScene]] = OrderedDict()
 
     def get(self, scene: PlannedScene) -> OpenScene:
@@ -92,5 +121,5 @@ class OpenRuns:
         with ExitStack() as opened:
             reader = opened.enter_context(opened_scene(scene.scene, self.model, self._options, self._settings))
             run = SceneRun.prepare(reader, self.model, self._config.scale, self._options, scene.scene.uri)
-            found = OpenScene(scene, run, self._config.tiling.tiles_a_side)
+            found = OpenScene(scene, run, self._config, self._keeps_windows)
             return opened.pop_all(), found

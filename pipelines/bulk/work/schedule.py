@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipelines.bulk.records import PlannedScene
-from pipelines.bulk.work.tasks import Outcome, ProductTask, Task, WindowTask, is_whole
+from pipelines.bulk.work.tasks import Outcome, ProductTask, SceneTask, WindowTask, is_whole
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Schedule:
         known: Tells what is there already of a scene of several windows; asked when the scene is begun.
         max_attempts: How often one task is handed out while workers die over it.
         begun: Told of each scene that is begun, and how many of its windows are there.
+        keeps_windows: Whether windows are computed by themselves; otherwise a scene is one task.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Schedule:
         known: Callable[[PlannedScene], KnownWindows] = _nothing,
         max_attempts: int = 3,
         begun: Callable[[PlannedScene, int], None] = _unheard,
+        keeps_windows: bool = True,
     ) -> None:
         self._waiting = deque(scenes)
         self._known = known
         self._begun = begun
         self._max_attempts = max_attempts
+        self._keeps_windows = keeps_windows
         self._open: dict[str, _Open] = {}
         self._products: deque[ProductTask] = deque()
         self._windows: deque[WindowTask] = deque()
@@ -74,7 +77,7 @@ class Schedule:
         """Whether nothing is left and nothing is running."""
         return not (self._waiting or self._open or self._products or self._num_running)
 
-    def next(self) -> Task | None:
+    def next(self) -> SceneTask | None:
         """The next task; None where there is none until a running one has ended."""
         while self._waiting and not self._products and not self._windows:
             self._start(self._waiting.popleft())
@@ -84,14 +87,14 @@ class Schedule:
         self._num_running += 1
         return ready.popleft()
 
-    def ended(self, task: Task, outcome: Outcome) -> None:
+    def ended(self, task: SceneTask, outcome: Outcome) -> None:
         """Take back a task that was done."""
         self._num_running -= 1
         if isinstance(task, ProductTask):
             return
         self._window_ended(task, outcome.failure, outcome.seconds)
 
-    def died(self, task: Task, reason: str) -> Outcome | None:
+    def died(self, task: SceneTask, reason: str) -> Outcome | None:
         """Take back a task whose worker died.
 
         Returns:
@@ -112,7 +115,7 @@ class Schedule:
         return Outcome(0.0, told)
 
     def _start(self, scene: PlannedScene) -> None:
-        if is_whole(scene):
+        if is_whole(scene, keeps_windows=self._keeps_windows):
             self._begun(scene, 0)
             self._products.append(ProductTask(scene))
             return

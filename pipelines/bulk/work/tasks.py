@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipelines.bulk.commits.verify_product import SceneToCheck
 from pipelines.bulk.records import PlannedScene, SceneRecord
 
 
@@ -17,10 +18,15 @@ class WindowTask:
     scene: PlannedScene
     window: str
 
+    @property
+    def about(self) -> str:
+        """What it is about, for the log."""
+        return self.scene.name
+
 
 @dataclass(frozen=True)
 class ProductTask:
-    """Write, commit and record a scene's product; of a scene of one window compute it too.
+    """Write, commit and record a scene's product; where no windows are kept, compute it too.
 
     Attributes:
         scene: The scene.
@@ -32,8 +38,31 @@ class ProductTask:
     failed: tuple[tuple[str, str], ...] = ()
     compute_s: float = 0.0
 
+    @property
+    def about(self) -> str:
+        """What it is about, for the log."""
+        return self.scene.name
 
-Task = WindowTask | ProductTask
+
+@dataclass(frozen=True)
+class CheckTask:
+    """Read what lies in the output of some scenes, and say what is wrong with it.
+
+    Attributes:
+        scenes: The scenes, one at least.
+    """
+
+    scenes: tuple[SceneToCheck, ...]
+
+    @property
+    def about(self) -> str:
+        """What it is about, for the log."""
+        more = len(self.scenes) - 1
+        return f"the check of {self.scenes[0].name}" + (f" and {more} more" if more else "")
+
+
+SceneTask = WindowTask | ProductTask
+Task = SceneTask | CheckTask
 
 
 @dataclass(frozen=True)
@@ -45,14 +74,16 @@ class Outcome:
         failure: Why a window could not be computed; empty where it could.
         record: What became of the scene, from a `ProductTask`.
         worker: Which process it was, e.g. `host:1234`.
+        found: Of a `CheckTask`: each scene's name and what is wrong with it, in sentences.
     """
 
     seconds: float
     failure: str = ""
     record: SceneRecord | None = None
     worker: str = ""
+    found: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-def is_whole(scene: PlannedScene) -> bool:
-    """Whether a scene is computed and written as one task: it has one window, which need not be kept."""
-    return len(scene.windows) == 1
+def is_whole(scene: PlannedScene, *, keeps_windows: bool) -> bool:
+    """Whether a scene is computed and written as one task: nothing is kept in between, or it has but one window."""
+    return not keeps_windows or len(scene.windows) == 1

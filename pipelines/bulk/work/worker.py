@@ -10,16 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-
 from pipelines.bulk.commits.commit import Committer
 from pipelines.bulk.commits.lease import LeaseWitness
 from pipelines.bulk.commits.ledger import Ledger
+from pipelines.bulk.commits.verify import check_here
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.products.product import ProductWriter, WrittenProduct
 from pipelines.bulk.records import WORK_FOLDER, PlannedScene, RunIdentity, SceneRecord
-from pipelines.bulk.work.open_runs import OpenRuns
-from pipelines.bulk.work.tasks import Outcome, ProductTask, Task, WindowTask
+from pipelines.bulk.work.open_runs import OpenRuns, OpenScene
+from pipelines.bulk.work.tasks import CheckTask, Outcome, ProductTask, SceneTask, Task, WindowTask
 from pipelines.bulk.work.work_objects import WindowObjects
 from pipelines.models_at import ModelSource
 from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, local_path
@@ -50,9 +49,45 @@ class BulkTask:
     settings: StorageSettings
     lease: LeaseWitness
 
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether windows are computed by themselves, and kept until their product is there."""
+        return self.config.keeps_windows(self.model.is_interpolation)
+
+
+class BulkWorker:
+    """Does any task of a run.
+
+    Args:
+        output: Where products lie.
+        run: What is to be made; None where what was made is only checked.
+    """
+
+    def __init__(self, output: Store, run: BulkTask | None) -> None:
+        output.expect_answers()  # the driver has reached it
+        self._output = output
+        self._run = run
+        self._scenes: SceneWorker | None = None
+
+    def __call__(self, task: Task) -> Outcome:
+        """Do a task.
+
+        Raises:
+            StorageError: Input or output cannot be reached or written, or has no room.
+            RssrError: The model cannot be loaded.
+        """
+        if isinstance(task, CheckTask):
+            started_s = time.perf_counter()
+            found = tuple(check_here(self._output, task.scenes))
+            return Outcome(time.perf_counter() - started_s, worker=_own_name(), found=found)
+        if self._scenes is None:
+            assert self._run is not None, "scenes are handed out in a run alone"
+            self._scenes = SceneWorker(self._run)
+        return self._scenes(task)
+
 
 class SceneWorker:
-    """Does tasks; safe to run again, since what it writes depends on the task alone.
+    """Does tasks of scenes; safe to run again, since what it writes depends on the task alone.
 
     Args:
         task: The run.
@@ -63,17 +98,17 @@ class SceneWorker:
 
     def __init__(self, task: BulkTask) -> None:
         keep_freed_memory()
-        torch.set_num_threads(task.config.worker.num_threads)
-        task.output.expect_answers()  # the driver has reached it
+        if not task.model.is_interpolation:
+            _use_threads(task.config.worker.num_threads)
         self._task = task
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = _own_name()
         self._runs = OpenRuns(task.config, task.model, task.settings)
         self._windows = WindowObjects(task.output)
         self._writer = ProductWriter(task.config, task.identity, self._runs.model.card, self._windows)
         self._committer = Committer(task.output, task.lease)
         self._ledger = Ledger(task.output)
 
-    def __call__(self, task: Task) -> Outcome:
+    def __call__(self, task: SceneTask) -> Outcome:
         """Do a task.
 
         Raises:
@@ -109,14 +144,35 @@ class SceneWorker:
             return nothing_written(planned, f"all of its windows failed; the first: {task.failed[0][1]}")
         with _scratch(self._task.output) as folder:
             try:
-                self._runs.close(planned.name)  # counts start anew
-                written = self._writer.write(planned, self._runs.get(planned), task.failed, folder)
+                written = self._written(planned, task.failed, folder)
             except OF_ONE_SCENE as error:
                 return nothing_written(planned, str(error))
             finally:
                 self._runs.close(planned.name)
             self._commit(written)
         return written.record
+
+    def _written(self, planned: PlannedScene, failed: tuple[tuple[str, str], ...], folder: Path) -> WrittenProduct:
+        self._runs.close(planned.name)  # counts start anew
+        scene = self._runs.get(planned)
+        try:
+            return self._writer.write(planned, scene, failed, folder)
+        except OF_ONE_SCENE:
+            found = [] if failed or not scene.is_cut_in_vain else list(self._failing(scene))
+            if not found:
+                raise
+        if len(found) == len(scene.windows):
+            raise DataError(f"all of its windows failed; the first: {found[0][1]}")
+        self._runs.close(planned.name)
+        return self._writer.write(planned, self._runs.get(planned), found, folder)
+
+    def _failing(self, scene: OpenScene) -> Iterator[tuple[str, str]]:
+        """Windows that cannot be computed, by key, with the reason."""
+        for key in scene.windows:
+            try:
+                scene.try_out(key)
+            except OF_ONE_SCENE as error:
+                yield key, str(error)
 
     def _commit(self, written: WrittenProduct) -> None:
         files = zip(written.paths, written.record.files, strict=True)
@@ -133,6 +189,16 @@ def nothing_written(planned: PlannedScene, reason: str) -> SceneRecord:
         input_version=planned.scene.version,
         num_tiles=planned.num_tiles,
     )
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _use_threads(number: int) -> None:
+    import torch  # here, because interpolation does without it
+
+    torch.set_num_threads(number)
 
 
 @contextmanager

@@ -176,10 +176,10 @@ class ArchiveBook:
         with self._lock:
             return list(self._open.values())
 
-    def by_state(self) -> dict[ArchiveState, int]:
+    def by_state(self) -> dict[str, int]:
         """How many archives there are in each state."""
         with self._lock:
-            return dict(self._num_of)
+            return {state: number for state, number in self._num_of.items() if number}
 
     def _take(self, record: ArchiveRecord) -> ArchiveRecord:
         before = self._records.get(record.id)

@@ -65,7 +65,6 @@ def _routes(service: Service) -> Iterator[APIRouter]:
     yield health_routes(service.models)
     yield metrics_routes(service.collect_metrics)
     yield page_routes()
-    yield page_routes()
 
 
 def _version() -> str:

@@ -10,8 +10,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.serving.http.description import describe_problems
 from pipelines.serving.problems import KINDS, MEDIA_TYPE, Problem, ProblemKind
 from pipelines.storage import StoreUnavailable
 from rssr.errors import ImageError, ModelError, OutOfMemory, RasterError, RssrError, UserError
@@ -61,6 +63,7 @@ def install_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, _answer)
     app.add_middleware(Failures)
     app.add_api_route("/problems/{slug}", problem_page, methods=["GET"], tags=["problems"], response_model=None)
+    describe_problems(app)
 
 
 class Failures:
@@ -155,7 +158,20 @@ def without_paths(text: str) -> str:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return problem_answer(request.scope, problem_of(error))
+    problem = problem_of(error)
+    if problem.slug == "method-not-allowed":
+        problem = _with_all_methods(request, problem)
+    return problem_answer(request.scope, problem)
+
+
+def _with_all_methods(request: Request, problem: Problem) -> Problem:
+    """Where several routes have one path, the framework itself names the methods of the first."""
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {name for route in matching for name in getattr(route, "methods", None) or ()}
+    allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    if not allowed:
+        return problem
+    return Problem(problem.slug, f"This path is for {allowed}.", problem.remedy, {**problem.headers, "Allow": allowed})
 
 
 def _origin(error: BaseException) -> BaseException:
@@ -191,10 +207,7 @@ def _of_status(error: HTTPException) -> Problem:
     if slug == "internal":
         log.error("A route answered with status %d: %s", status, error.detail)
         return Problem(slug, "The request failed for a reason that nobody foresaw.")
-    known = {
-        "not-found": "There is nothing at this path.",
-        "method-not-allowed": f"This path is for {headers.get('allow') or headers.get('Allow') or 'other methods'}.",
-    }
+    known = {"not-found": "There is nothing at this path.", "method-not-allowed": "This path is for other methods."}
     return Problem(slug, known.get(slug) or without_paths(str(error.detail)), headers=headers)
 
 

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.serving.problems import MEDIA_TYPE, Problem
 
-IMPORT_PATH = f"{__name__}.proxy_middlewares"
-"""What proxies are told to call."""
+CALLBACK = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.proxy_middlewares"}
+"""Environment variable from which proxies know what to call when they start."""
 
 _OURS = b"traceresponse"  # a header of all that the application answers
 _REQUEST_ID = b"x-request-id"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from rssr.errors import RssrError
 from rssr.inference.options import CompleteOptions
-from rssr.inference.tile_runner import RunsTiles, TileBatch, TileCounts, TileRunner
+from rssr.inference.tile_batch import TileBatch
+from rssr.inference.tile_runner import RunsTiles, TileCounts, TileRunner
 from rssr.models.loaded import LoadedModel
 from rssr.models.resolver import Draws, SamplingResolver
 

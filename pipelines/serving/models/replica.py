@@ -212,4 +212,5 @@ def _told_as(slug: str, kinds: tuple[type[RssrError], ...]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise Problem(slug, error.problem, error.remedy) from error
+        remedy = "" if "--" in error.remedy else error.remedy  # options of commands help no caller
+        raise Problem(slug, error.problem, remedy) from error

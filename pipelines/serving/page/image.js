@@ -4,7 +4,7 @@ import { isInterpolation, makeChooser } from "./models.js";
 import { decodePicture, paintAlike } from "./picture.js";
 import { ask, Failure } from "./service.js";
 import { showOverlay, showPictures } from "./viewer.js";
-import { bytes, duration, number } from "./words.js";
+import { apart, bytes, duration, number } from "./words.js";
 import { readZip } from "./zip.js";
 
 const ENDINGS = { "image/png": "png", "image/jpeg": "jpg", "image/tiff": "tif", "application/zip": "zip" };
@@ -169,8 +169,9 @@ async function show(answer, wanted) {
 async function showUncertainty(uncertainty) {
   const picture = uncertainty && (await decodePicture(uncertainty.picture));
   if (!picture) return showOverlay(null);
-  const { low, high, unit } = uncertainty.about;
-  return showOverlay({ picture: picture.element, low: number(low), high: number(high), unit: unit ?? "" });
+  const { unit } = uncertainty.about;
+  const [low, high] = apart(uncertainty.about.low, uncertainty.about.high);
+  return showOverlay({ picture: picture.element, low, high, unit });
 }
 
 function offer({ all, image, ending, uncertainty }, wanted) {

@@ -5,6 +5,12 @@ export function number(value, digits = 3) {
   return new Intl.NumberFormat("en-GB", { maximumSignificantDigits: digits }).format(value);
 }
 
+// Two numbers with as many digits as it takes to tell them apart, six at most.
+export function apart(low, high) {
+  const digits = [3, 4, 5, 6].find((each) => number(low, each) !== number(high, each)) ?? 3;
+  return [number(low, digits), number(high, digits)];
+}
+
 export function count(value, one, many = `${one}s`) {
   return `${new Intl.NumberFormat("en-GB").format(value)} ${value === 1 ? one : many}`;
 }

@@ -4,7 +4,7 @@ import html
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """How TIFF files begin, the last two with places of 64 bits."""
@@ -127,7 +127,7 @@ class _Tiff:
         if tag.place + tag.count * _SIZES.get(tag.kind, 1) > self._num_bytes:
             raise TiffDamaged("a list of its blocks is cut off")
 
-    def _unpack(self, codes: str, data: bytes) -> tuple[int, ...]:
+    def _unpack(self, codes: str, data: bytes) -> tuple[Any, ...]:
         try:
             return struct.unpack(self._order + codes, data)
         except struct.error:

@@ -8,6 +8,7 @@ from pipelines.estimate.scaling import (
     MODEL,
     READING,
     UPLOADING,
+    VERIFYING,
     WINDOWS,
     Worker,
     Workload,
@@ -16,7 +17,7 @@ from pipelines.estimate.scaling import (
     most_at_once,
     run_with,
 )
-from pipelines.estimate.simulation import DRIVER, REQUESTS, UPLOAD, simulate
+from pipelines.estimate.simulation import DRIVER, FETCH, REQUESTS, UPLOAD, simulate
 from tests.pipelines.estimate.known_rates import exactly, rates
 from tests.pipelines.estimate.planned_scenes import cut, work_of
 
@@ -72,19 +73,27 @@ def test_products_take_a_lease_where_the_output_refuses_nothing() -> None:
     assert added_s == pytest.approx(3 * 4.0)
 
 
-def test_the_driver_plans_before_and_verifies_after_the_work() -> None:
+def test_the_driver_plans_before_the_work_and_workers_verify_after_it() -> None:
     one = worker(open_s=exactly(0.8))
     plain, verified = (Workload([(LARGE, 40)], num_files=5, is_verified=each) for each in (False, True))
-    product_bytes = 40 * LARGE.product_raw_bytes * 0.5
-    assert one.alone_s(verified) == pytest.approx({"plan": 40 * 0.8 / 8, "verify": product_bytes / 100e6})
+    check_s = LARGE.product_raw_bytes * 0.5 / 100e6
+    assert one.alone_s(verified) == pytest.approx({"plan": 40 * 0.8 / 8})
+    assert one.demand_s(verified) == pytest.approx(one.demand_s(plain) + 40 * check_s)
+    assert one.shares(verified)[VERIFYING] == pytest.approx(40 * check_s / one.demand_s(verified))
     for num_workers in (1, 30):
-        told = run_with(verified, one, num_workers)
-        assert told.makespan_s == pytest.approx(run_with(plain, one, num_workers).makespan_s + product_bytes / 100e6)
-    slow, many = worker(verify_bytes_per_s=exactly(1e6)), Workload([(LARGE, 1000)], 5, is_verified=True)
-    assert lost_to(run_with(many, slow, 50)) == "verify"
-    found = find_limit(many, slow)
-    assert found is not None
-    assert found.num_workers < most_at_once(many, slow)["verify"]
+        told, made = run_with(verified, one, num_workers), run_with(plain, one, num_workers)
+        assert told.makespan_s == pytest.approx(made.makespan_s + -(-40 // num_workers) * check_s)
+
+
+def test_verification_waits_for_the_bandwidth_of_the_output_alone() -> None:
+    slow = worker(StoreLimitsConfig(fetch_bytes_per_s=30e6, requests_per_s=None), verify_bytes_per_s=exactly(1e6))
+    workload = Workload([(SMALL, 100_000)], num_files=5, is_verified=True)
+    read_s = 100_000 * (SMALL.product_raw_bytes * 0.5 + SMALL.work_bytes) / 30e6
+    assert most_at_once(workload, slow)[FETCH] == pytest.approx(slow.demand_s(workload) / read_s)
+    few, many = run_with(workload, slow, 10), run_with(workload, slow, 3000)
+    assert few.efficiency > 0.95
+    assert many.makespan_s == pytest.approx(read_s, rel=0.1)
+    assert lost_to(many) == FETCH
 
 
 def test_a_short_run_is_simulated_scene_by_scene() -> None:

@@ -50,6 +50,7 @@ def test_a_scene_that_is_computed_leaves_as_many_bytes_as_were_told(tiles_a_side
     assert work.num_windows == len(windows)
     assert work.work_bytes == sum(strip.nbytes for strip in strips)
     assert work_of(plan, Layers(TILE_SIZE, tiles_a_side=5)).work_bytes == 0, "one window, which is not kept"
+    assert work_of(plan, Layers(TILE_SIZE, tiles_a_side, keeps_windows=False)).is_whole
 
 
 def test_only_bands_of_the_model_lie_in_windows_and_deviations_as_well() -> None:

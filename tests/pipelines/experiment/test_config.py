@@ -46,3 +46,11 @@ def test_scales_follow_the_trained_range_unless_chosen(
 def test_scales_outside_the_trained_range_are_refused_by_name(overrides: tuple[str, ...], named: str) -> None:
     with pytest.raises(ConfigError, match=named.replace(".", r"\.")):
         load(*overrides)
+
+
+def test_the_procedural_scene_for_tiles_is_for_models_of_pictures() -> None:
+    assert load("product.tile_scene=sample").product.tile_scene == "sample"
+    bands = ("data.uri=products", "data.scenes.tile_size=128", "data.degradation=sentinel2", "in_bands=4")
+    assert load(*bands).product.tile_scene is None
+    with pytest.raises(ConfigError, match=r"product\.tile_scene=sample is a picture"):
+        load(*bands, "product.tile_scene=sample")

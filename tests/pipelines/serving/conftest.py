@@ -9,17 +9,16 @@ from unittest.mock import patch
 
 import pytest
 
-from pipelines.serving.application import build
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.declarative import APPLICATION, controller_options, http_options
-from pipelines.serving.models.deployment import make_keeper
+from pipelines.serving.declarative import APPLICATION
+from pipelines.serving.deploy import run_serve
 from pipelines.tracking import set_alias
 from tests.conftest import free_port
 from tests.pipelines.registries import Registry
 from tests.pipelines.serving.http.live import Live
 from tests.pipelines.serving.images import small_sampler
 
-_PATIENCE_S = 120.0
+_PATIENCE_S = 280.0
 _LITTLE = {"num_cpus": 0.01}  # the cluster's cores are also those of other tests
 
 
@@ -66,17 +65,13 @@ def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with patch.dict(os.environ, {"XDG_CACHE_HOME": str(folder / "cache")}):
         registry = Registry(folder / "registry")
         set_alias(registry.uri, registry.register("first"), "champion")
-        config = _config(folder, registry, small_sampler(folder / "ldcsr-small"))
-        make_keeper(config).refresh()
-    serve.start(
-        proxy_location="HeadOnly", http_options=http_options(config), controller_options=controller_options()
-    )
-    serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
+        config = _config(folder, registry, small_sampler(folder / "ldcsr-small"), ray_cluster)
+        run_serve(config)  # as on any cluster that runs already: it deploys, and leaves
     yield Serving(Live(config.port), config, registry, folder / "ldcsr-small")
     serve.delete(APPLICATION)
 
 
-def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
+def _config(folder: Path, registry: Registry, sampler: Path, address: str) -> ServeConfig:
     scaling = {"min_replicas": 1, "max_replicas": 1}
     sources = {"bicubic": "bicubic", "ldcsr-small": str(sampler), "registered": "models:/model-x4@champion"}
     models = [
@@ -86,6 +81,8 @@ def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
     return ServeConfig.model_validate(
         {
             "port": free_port(),
+            "wait": False,
+            "ray": {"address": address},
             "models": models,
             "output": str(folder / "state"),
             "refresh_s": 1.0,
@@ -94,5 +91,6 @@ def _config(folder: Path, registry: Registry, sampler: Path) -> ServeConfig:
             "self_test": {"min_psnr_db": None},  # the networks are untrained
             "mlflow": {"tracking_uri": registry.uri},
             "limits": {"max_pixels": 10_000},
+            "security": {"read_places": [str(folder / "in")], "write_places": [str(folder / "out")]},
         }
     )

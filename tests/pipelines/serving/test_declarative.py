@@ -1,7 +1,10 @@
 """The settings as a config file of Ray Serve: what it names is the same service."""
 
+import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,9 @@ from rssr.plain_yaml import read_yaml, write_yaml
 from tests.jobs.running import ROOT, environment, run_job_here
 from tests.pipelines.bulk.imagery import png
 from tests.pipelines.serving.conftest import Serving
+from tests.pipelines.serving.http.live import Answer
 
+_PATIENCE_S = 280.0
 PRESET = ROOT / "jobs" / "presets" / "quickstart" / "serve.yaml"
 
 
@@ -25,7 +30,7 @@ def written(tmp_path: Path) -> Path:
         f"write_config={target}",
         f"output={tmp_path / 'state'}",
         "models.bicubic.replica={num_cpus: 0.01}",
-        "models.bicubic.scaling={min_replicas: 1, max_replicas: 1}",
+        "models.bicubic.scaling={min_replicas: 0, max_replicas: 1}",
         preset=PRESET,
         job="serve",
     )
@@ -51,19 +56,33 @@ def test_ray_serve_deploys_the_file(serving: Serving, ray_cluster: str, written:
     written.write_text(write_yaml(values))
     program = Path(sys.executable).with_name("serve")
     command = [str(program), "run", str(written), "--non-blocking", "--address", ray_cluster]
-    variables = environment({"PYTHONPATH": str(ROOT)})
+    access = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
+    variables = environment({"PYTHONPATH": str(ROOT), **access})
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=variables, check=False
         )
         assert done.returncode == 0, done.stderr
-        answer = serving.live.ask("POST", "/declared/v1/super-resolve?scale=2", png())
+        idle = ready(serving, "/declared/readyz")
+        assert idle.document == {"status": "ready", "models": {"bicubic": "idle"}}
+        answer = serving.live.ask("POST", "/declared/v1/super-resolve?scale=2", png())  # which a replica wakes up for
         assert (answer.status, answer.headers["x-rssr-model"]) == (200, "bicubic")
         assert serving.live.ask("GET", "/declared/v1/nothing").slug == "not-found"
     finally:
         from ray import serve
 
         serve.delete("declared")
+
+
+def ready(serving: Serving, path: str) -> Answer:
+    """What a service says once it is ready: one that is deployed by its file finds its models afterwards."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        with suppress(TimeoutError):  # its replicas are not there yet
+            if (answer := serving.live.ask("GET", path)).status == 200:
+                return answer
+        time.sleep(0.5)
+    raise AssertionError(f"{path} does not become ready")
 
 
 def test_what_only_the_job_needs_is_left_out() -> None:

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from rssr.errors import DataError, ImageError, ModelError, RasterError
 from rssr.images import encode_jpeg, encode_png
 from rssr.inference import super_resolve, super_resolve_scene
 from rssr.models.loaded import LoadedModel
-from rssr.raster import Radiometry, Raster, read_raster, write_geotiff
+from rssr.raster import CogOptions, Radiometry, Raster, read_raster, write_geotiff
 from rssr.scenes import generate_scene, write_scene_geotiff
 
 ROTATED = Affine.translation(600_000, 5_200_000) * Affine.rotation(17) * Affine.scale(10, -10)
@@ -350,3 +352,23 @@ def test_a_run_that_fails_leaves_neither_image_nor_uncertainty(tmp_path: Path) -
             uncertainty_path=tmp_path / "doubt.tif",
         )
     assert [path.name for path in tmp_path.iterdir()] == ["lr.tif"]
+
+
+def test_interpolation_needs_no_pytorch(tmp_path: Path) -> None:
+    write_scene_geotiff(tmp_path / "lr.tif", 1, 40, 50)
+    code = (
+        "import sys; from rssr.cli import main; "
+        f"status = main(['sr', '{tmp_path}/lr.tif', '{tmp_path}/sr.tif', '--model', 'bicubic', '--tile-size', '32']); "
+        "sys.exit(status or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("nodata", [0, None])
+def test_rows_that_are_computed_ahead_are_the_same(tmp_path: Path, nodata: float | None) -> None:
+    write_geotiff(tmp_path / "lr.tif", reflectance(nodata))
+    for num_threads in (1, 2):
+        options = CogOptions(num_threads=num_threads)
+        target = tmp_path / f"{num_threads}.tif"
+        super_resolve_scene(tmp_path / "lr.tif", target, "bicubic", 3, tile_size=20, halo=3, compression=options)
+    assert (tmp_path / "1.tif").read_bytes() == (tmp_path / "2.tif").read_bytes()

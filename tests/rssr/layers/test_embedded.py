@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rssr.layers.embedded import EmbeddedResidualBlock, MapAttention, NumberEmbedding, sinusoidal_embedding
 from rssr.models.latent.encoder import plain_residual
@@ -43,3 +44,10 @@ def test_embedding_tells_close_scales_apart() -> None:
     embedded = embed(torch.tensor([3.0, 3.4]))
     assert embedded.shape == (2, 32)
     assert (embedded[0] - embedded[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_attention_takes_a_kernel_whose_memory_grows_with_the_positions_only(training: bool) -> None:
+    attention = MapAttention(32, 16, 4).train(training)
+    with torch.set_grad_enabled(training), sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # or it raises
+        assert attention(torch.randn(1, 32, 17, 23)).shape == (1, 32, 17, 23)

@@ -245,14 +245,17 @@ except RssrError as error:
     [(1_000_000, "StorageError"), (9_200_000, "RasterError")],
     ids=["while rows come", "while it is compressed"],
 )
-def test_a_disk_that_gets_full_is_told_and_leaves_nothing(tmp_path: Path, limit: int, kind: str) -> None:
+@pytest.mark.parametrize("num_threads", ["1", "2"])
+def test_a_disk_that_gets_full_is_told_and_leaves_nothing(
+    tmp_path: Path, limit: int, kind: str, num_threads: str
+) -> None:
     """Files may not grow beyond a size, as on a full disk: 9 MB of rows, or about 10 MB of COG."""
     told = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path / "a.tif"), str(limit)],
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": num_threads},
     ).stdout
     assert told.startswith(f"{kind} {tmp_path}/a.tif cannot be written")
     assert not list(tmp_path.iterdir())

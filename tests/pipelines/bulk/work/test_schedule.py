@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.bulk.work.schedule import KnownWindows, Schedule
-from pipelines.bulk.work.tasks import Outcome, ProductTask, Task, WindowTask
+from pipelines.bulk.work.tasks import Outcome, ProductTask, SceneTask, WindowTask
 from tests.pipelines.bulk.made_scenes import made_scene
 
 _DONE = Outcome(1.0)
 
 
-def _drain(schedule: Schedule) -> list[Task]:
+def _drain(schedule: Schedule) -> list[SceneTask]:
     tasks = []
     while (task := schedule.next()) is not None:
         schedule.ended(task, _DONE)
@@ -20,6 +20,14 @@ def _drain(schedule: Schedule) -> list[Task]:
 
 def test_a_scene_of_one_window_is_one_task() -> None:
     assert _drain(Schedule([made_scene("a")])) == [ProductTask(made_scene("a"))]
+
+
+def test_a_scene_of_which_nothing_is_kept_is_one_task() -> None:
+    scene, begun = made_scene("a", 3), list[int]()
+    schedule = Schedule([scene], begun=lambda _, done: begun.append(done), keeps_windows=False)
+    assert _drain(schedule) == [ProductTask(scene)]
+    assert begun == [0]
+    assert schedule.is_done
 
 
 def test_a_product_follows_its_windows_before_the_next_scene_is_begun() -> None:
@@ -113,7 +121,7 @@ def test_every_window_is_done_once_and_every_scene_gets_one_product(
 ) -> None:
     scenes = [made_scene(f"s{number}", size) for number, size in enumerate(sizes)]
     schedule = Schedule(scenes, max_attempts=1000)
-    running: list[Task] = []
+    running: list[SceneTask] = []
     ended: Counter[tuple[str, str]] = Counter()
     windows_done: Counter[str] = Counter()
     fates = iter(choices)

@@ -25,8 +25,8 @@ _APPLICATION = "archives-alone"
 
 @pytest.fixture
 def handle(ray_cluster: str, tmp_path: Path) -> Iterator[Any]:
-    config = ArchivesConfig(**QUICK)
-    application = archives_application(f"{tmp_path}/state", config, BulkSettings(tiling=SLOW))
+    config = ArchivesConfig(num_workers=1, **QUICK)
+    application = archives_application(f"{tmp_path}/state", config, BulkSettings(num_workers=1, tiling=SLOW))
     try:
         yield serve.run(application, name=_APPLICATION, route_prefix=None)
     finally:

@@ -54,6 +54,10 @@ def server() -> Iterator[Live]:
     async def bodies(wanted: Annotated[Wanted, Body()]) -> int:
         return len(wanted.names)
 
+    @app.delete("/bodies")
+    async def forget() -> None:
+        return None
+
     install_errors(app)
     app.add_middleware(Guard, keys=Keys(), limits=LimitsConfig())
     with live(app) as server:
@@ -107,7 +111,10 @@ def test_unknown_paths_and_methods_are_problems(server: Live) -> None:
     assert server.ask("GET", "/nothing").slug == "not-found"
     answer = server.ask("DELETE", "/numbers")
     assert answer.slug == "method-not-allowed"
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
+    several = server.ask("OPTIONS", "/bodies")
+    assert several.headers["allow"] == "DELETE, POST"
+    assert "DELETE, POST" in several.document["detail"]
 
 
 def test_faulty_parameters_are_named_and_never_repeated(server: Live) -> None:
@@ -143,3 +150,13 @@ def test_every_kind_has_a_page_and_a_document(server: Live) -> None:
         assert page.headers["content-security-policy"]
         assert server.ask("GET", f"/problems/{slug}").document["title"] == kind.title
     assert server.ask("GET", "/problems/none").slug == "not-found"
+
+
+def test_the_description_tells_of_problems(server: Live) -> None:
+    document = server.ask("GET", "/openapi.json").document
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    told = document["paths"]["/numbers"]["get"]["responses"]
+    assert "422" not in told
+    assert told["4XX"]["content"].keys() == told["5XX"]["content"].keys() == {"application/problem+json"}
+    problem = server.ask("GET", "/nothing").document
+    assert problem.keys() == set(document["components"]["schemas"]["Problem"]["required"])

@@ -75,14 +75,14 @@ def test_scripts_and_styles_are_files_of_their_own() -> None:
 def test_scripts_make_no_markup_of_texts() -> None:
     """What the service or a file says is shown as text."""
     for name, file in page_files().items():
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", file.body.decode()), name
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", file.body.decode()
+        ), name
 
 
 def test_scripts_look_for_nothing_that_is_not_in_the_page() -> None:
     files = page_files()
-    ids = {
-        name: set(re.findall(r'\bid="([^"]+)"', files[name].body.decode())) for name in ("index.html", "docs.html")
-    }
+    ids = {name: set(re.findall(r'\bid="([^"]+)"', files[name].body.decode())) for name in ("index.html", "docs.html")}
     for name, file in files.items():
         if name.endswith(".js"):
             wanted = set(re.findall(r'\bfind\("([^"]+)"\)', file.body.decode()))

@@ -21,7 +21,7 @@ from tests.pipelines.serving.models.broken import broken
 from tests.pipelines.serving.models.replicas import asked
 
 PATH = "/v1/super-resolve?model=registered"
-PATIENCE_S = 120.0
+PATIENCE_S = 280.0
 NUM_CALLERS = 3
 
 

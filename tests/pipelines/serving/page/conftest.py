@@ -1,9 +1,5 @@
-"""The service as its job starts it, with keys, and pages of it in a real browser."""
+"""The page in a real browser, on the service that all tests share: without a key, and behind one."""
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,106 +8,76 @@ from typing import Any
 
 import pytest
 
+from pipelines.serving.archives.deployment import archives_behind
+from pipelines.serving.declarative import APPLICATION
+from pipelines.serving.http.app import Service, make_app
+from pipelines.serving.http.archive_wiring import archive_door
+from pipelines.serving.models.deployment import ModelHandles
+from pipelines.serving.security.keys import Keys
 from pipelines.storage import StorageSettings
-from rssr.plain_yaml import write_yaml
+from rssr.images import encode_png
+from rssr.scenes import generate_scene
 from rssr.service_keys import key_line, new_key
 from tests.browser import Browser, Tab
-from tests.conftest import free_port
 from tests.faults import FaultProxy, fault_proxy
-from tests.house.project_files import ROOT
-from tests.pipelines.evaluation.small import save_sampler
-from tests.pipelines.serving.http.live import Answer, Live
+from tests.pipelines.serving.conftest import Serving
+from tests.pipelines.serving.http.live import Answer, Live, live
 
-_STARTUP_S = 180.0
 MODEL = "ldcsr-small"
+Visit = Callable[..., AbstractContextManager[Tab]]
 
 
 @dataclass(frozen=True)
 class Served:
-    """A running service.
+    """A service as it is reached at an address.
 
     Attributes:
         live: To ask it without a browser.
-        key: One of its keys.
-        folder: Below which archives may be read and written.
+        key: Which it asks for; empty for none.
     """
 
     live: Live
-    key: str
-    folder: Path
+    key: str = ""
 
     @property
     def uri(self) -> str:
         return f"http://127.0.0.1:{self.live.port}"
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.key}"}
-
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """One request with the key."""
-        return self.live.ask(method, path, body, **self.headers, **headers)
+        """One request, with the key."""
+        keyed = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return self.live.ask(method, path, body, **keyed, **headers)
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`python jobs/serve.py` with bicubic and an untrained LDCSR, which tells its uncertainty."""
-    folder = tmp_path_factory.mktemp("service")
-    key, port = new_key(), free_port()
-    preset = folder / "serve.yaml"
-    preset.write_text(write_yaml(_settings(folder, port)), encoding="utf-8")
-    environment = {**os.environ, "RSSR_API_KEYS": key_line("page", key), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    command = [sys.executable, "jobs/serve.py", str(preset)]
-    log = folder / "log.txt"
-    with log.open("wb") as stream:
-        job = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
-    served = Served(Live(port), key, folder)
-    try:
-        _await_ready(served, job, log)
-        yield served
-    finally:
-        job.terminate()
-        job.wait(60)
+def service(serving: Serving) -> Served:
+    """The service, which asks for no key."""
+    return Served(serving.live)
 
 
-def _settings(folder: Path, port: int) -> dict[str, Any]:
-    save_sampler(folder / MODEL)
-    replica = {"num_cpus": 0.5}
-    models = [{"name": "bicubic", "replica": replica}, {"source": str(folder / MODEL), "replica": replica}]
+@pytest.fixture(scope="session")
+def folder(serving: Serving) -> Path:
+    """Archives may be read from `in` below it, and written to `out`."""
     for name in ("in", "out"):
-        (folder / name).mkdir()
-    return {
-        "port": port,
-        "models": models,
-        "output": str(folder / "state"),
-        "self_test": {"min_psnr_db": None},
-        "security": {"read_places": [str(folder / "in")], "write_places": [str(folder / "out")]},
-    }
+        (serving.sampler.parent / name).mkdir(exist_ok=True)
+    return serving.sampler.parent
 
 
-def _await_ready(served: Served, job: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + _STARTUP_S
-    while True:
-        assert job.poll() is None and time.monotonic() < deadline, log.read_text()
-        try:
-            if served.live.ask("GET", "/readyz").status == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.2)
+@pytest.fixture(scope="session")
+def locked(serving: Serving) -> Iterator[Served]:
+    """The same models and archives behind another ingress, which asks for a key."""
+    from ray import serve
 
+    async def collect() -> str:
+        return ""
 
-Visit = Callable[..., AbstractContextManager[Tab]]
-
-
-@pytest.fixture
-def visit(browser: Browser, service: Served) -> Visit:
-    """Show the page as it is behind a proxy that adds the key, or at another address."""
-
-    def show(uri: str = service.uri, **options: Any) -> AbstractContextManager[Tab]:
-        return browser.tab(f"{uri}/", headers=service.headers, **options)
-
-    return show
+    key, config = new_key(), serving.config
+    handles = {model.name: serve.get_deployment_handle(f"model-{model.name}", APPLICATION) for model in config.served}
+    models = ModelHandles(handles, config)
+    archives = archive_door(config, archives_behind(serve.get_deployment_handle("Archives", APPLICATION)), models)
+    keys = Keys(lines=key_line("page", key))
+    with live(make_app(Service(config, keys, models, archives, collect))) as server:
+        yield Served(server, key)
 
 
 @pytest.fixture
@@ -121,12 +87,19 @@ def troubled(service: Served) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.fixture
+def visit(browser: Browser, service: Served) -> Visit:
+    """Show the page of the service, or the one at another address."""
+
+    def show(uri: str = service.uri, **options: Any) -> AbstractContextManager[Tab]:
+        return browser.tab(f"{uri}/", **options)
+
+    return show
+
+
 @pytest.fixture(scope="session")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small PNG."""
-    from rssr.images import encode_png
-    from rssr.scenes import generate_scene
-
     path = tmp_path_factory.mktemp("pictures") / "suburb.png"
     path.write_bytes(encode_png(generate_scene(3, 48, 64)))
     return path

@@ -9,6 +9,11 @@ DONE = "!document.querySelector('#image-result').hidden"
 FAILED = "document.querySelector('#image-problem').innerText !== ''"
 
 
+def size_words(width: int, height: int) -> str:
+    """A size as the page tells it."""
+    return f"{width} \N{MULTIPLICATION SIGN} {height}"
+
+
 def text_of(tab: Tab, selector: str) -> str:
     """What people read in the first such element."""
     return str(tab.evaluate(f"document.querySelector({json.dumps(selector)}).innerText"))

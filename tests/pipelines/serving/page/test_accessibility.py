@@ -1,13 +1,14 @@
 """Whoever cannot see the page, or uses no mouse, on all of it."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser import DESKTOP, PHONE, Tab
-from tests.pipelines.serving.page.conftest import MODEL, Served, Visit
-from tests.pipelines.serving.page.steps import DONE, await_models, choose_image, super_resolve, text_of
+from tests.pipelines.serving.page.conftest import MODEL, Visit
+from tests.pipelines.serving.page.steps import DONE, await_models, choose_image, size_words, super_resolve, text_of
 
 CONTROLS = {"button", "link", "textbox", "spinbutton", "combobox", "checkbox", "radio", "slider", "progressbar"}
 CONTROLS |= {"application", "dialog", "image", "list", "group"}
@@ -54,10 +55,10 @@ def test_every_control_has_a_name(visit: Visit, picture: Path) -> None:
         assert [role for role, name in controls if not name.strip() and role not in ("list", "group")] == []
         roles = {role for role, _ in controls}
         assert {"button", "slider", "combobox", "spinbutton", "checkbox", "radio", "textbox", "application"} <= roles
-        assert ("slider", "Divider between LR 64 × 48 and SR 128 × 96") in controls
+        assert ("slider", f"Divider between LR {size_words(64, 48)} and SR {size_words(128, 96)}") in controls
         assert tab.evaluate("[document.documentElement.lang, document.querySelectorAll('h1').length]") == ["en", 1]
         levels = tab.evaluate("[...document.querySelectorAll('main h2, main h3')].map((each) => +each.tagName[1])")
-        assert levels[0] == 2 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert levels[0] == 2 and all(after - before <= 1 for before, after in pairwise(levels))
         lives = tab.evaluate("[...document.querySelectorAll('[role=status], [role=alert]')].map((each) => each.id)")
         assert {"image-status", "image-problem", "archive-status", "archive-news"} <= set(lives)
 
@@ -109,7 +110,7 @@ def test_text_stands_out(visit: Visit, dark: bool) -> None:
     with visit(dark=dark) as tab:
         for front, back, least in PAIRS:
             colours = tab.evaluate(
-                f"['{front}', '{back}'].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name))"
+                f"['{front}', '{back}'].map((name) => getComputedStyle(document.body).getPropertyValue(name))"
             )
             assert _contrast(*colours) >= least, f"{front} on {back}"
         assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == _css(
@@ -158,9 +159,7 @@ def test_it_fits_a_phone_with_all_that_it_shows(visit: Visit, picture: Path) -> 
 
 def test_nothing_moves_for_whoever_wants_that(visit: Visit) -> None:
     with visit() as tab:
-        tab.call(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}]
-        )
+        tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
         moving = tab.evaluate(
             "[...document.querySelectorAll('*')].filter((e) => { const s = getComputedStyle(e); "
             "return s.transitionDuration !== '0s' || s.animationName !== 'none'; }).length"
@@ -169,7 +168,7 @@ def test_nothing_moves_for_whoever_wants_that(visit: Visit) -> None:
         assert tab.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
 
 
-def test_without_scripts_the_page_says_that_it_needs_them(visit: Visit, service: Served) -> None:
+def test_without_scripts_the_page_says_that_it_needs_them(visit: Visit) -> None:
     with visit() as tab:
         tab.call("Emulation.setScriptExecutionDisabled", value=True)
         tab.browser.events[tab.session].clear()

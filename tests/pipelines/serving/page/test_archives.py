@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Browser, Tab
+from tests.browser import PHONE, Browser, Tab
 from tests.pipelines.bulk.imagery import png, tif
 from tests.pipelines.serving.page.conftest import Served, Visit
 from tests.pipelines.serving.page.steps import await_models, choose_option, fill_in, text_of
@@ -67,14 +67,14 @@ def test_an_upload_is_watched_until_it_ends_and_its_products_are_fetched(
         assert all(request.startswith(service.uri) for request in tab.requests)
 
 
-def test_places_are_named_by_address(visit: Visit, service: Served) -> None:
-    (service.folder / "in" / "one").mkdir(exist_ok=True)
-    (service.folder / "in" / "one" / "scene.tif").write_bytes(tif(size=(24, 20)))
-    output = service.folder / "out" / "one"
+def test_places_are_named_by_address(visit: Visit, folder: Path) -> None:
+    (folder / "in" / "one").mkdir()
+    (folder / "in" / "one" / "scene.tif").write_bytes(tif(size=(24, 20)))
+    output = folder / "out" / "one"
     with visit() as tab:
         await_models(tab)
         tab.evaluate("document.querySelector('#archive-input').focus()")
-        tab.write(f"{service.folder}/in/one\n")
+        tab.write(f"{folder}/in/one\n")
         fill_in(tab, "#archive-output", str(output))
         fill_in(tab, "#archive-scale", "2")
         submit(tab)
@@ -82,6 +82,8 @@ def test_places_are_named_by_address(visit: Visit, service: Served) -> None:
         assert tab.evaluate(STATE) == "completed"
         tab.evaluate("document.querySelector('.archive details').open = true")
         tab.wait_until("document.querySelector('.items')?.innerText.includes('scene')")
+        tab.resize(PHONE)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE[0], "long addresses are broken"
     assert [path.name for path in output.rglob("scene*.tif")]
 
 
@@ -119,12 +121,12 @@ def test_an_archive_is_cancelled_once_that_is_confirmed(visit: Visit, service: S
 
 
 def test_earlier_archives_and_the_report_are_there_for_whoever_comes_later(
-    browser: Browser, service: Served, sent: Path, tmp_path: Path
+    browser: Browser, locked: Served, sent: Path, tmp_path: Path
 ) -> None:
     """With a key of one's own, which no link carries, the report is saved as a file."""
-    with browser.tab(f"{service.uri}/") as tab:
+    with browser.tab(f"{locked.uri}/") as tab:
         tab.wait_until("document.querySelector('#key-dialog').open")
-        tab.write(service.key)
+        tab.write(locked.key)
         tab.press("Enter")
         choose_upload(tab, sent)
         found = submit(tab)
@@ -132,12 +134,12 @@ def test_earlier_archives_and_the_report_are_there_for_whoever_comes_later(
         tab.call("Page.reload")
         tab.wait_until(f"document.querySelector('.archive')?.dataset.id === '{found}'")
         path = tab.download(tmp_path, lambda: tab.click(".archive .actions a"))
-        assert path.read_bytes() == service.ask("GET", f"/v1/archives/{found}/report").body
+        assert path.read_bytes() == locked.ask("GET", f"/v1/archives/{found}/report").body
         tab.evaluate("document.querySelector('.archive details').open = true")
         tab.wait_until("document.querySelectorAll('.files a').length > 0")
         href = tab.evaluate("document.querySelector('.files a').getAttribute('href')")
         path = tab.download(tmp_path, lambda: tab.click(".files a"))
-        assert path.read_bytes() == service.ask("GET", href).body
+        assert path.read_bytes() == locked.ask("GET", href).body
 
 
 def test_a_submission_is_one_archive_however_often_it_is_sent(visit: Visit, service: Served, sent: Path) -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.browser import Tab
 from tests.faults import Answer, Client, FaultProxy
 from tests.pipelines.bulk.imagery import tif
 from tests.pipelines.serving.page.conftest import MODEL, Served, Visit
-from tests.pipelines.serving.page.steps import DONE, await_models, choose_image, super_resolve, text_of
+from tests.pipelines.serving.page.steps import DONE, await_models, choose_image, size_words, super_resolve, text_of
 
-SHOWN = """[...document.querySelectorAll('.picture')].map((each) => [each.alt ?? '', each.getAttribute('aria-label') ?? '',
-    each.naturalWidth ?? each.width, each.naturalHeight ?? each.height])"""
+SHOWN = """[...document.querySelectorAll('.picture')].map((each) => [
+    each.alt ?? '',
+    each.getAttribute('aria-label') ?? '',
+    each.naturalWidth ?? each.width,
+    each.naturalHeight ?? each.height,
+])"""
 LINK = "#image-downloads li:nth-child({}) a"
 
 
@@ -40,7 +43,10 @@ class Busy:
 def test_an_image_and_its_result_lie_over_one_another(visit: Visit, service: Served, picture: Path) -> None:
     with visit() as tab:
         super_resolve(tab, picture)
-        assert sorted(tab.evaluate(SHOWN)) == [["LR 64 × 48", "", 64, 48], ["SR 256 × 192", "", 256, 192]]
+        assert sorted(tab.evaluate(SHOWN)) == [
+            [f"LR {size_words(64, 48)}", "", 64, 48],
+            [f"SR {size_words(256, 192)}", "", 256, 192],
+        ]
         boxes = tab.evaluate(
             "[...document.querySelectorAll('.picture')].map((each) => JSON.stringify(each.getBoundingClientRect()))"
         )
@@ -75,10 +81,11 @@ def test_a_geotiff_of_16_bits_is_shown_and_comes_back_whole(visit: Visit, servic
     with visit() as tab:
         super_resolve(tab, source, scale="2")
         shown = tab.evaluate(SHOWN)
-        assert sorted(each[1] for each in shown) == ["LR 28 × 40", "SR 56 × 80"]
+        assert sorted(each[1] for each in shown) == [f"LR {size_words(28, 40)}", f"SR {size_words(56, 80)}"]
         assert "stretched alike" in text_of(tab, "#viewer-caption")
         colours = tab.evaluate(
-            "new Set(document.querySelector('.layer-after canvas').getContext('2d').getImageData(0, 0, 56, 80).data).size"
+            "new Set(document.querySelector('.layer-after canvas').getContext('2d')"
+            ".getImageData(0, 0, 56, 80).data).size"
         )
         assert colours > 100, "a picture, not an empty canvas"
         path = tab.download(tmp_path, lambda: tab.click(LINK.format(1)))
@@ -195,7 +202,9 @@ def test_another_image_takes_the_place_of_the_first(visit: Visit, picture: Path,
     with visit() as tab:
         super_resolve(tab, picture)
         choose_image(tab, other)
-        tab.wait_until("document.querySelector('.picture')?.getAttribute('aria-label') === 'other.tif, 30 × 10'")
+        tab.wait_until(
+            f"document.querySelector('.picture')?.getAttribute('aria-label') === 'other.tif, {size_words(30, 10)}'"
+        )
         assert len(tab.evaluate(SHOWN)) == 1
         assert tab.evaluate("document.querySelector('#image-result').hidden")
 

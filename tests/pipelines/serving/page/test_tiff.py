@@ -23,7 +23,7 @@ NAMES = ("red", "green", "blue", "nir")
 
 @pytest.fixture(scope="module")
 def tab(browser: Browser, service: Served) -> Iterator[Tab]:
-    with browser.tab(f"{service.uri}/docs", headers=service.headers) as tab:
+    with browser.tab(f"{service.uri}/docs") as tab:
         yield tab
 
 

@@ -25,7 +25,7 @@ def test_members_are_those_that_were_stored(browser: Browser, service: Served) -
         for name, data in members.items():
             archive.writestr(name, data)
         archive.comment = b"about it"
-    with browser.tab(f"{service.uri}/docs", headers=service.headers) as tab:
+    with browser.tab(f"{service.uri}/docs") as tab:
         found = tab.evaluate(READ % base64.b64encode(buffer.getvalue()).decode())
         assert {name: bytes(data) for name, data in found} == members
         packed = io.BytesIO()

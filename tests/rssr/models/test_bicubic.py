@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional as F
 
-from rssr.models.resolver import BicubicResolver
+from rssr.models.bicubic import BicubicResolver
 
 
 def test_bicubic_is_the_networks_own_enlargement(generator: torch.Generator) -> None:
