@@ -1,11 +1,11 @@
 """Kill parts of the service at random moments while it is asked many things at a time.
 
 A service with two replicas of a narrow LDCSR on CPU is asked, by four callers at a time, for images, archives, their
-states and items, models and health. Meanwhile its processes are killed with SIGKILL at random moments: a replica of
-the model, one of the ingress, the archive runner, Serve's controller, Serve's proxy. Each request must be answered,
-either at once, or after errors that say that they are temporary, within two minutes; images must have the bytes of an
-undisturbed answer; and each archive that was asked for must be there once, end, and have the products of an undisturbed
-one. Exits with 1 where something is amiss.
+states and items, models and health. Meanwhile its processes are killed with SIGKILL under requests drawn at random, each
+kind once for 100 requests begun: a replica of the model, one of the ingress, the archive runner, Serve's controller,
+Serve's proxy. Each request must be answered, either at once, or after errors that say that they are temporary, within
+two minutes; images must have the bytes of an undisturbed answer; and each archive that was asked for must be there once,
+end, and have the products of an undisturbed one. Exits with 1 where something is amiss.
 
 Run: python benchmarks/chaos_serve.py [--requests 200] [--seed 0] [--only replica,ingress,runner,controller,proxy]
 """
@@ -19,8 +19,9 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +45,7 @@ from rssr.client import Client, ServiceError
 
 FAULTS = {
     "replica": f"ServeReplica:rssr:model-{MODEL}",
-    "ingress": "ServeReplica:rssr:ingress",
+    "ingress": "ServeReplica:rssr:Ingress",
     "runner": "ServeReplica:rssr:Archives",
     "controller": "ServeController",
     "proxy": "ProxyActor",
@@ -61,7 +62,7 @@ _KINDS = {"image": 90, "state": 40, "items": 20, "models": 20, "health": 20, "ar
 _CALLERS = 4
 _BOUND_S = 120.0
 _ARCHIVES_S = 600.0
-_BETWEEN_S = (2.0, 6.0)  # two kills
+_LATEST_S = 0.3  # after the beginning of the request that something is killed under
 _NUM_SCENES, _SCENE_SIDE = 3, 48
 
 
@@ -174,17 +175,59 @@ def disturbed(desk: Desk, num_requests: int, seed: int, faults: Sequence[str]) -
     rng = random.Random(seed)
     kinds = [kind for kind, number in _KINDS.items() for _ in range(max(1, round(number * num_requests / 200)))]
     rng.shuffle(kinds)
-    ended = threading.Event()
-    kills: Counter[str] = Counter()
-    killer = threading.Thread(target=_kill_now_and_then, args=(desk.service, faults, random.Random(seed), ended, kills))
-    killer.start()
-    try:
-        with ThreadPoolExecutor(_CALLERS) as callers:
-            outcomes = list(callers.map(lambda kind: _patiently(desk, kind, rng), kinds))
-    finally:
-        ended.set()
-        killer.join()
-    return outcomes, kills
+    killer = Killer(desk.service, moments_of(len(kinds), faults, rng))
+
+    def ask(number: int) -> Asked:
+        with killer.during(number):
+            return _patiently(desk, kinds[number], random.Random(f"{seed} {number}"))
+
+    with ThreadPoolExecutor(_CALLERS) as callers:
+        outcomes = list(callers.map(ask, range(len(kinds))))
+    return outcomes, killer.kills
+
+
+def moments_of(num_requests: int, faults: Sequence[str], rng: random.Random) -> dict[int, tuple[str, float]]:
+    """Which fault happens with which request, and how long after it was begun: each once for 100 requests begun."""
+    wanted = [fault for fault in faults for _ in range(-(-num_requests // 100))]
+    rng.shuffle(wanted)
+    numbers = sorted(rng.sample(range(num_requests), min(len(wanted), num_requests)))
+    return {number: (fault, rng.uniform(0, _LATEST_S)) for number, fault in zip(numbers, wanted, strict=False)}
+
+
+@dataclass
+class Killer:
+    """Kills as it was drawn.
+
+    Attributes:
+        service: Whose processes are killed.
+        moments: See `moments_of`.
+        kills: What was killed, and how often.
+    """
+
+    service: LocalService
+    moments: Mapping[int, tuple[str, float]]
+    kills: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def during(self, number: int) -> Iterator[None]:
+        """Let happen what is drawn for a request."""
+        fault, after_s = self.moments.get(number, ("", 0.0))
+        timer = threading.Timer(after_s, self._kill, (fault,))
+        if fault:
+            timer.start()
+        yield
+        if fault:
+            timer.join()
+
+    def _kill(self, fault: str) -> None:
+        """One of the processes, as soon as there is one: it may have been killed just before."""
+        deadline_s = time.monotonic() + _BOUND_S
+        while not (processes := self.service.processes(FAULTS[fault])) and time.monotonic() < deadline_s:
+            time.sleep(0.2)
+        if processes:
+            kill(random.choice(processes))
+            self.kills[fault] += 1
+            print(f"killed: {fault}", file=sys.stderr, flush=True)
 
 
 def _patiently(desk: Desk, kind: str, rng: random.Random) -> Asked:
@@ -208,21 +251,6 @@ def _patiently(desk: Desk, kind: str, rng: random.Random) -> Asked:
     client.close()
     asked.seconds = time.monotonic() - began_s
     return asked
-
-
-def _kill_now_and_then(
-    service: LocalService, faults: Sequence[str], rng: random.Random, ended: threading.Event, kills: Counter[str]
-) -> None:
-    """Each fault in turn, in an order drawn anew each time round, until all is asked and each was there once."""
-    left: list[str] = []
-    while not ended.wait(rng.uniform(*_BETWEEN_S)):
-        left = left or rng.sample(list(faults), len(faults))
-        fault = left.pop()
-        processes = service.processes(FAULTS[fault])
-        if processes:
-            kill(rng.choice(processes))
-            kills[fault] += 1
-            print(f"killed: {fault}", file=sys.stderr, flush=True)
 
 
 def kill(process: psutil.Process) -> None:
