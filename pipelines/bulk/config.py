@@ -53,6 +53,15 @@ class ProductsConfig(Config):
     """Longer side of the thumbnail, pixels."""
     licence: str = Field(default="proprietary", pattern=r"^[\w.+-]+$")
     """Licence of the products in their STAC items, as an SPDX identifier (CC-BY-4.0), or `proprietary` or `other`."""
+    called: dict[str, str] = Field(default_factory=dict)
+    """What products call inputs and models whose address is nobody's business: the beginning of an address, and what
+    stands for it, e.g. {/srv/uploads/7f.zip: upload://7f.zip}."""
+
+    def told(self, address: str) -> str:
+        """An address as products tell it."""
+        beginnings = [beginning for beginning in self.called if address.startswith(beginning)]
+        longest = max(beginnings, key=len, default="")
+        return self.called[longest] + address.removeprefix(longest) if longest else address
 
 
 class BulkWorkerConfig(Config):
