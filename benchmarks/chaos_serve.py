@@ -1,11 +1,11 @@
 """Kill parts of the service at random moments while it is asked many things at a time.
 
 A service with two replicas of a narrow LDCSR on CPU is asked, by four callers at a time, for images, archives, their
-states and items, models and health. Meanwhile its processes are killed with SIGKILL under requests drawn at random,
-each kind once for 100 requests begun: a replica of the model, one of the ingress, the archive runner, Serve's
-controller, Serve's proxy. Each request must be answered, either at once, or after errors that say that they are
-temporary, within two minutes; images must have the bytes of an undisturbed answer; and each archive that was asked for
-must be there once, end, and have the products of an undisturbed one. Exits with 1 where something is amiss.
+states and items, models and health. Meanwhile its processes are killed with SIGKILL under requests drawn at random, in
+every 100 requests each kind once: a replica of the model, one of the ingress, the archive runner, Serve's controller,
+Serve's proxy. Each request must be answered, either at once, or after errors that say that they are temporary, within
+two minutes; images must have the bytes of an undisturbed answer; and each archive that was asked for must be there
+once, end, and have the products of an undisturbed one. Exits with 1 where something is amiss.
 
 Run: python benchmarks/chaos_serve.py [--requests 200] [--seed 0] [--only replica,ingress,runner,controller,proxy]
 """
