@@ -159,4 +159,6 @@ class BulkConfig(Config):
         chosen = {"scale", "seed", "num_samples", "tiling", "products", "sentinel2"}
         values = self.model_dump(mode="json", include=chosen)
         del values["tiling"]["batch_size"]
+        if not self.products.called:  # runs and rates of before there was such a thing stay what they are
+            del values["products"]["called"]
         return {**values, "num_threads": self.worker.num_threads}
