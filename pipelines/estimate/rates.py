@@ -71,7 +71,7 @@ def configured_settings(config: PlanConfig) -> dict[str, Any]:
         "num_threads": config.worker.num_threads,
         "on": "gpu" if on_gpu(config) else "cpu",
         "batch_size": config.tiling.batch_size if on_gpu(config) else 1,
-        "products": config.products.model_dump(mode="json", exclude={"licence", "thumbnail_side"}),
+        "products": config.products.model_dump(mode="json", exclude={"licence", "thumbnail_side", "called"}),
     }
 
 
