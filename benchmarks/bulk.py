@@ -127,7 +127,10 @@ def _beside_network(folder: Path, num_rounds: int) -> str:
 
 def _beside_peer(folder: Path, options: argparse.Namespace) -> str:
     scene = folder / "large" / "scene.tif"
-    ways: dict[str, list[Cost]] = {"rssr sr, bicubic, to a COG": [], "bulk job, bicubic, with layers and proof": []}
+    ways: dict[str, list[Cost]] = {
+        "rssr sr, bicubic, to a COG": [],
+        "bulk job, bicubic, keep_windows=false, with layers and proof": [],
+    }
     if options.peer:
         ways["opensr-utils, bilinear"] = []
     for number in range(options.rounds):
@@ -149,7 +152,7 @@ def _one_way(way: str, folder: Path, scene: Path, number: int, peer: str | None)
         command = [sys.executable, "-c", "import sys; from rssr.cli import main; sys.exit(main(sys.argv[1:]))"]
         cost = _run([*command, "sr", str(scene), str(target), "--model", "bicubic", "--scale", str(_SCALE)])
     elif way.startswith("bulk"):
-        cost = _bulk(folder, scene.parent, f"large{number}", "worker.num_threads=2")
+        cost = _bulk(folder, scene.parent, f"large{number}", "worker.num_threads=2", "keep_windows=false")
     else:
         cost = _run([str(peer), "-c", _PEER, str(scene), str(target)])
     target.unlink(missing_ok=True)

@@ -53,6 +53,15 @@ class ProductsConfig(Config):
     """Longer side of the thumbnail, pixels."""
     licence: str = Field(default="proprietary", pattern=r"^[\w.+-]+$")
     """Licence of the products in their STAC items, as an SPDX identifier (CC-BY-4.0), or `proprietary` or `other`."""
+    called: dict[str, str] = Field(default_factory=dict)
+    """What products call inputs and models whose address is nobody's business: the beginning of an address, and what
+    stands for it, e.g. {/srv/uploads/7f.zip: upload://7f.zip}."""
+
+    def told(self, address: str) -> str:
+        """An address as products tell it."""
+        beginnings = [beginning for beginning in self.called if address.startswith(beginning)]
+        longest = max(beginnings, key=len, default="")
+        return self.called[longest] + address.removeprefix(longest) if longest else address
 
 
 class BulkWorkerConfig(Config):
@@ -108,10 +117,10 @@ class BulkConfig(Config):
     """Check a finished run and compute nothing."""
     keep_work: bool = False
     """Whether computed windows stay below `_work/` after verification."""
-    keep_windows: bool | None = None
+    keep_windows: bool = True
     """Whether computed windows are kept below `_work/` until their product is there, so that workers share a scene and
-    an interrupted run goes on from them. Null: unless the model is an interpolation, which computes them as fast as
-    they are read; then a scene is one piece of work."""
+    an interrupted run goes on from them. Without, a scene is one piece of work: faster for interpolation, which
+    computes windows as fast as they are read."""
     fresh: bool = False
     """Forget an earlier run in the same output: its ledger, windows and products."""
     ray: RayConfig = RayConfig()
@@ -140,14 +149,10 @@ class BulkConfig(Config):
             raise ValueError("a file with several bands is taken as it is; name its bands in the file")
         return value
 
-    def keeps_windows(self, is_interpolation: bool) -> bool:
-        """Whether windows are kept until their product is there.
-
-        Args:
-            is_interpolation: Whether the model is one.
-        """
-        usual = self.keep_work or not is_interpolation
-        return usual if self.keep_windows is None else self.keep_windows
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether windows are pieces of work of their own."""
+        return self.keep_windows or self.keep_work
 
     def product_values(self) -> dict[str, Any]:
         """What decides the products' pixels and tags: another value of any of these is another run."""

@@ -45,7 +45,7 @@ def imagined_run(imagined: ImaginedScenesConfig, config: PlanConfig) -> tuple[Wo
         num_model_bands=settings.num_model_bands,
         uncertainty=config.products.uncertainty,
         consistency=config.products.consistency,
-        keeps_windows=config.keeps_windows(is_interpolation=not rates.model.model_digest),
+        keeps_windows=config.keeps_windows,
         matches_scene=settings.color_match == "scene",
     )
     work = scene_work(_planned(imagined, plan, config), plan, layers)

@@ -100,7 +100,7 @@ def layers_of(run: PlannedRun, config: PlanConfig) -> Layers:
         num_model_bands=None if card is None else len(card.bands),
         uncertainty=config.products.uncertainty,
         consistency=config.products.consistency,
-        keeps_windows=config.keeps_windows(is_interpolation=not run.model_digest),
+        keeps_windows=config.keeps_windows,
         matches_scene=run.options.tiling.completed(card).color_match == "scene",
     )
 

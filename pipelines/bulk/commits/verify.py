@@ -138,7 +138,9 @@ def delete_work(store: Store, verification: Verification) -> int:
             f"{store.describe(WORK_FOLDER)} is kept, since the run is not sound: {verification.problems[0]}",
             "Run the same command again.",
         )
-    return store.delete_prefix(WORK_FOLDER)
+    num_objects = store.delete_prefix(WORK_FOLDER)
+    store.delete(f"{WORK_FOLDER}/nothing")  # a local folder in which files were only made goes with it
+    return num_objects
 
 
 def check_here(store: Store, scenes: Sequence[SceneToCheck]) -> Iterator[Found]:

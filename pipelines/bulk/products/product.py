@@ -116,12 +116,12 @@ class ProductWriter:
         return ComputedWindows(prologue, windows, kept.fetch, lost, counts)
 
     def _tags(self, planned: PlannedScene) -> dict[str, str]:
-        run = self._identity
+        run, how = self._identity, self._config.products
         return {
             "RSSR_RUN": run.digest,
-            "RSSR_MODEL_URI": run.model,
+            "RSSR_MODEL_URI": how.told(run.model),
             "RSSR_MODEL_DIGEST": run.model_digest,
-            "RSSR_SOURCE_URI": planned.scene.uri,
+            "RSSR_SOURCE_URI": how.told(planned.scene.uri),
             "RSSR_PLANNED_AT": run.planned_at,
         }
 
@@ -156,7 +156,10 @@ class ProductWriter:
     def _with_item(
         self, planned: PlannedScene, scene: OpenScene, record: SceneRecord, paths: dict[FileRole, Path]
     ) -> WrittenProduct:
-        item = stac_item(ProductFacts.of(scene.run, planned, record), self._identity, self._card)
+        how, identity = self._config.products, self._identity
+        told = replace(planned, scene=replace(planned.scene, location=how.told(planned.scene.uri), key=""))
+        run = replace(identity, model=how.told(identity.model))
+        item = stac_item(ProductFacts.of(scene.run, told, record), run, self._card)
         paths["metadata"].write_bytes(item_bytes(item))
         prefix = f"{MARKED_FOLDER}/" if record.state == "marked" else ""
         described = _described(paths["metadata"], "metadata", f"{prefix}{planned.name}{_ENDINGS['metadata']}")

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,13 @@ def _processing(product: ProductFacts, run: RunIdentity) -> dict[str, Any]:
         "processing:lineage": lineage,
         "processing:level": _LEVEL,
         "processing:software": dict(run.software),
-        "rssr:settings": dict(run.values),
+        "rssr:settings": {**run.values, "products": _without_addresses(run.values["products"])},
     }
+
+
+def _without_addresses(products: Mapping[str, Any]) -> dict[str, Any]:
+    """What products call an address would tell the address."""
+    return {name: value for name, value in products.items() if name != "called"}
 
 
 def _measures(product: ProductFacts) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class OpenRuns:
         self._settings = settings
         self.model = source.load("cpu" if source.is_interpolation else usual_device())
         self._options = scene_options(config, self.model)
-        self._keeps_windows = config.keeps_windows(source.is_interpolation)
+        self._keeps_windows = config.keeps_windows
         self._open: OrderedDict[str, tuple[ExitStack, OpenScene]] = OrderedDict()
 
     def get(self, scene: PlannedScene) -> OpenScene:

@@ -52,7 +52,7 @@ class BulkTask:
     @property
     def keeps_windows(self) -> bool:
         """Whether windows are computed by themselves, and kept until their product is there."""
-        return self.config.keeps_windows(self.model.is_interpolation)
+        return self.config.keeps_windows
 
 
 class BulkWorker:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from pipelines.bulk.config import BulkConfig, BulkTilingConfig, BulkWorkerConfig, ProductsConfig
 from pipelines.cluster import RayConfig
 from pipelines.experiment.config import OutputConfig
 from pipelines.serving.archives.records import ArchiveRequest, Counts
-from pipelines.storage import Store
+from pipelines.storage import Store, is_local
 from pipelines.tracking.config import TrackingConfig
 
 
@@ -55,6 +56,7 @@ class BulkSettings:
                 project=options.project,
                 other_bands=options.other_bands,
                 licence=options.licence,
+                called=_called(request, root),
             ),
             "tiling": self.tiling,
             "num_workers": self.num_workers,
@@ -65,6 +67,16 @@ class BulkSettings:
         if self.read_places is not None:
             values |= {"read_places": (*self.read_places, *own), "inner_hosts": self.inner_hosts}
         return BulkConfig.model_validate(values)
+
+
+def _called(request: ArchiveRequest, root: Store) -> dict[str, str]:
+    """Callers get products, but are not to see folders of the server in them."""
+    called = {}
+    if request.upload:
+        called[root.describe(request.upload)] = f"upload://{request.upload.rpartition('/')[2]}"
+    if is_local(request.model_source) and Path(request.model_source).is_absolute():
+        called[request.model_source] = Path(request.model_source).name
+    return called
 
 
 @dataclass(frozen=True)

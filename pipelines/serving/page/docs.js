@@ -25,7 +25,8 @@ function typeWords(given) {
 function limitWords(given) {
   const schema = resolve(given);
   const known = { minimum: "≥", exclusiveMinimum: ">", maximum: "≤", exclusiveMaximum: "<", minLength: "length ≥", maxLength: "length ≤" };
-  const limits = Object.entries(known).filter(([name]) => name in schema).map(([name, sign]) => `${sign} ${schema[name]}`);
+  const isTold = ([name]) => name in schema && Math.abs(schema[name]) <= Number.MAX_SAFE_INTEGER;
+  const limits = Object.entries(known).filter(isTold).map(([name, sign]) => `${sign} ${schema[name]}`);
   if (schema.default !== undefined && schema.default !== null) limits.push(`default ${JSON.stringify(schema.default)}`);
   return limits.join(", ");
 }
@@ -92,9 +93,9 @@ async function start() {
     showFailure(find("api-problem"), failure, start);
     return;
   }
-  const { title, version, description } = described.info;
+  const { title, version, summary, description } = described.info;
   document.title = find("api-title").textContent = `HTTP API of ${title}`;
-  find("api-subtitle").textContent = `Version ${version}. ${description ?? ""}`;
+  find("api-subtitle").textContent = `Version ${version}. ${summary ?? description ?? ""}`;
   const operations = Object.entries(described.paths).flatMap(([path, methods]) =>
     Object.entries(methods).filter(([, each]) => each.responses).map(([method, each]) => [path, method, each]));
   fill(find("api-operations"), ...operations.map((each) => section(...each)));

@@ -87,6 +87,11 @@ def test_an_upload_becomes_products_that_the_service_keeps(local: Place) -> None
     content = open_store(file.location, plan.storage).read_bytes(file.key)
     assert hashlib.sha256(content).hexdigest() == file.sha256 == item.files[0].sha256
     assert "two" in report and plan.root.uri not in report
+    metadata = open_store(file.location, plan.storage).read_bytes("two.json")
+    assert b"upload://" in metadata
+    assert all(plan.root.uri.encode() not in said for said in (content, metadata)), (
+        "products tell nothing of the server"
+    )
     assert plan.root.list(UPLOADS) == []
 
 

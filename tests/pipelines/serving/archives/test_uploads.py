@@ -33,13 +33,14 @@ def tarred() -> bytes:
         (tarred(), ".tar"),
         (gzip.compress(tarred()), ".tar.gz"),
     ],
+    ids=["zip", "empty zip", "tar", "tar.gz"],
 )
 def test_archives_are_known_by_their_content(tmp_path: Path, content: bytes, ending: str) -> None:
     (tmp_path / "sent").write_bytes(content)
     assert archive_ending(tmp_path / "sent") == ending
 
 
-@pytest.mark.parametrize("content", [b"", png(), b"ustar", b"Rar!\x1a\x07"])
+@pytest.mark.parametrize("content", [b"", png(), b"ustar", b"Rar!\x1a\x07"], ids=["nothing", "png", "ustar", "rar"])
 def test_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "sent").write_bytes(content)
     with pytest.raises(Problem) as caught:

@@ -59,7 +59,11 @@ def test_the_caller_is_known_by_the_key(server: Live) -> None:
     assert answer.headers["x-request-id"] == "a.B-1_"
 
 
-@pytest.mark.parametrize("given", [None, "", "Bearer", f"Basic {KEY}", f"Bearer {KEY[:-1]}", "Bearer rssr_\xff", KEY])
+@pytest.mark.parametrize(
+    "given",
+    [None, "", "Bearer", f"Basic {KEY}", f"Bearer {KEY[:-1]}", "Bearer rssr_\xff", KEY],
+    ids=["nothing", "empty", "no key", "another scheme", "cut off", "not ASCII", "no scheme"],
+)
 def test_without_a_key_of_ours_nothing_is_told(server: Live, given: str | None) -> None:
     headers = {} if given is None else {"authorization": given}
     answer = server.ask("GET", "/v1/models", **headers)

@@ -121,7 +121,7 @@ def test_uncertainty_lies_over_the_result_with_its_scale_and_unit(
         for number, (name, data) in enumerate(
             zip(names, (members["sr.png"], members["uncertainty.tif"], answer.body), strict=True), start=1
         ):
-            path = tab.download(tmp_path, lambda number=number: tab.click(LINK.format(number)))  # type: ignore[misc]  # a default holds the loop's value
+            path = tab.download(tmp_path, lambda number=number: tab.click(LINK.format(number)))
             assert (path.name, path.read_bytes()) == (name, data)
         assert "generated, not measured" in text_of(tab, "#image-facts")
         assert tab.complaints == []

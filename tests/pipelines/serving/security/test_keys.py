@@ -81,6 +81,7 @@ def test_a_file_that_got_damaged_lets_nobody_in_or_out(file: Path, caplog: pytes
         f"anna:{key_digest(ANNA)}0",
         f":{key_digest(ANNA)}",
     ],
+    ids=["key", "name and key", "name", "colon", "space in the name", "a digit more", "no name"],
 )
 def test_lines_that_are_no_keys_are_named_by_number_only(line: str) -> None:
     with pytest.raises(ConfigError, match="Line 3 of FILE") as raised:
