@@ -42,6 +42,7 @@ from benchmarks.local_service import (
 )
 from benchmarks.measuring import describe_machine, markdown_table
 from rssr.client import Client, ServiceError
+from rssr.raster import open_raster
 
 FAULTS = {
     "replica": f"ServeReplica:rssr:model-{MODEL}",
@@ -272,7 +273,7 @@ def archives_amiss(desk: Desk) -> list[str]:
     for key, name in desk.keys.items():
         ended = archives.wait(name, timeout_s=_ARCHIVES_S)
         products[name] = {
-            item.name: _data_digest(desk.service.folder / "place" / "out" / key, item.name)
+            item.name: _pixels_digest(desk.service.folder / "place" / "out" / key, item.name)
             for item in archives.items(name)
         }
         if ended.counts.scenes.get("total") != _NUM_SCENES or not ended.state.startswith("completed"):
@@ -281,10 +282,14 @@ def archives_amiss(desk: Desk) -> list[str]:
     return wrong + [f"{name} has other products" for name, found in products.items() if found != calm]
 
 
-def _data_digest(output: Path, name: str) -> str:
-    """Of a scene's image as it lies below an archive's output."""
+def _pixels_digest(output: Path, name: str) -> str:
+    """Of a scene's product below an archive's output; its file also tells when the run was planned."""
     found = sorted(output.rglob(f"{Path(name).stem}.tif"))
-    return hashlib.sha256(found[0].read_bytes()).hexdigest() if len(found) == 1 else f"{len(found)} files"
+    if len(found) != 1:
+        return f"{len(found)} files"
+    with open_raster(found[0]) as reader:
+        raster = reader.read()
+    return hashlib.sha256(raster.pixels.tobytes() + raster.valid_mask.tobytes()).hexdigest()
 
 
 def _not_ready() -> str:
