@@ -40,7 +40,7 @@ DOORS = {
     "boto3": ("pipelines/storage/",),
     "botocore": ("pipelines/storage/",),
     "fastapi": ("pipelines/serving/http/",),
-    "starlette": ("pipelines/serving/http/", "pipelines/serving/application.py"),
+    "starlette": ("pipelines/serving/http/",),
     "python_multipart": ("pipelines/serving/http/form.py",),
     "aiohttp": ("pipelines/storage/guarded_web.py",),
     "uvicorn": (),

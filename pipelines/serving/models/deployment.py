@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import torch
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from pipelines.serving.config import ServeConfig
+from pipelines.models_at import BUILT_IN
+from pipelines.serving.config import ModelConfig, ServeConfig
 from pipelines.serving.models.api import Health
 from pipelines.serving.models.batching import (
     NobodyWaits,
@@ -63,7 +63,7 @@ class ModelReplica:
         self._metrics = service_metrics()
         self._num_waiting = 0
         keep_freed_memory()
-        torch.set_num_threads(replica.num_threads)
+        _set_num_threads(self._model)
         device = "cuda" if replica.num_gpus > 0 else "cpu"
         self._batch_size = replica.batch_size if replica.num_gpus > 0 else None
         self._versions = VersionHolder(self._model, ModelRecords(open_store(config.output.uri)), device)
@@ -241,6 +241,14 @@ class ModelHandles:
             self._records.read(model.name) or ModelRecord(name=model.name, source=model.source)
             for model in self._config.served
         ]
+
+
+def _set_num_threads(model: ModelConfig) -> None:
+    """Of CPU arithmetic, before the first of it; bicubic interpolation has its own."""
+    if model.source != BUILT_IN:
+        import torch
+
+        torch.set_num_threads(model.replica.num_threads)
 
 
 def _busy(detail: str) -> Problem:

@@ -6,10 +6,9 @@ import time
 from pipelines.serving.config import ModelConfig
 from pipelines.serving.models.records import ModelRecords, ServedVersion
 from pipelines.serving.models.replica import ServedModel
-from pipelines.serving.models.self_test import golden_picture
+from pipelines.serving.models.self_test import enlarged, golden_picture, scale_for
 from pipelines.serving.problems import Problem
 from rssr.errors import ModelError, RssrError, StorageError
-from rssr.inference import super_resolve
 from rssr.models.loaded import LoadedModel
 
 log = logging.getLogger(__name__)
@@ -110,7 +109,4 @@ class VersionHolder:
 
 def _tried(model: LoadedModel, scale: float) -> None:
     picture = golden_picture(model.card)[:, :_TRIED_SIDE, :_TRIED_SIDE]
-    if model.card is not None:
-        low, high = model.card.scale_range
-        scale = min(max(scale, low), high)
-    super_resolve(picture, model, scale)
+    enlarged(picture, model, scale_for(model.card, scale))
