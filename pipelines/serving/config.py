@@ -45,8 +45,8 @@ class ScalingConfig(Config):
 class ReplicaConfig(Config):
     """What one replica takes and does."""
 
-    num_cpus: float = Field(default=1, gt=0)
-    """CPU cores it reserves."""
+    num_cpus: float = Field(default=1, ge=0)
+    """CPU cores it reserves; 0 shares those of others."""
     num_gpus: float = Field(default=0, ge=0)
     """GPUs it reserves, or a share of one; with any, it computes there."""
     num_threads: int = Field(default=1, ge=1)
