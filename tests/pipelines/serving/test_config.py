@@ -52,7 +52,7 @@ def test_settings_survive_their_way_to_replicas() -> None:
         "models=[bicubic, bicubic]",
         "models=[{name: a/b}]",
         "models.bicubic.scaling={min_replicas: 2, max_replicas: 1}",
-        "models.bicubic.replica.num_cpus=0",
+        "models.bicubic.replica.num_cpus=-1",
         "port=0",
         "request_timeout_s=0",
     ],
