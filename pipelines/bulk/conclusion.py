@@ -70,15 +70,7 @@ def conclude(
     if identity is None:
         raise DataError(f"{output.uri} holds no run.", "Leave verify_only out to begin one.")
     ledger = Ledger(output)
-    problems = None
-    if config.verify:
-        with Progress("scenes verified") as progress:
-            verification = verify_run(output, read_plan(output), progress.update, check)
-        for warning in verification.warnings:
-            log.warning("%s", warning)
-        problems = [str(problem) for problem in verification.problems]
-        if verification.is_sound and not config.keep_work:
-            delete_work(output, verification)
+    problems = _verified(output, check, keep_work=config.keep_work) if config.verify else None
     records = ledger.read_all()
     result = BulkResult(
         identity,
@@ -96,6 +88,17 @@ def conclude(
     ledger.write_failures(records.values())
     _store_report(result, output)
     return Conclusion(result, _places(output), _next_commands(config, result))
+
+
+def _verified(output: Store, check: Check | None, *, keep_work: bool) -> list[str]:
+    """What verification found wrong; where that is nothing, windows have done their duty."""
+    with Progress("scenes verified") as progress:
+        verification = verify_run(output, read_plan(output), progress.update, check)
+    for warning in verification.warnings:
+        log.warning("%s", warning)
+    if verification.is_sound and not keep_work:
+        delete_work(output, verification)
+    return [str(problem) for problem in verification.problems]
 
 
 def _store_report(result: BulkResult, output: Store) -> None:

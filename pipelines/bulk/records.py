@@ -27,6 +27,8 @@ LEDGER_TABLE = "_run/ledger.parquet"
 FAILURES_KEY = "_run/failures.jsonl"
 REPORT_KEY = "_run/report.html"
 WORK_FOLDER = "_work"
+DRIVER_LEASE = "_run/driver"
+"""Flags of the one process that leads the run in an output; see `pipelines.leases`."""
 MARKED_FOLDER = "_marked"
 
 SceneKind = Literal["raster", "picture", "product"]

@@ -8,7 +8,6 @@ from functools import partial
 
 from pipelines.bulk.checks import check_config
 from pipelines.bulk.commits.commit import Committer
-from pipelines.bulk.commits.lease import DRIVER_LEASE, Lease
 from pipelines.bulk.commits.ledger import Ledger
 from pipelines.bulk.commits.retrying import forget_failures
 from pipelines.bulk.commits.verify import Check, Found
@@ -20,7 +19,7 @@ from pipelines.bulk.planning.plan_files import read_plan
 from pipelines.bulk.planning.prepare import prepare_run
 from pipelines.bulk.planning.sample import with_sample
 from pipelines.bulk.progress import PROGRESS_KEY, BulkProgress
-from pipelines.bulk.records import PlannedScene, SceneRecord
+from pipelines.bulk.records import DRIVER_LEASE, PlannedScene, SceneRecord
 from pipelines.bulk.work.check_schedule import CheckSchedule
 from pipelines.bulk.work.pool import Agenda, Crew
 from pipelines.bulk.work.schedule import KnownWindows, Schedule
@@ -28,6 +27,7 @@ from pipelines.bulk.work.tasks import ProductTask, SceneTask, WindowTask
 from pipelines.bulk.work.work_objects import WindowObjects
 from pipelines.bulk.work.worker import BulkTask, BulkWorker, nothing_written
 from pipelines.cluster import ray_session, require_room_on_cluster
+from pipelines.leases.lease import Lease
 from pipelines.progress import Progress, print_closing
 from pipelines.storage import StorageSettings, Store, open_store
 from rssr.errors import ExitCode
@@ -127,7 +127,7 @@ def _work_through(run: OpenBulk, crew: Crew) -> None:
             partial(_known_windows, windows),
             run.task.config.worker.max_attempts,
             lambda scene, num_done: progress.begin(scene.name, num_done),
-            run.task.keeps_windows,
+            run.task.config.keeps_windows,
         )
         for ended in crew.run(schedule):
             run.lease.require_held()

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pipelines.bulk.commits.lease import Lease
 from pipelines.bulk.commits.verify import NUM_CHECKS
 from pipelines.cluster import RayConfig, ray_session
 from pipelines.estimate.stopwatch import Stopwatch
+from pipelines.leases.lease import Lease
 from pipelines.storage import Store, is_local, local_path
 from pipelines.storage.settings import StorageSettings
 from pipelines.storage.store import probe_key

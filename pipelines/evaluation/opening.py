@@ -101,16 +101,7 @@ def assemble(
         StorageError: Something cannot be reached.
     """
     runnable, notices = _with_images_made_elsewhere(datasets, methods, scales_of(config))
-    task = EvaluationTask(
-        datasets=runnable,
-        methods=tuple(_for_all_machines(method, config, home) for method in methods),
-        degradation=config.degradation,
-        measuring=metrics.measuring(config),
-        seed=config.seed,
-        device="cuda" if config.worker.num_gpus > 0 else "cpu",
-        num_threads=config.worker.num_threads,
-        settings=StorageSettings.from_environment(),
-    )
+    task = _task(config, runnable, [_for_all_machines(method, config, home) for method in methods], metrics)
     for notice in notices:
         log.warning("%s", notice)
     splits = _check_splits(config, home, methods, datasets)
@@ -125,6 +116,25 @@ def assemble(
         failures=tuple(failure for dataset in datasets for failure in dataset.failures),
         shared=splits.shared,
         notices=(*splits.notices, *notices),
+    )
+
+
+def _task(
+    config: EvaluateConfig,
+    datasets: Sequence[RunnableDataset],
+    methods: Sequence[RunnableMethod],
+    metrics: ChosenMetrics,
+) -> EvaluationTask:
+    """What workers are told."""
+    return EvaluationTask(
+        datasets=tuple(datasets),
+        methods=tuple(methods),
+        degradation=config.degradation,
+        measuring=metrics.measuring(config),
+        seed=config.seed,
+        device="cuda" if config.worker.num_gpus > 0 else "cpu",
+        num_threads=config.worker.num_threads,
+        settings=StorageSettings.from_environment(),
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.cluster import RayConfig
 from pipelines.experiment.config import OutputConfig
-from pipelines.models_at import BUILT_IN
+from pipelines.models import BUILT_IN
 from pipelines.serving.archives.config import ArchivesConfig
 from pipelines.serving.security.config import LimitsConfig, SecurityConfig
 from pipelines.serving.telemetry.config import TelemetryConfig

@@ -7,9 +7,9 @@ from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
-from pipelines.bulk.commits.lease import Held, Lease, LeaseLost
 from pipelines.bulk.commits.scene_keys import scene_part
 from pipelines.bulk.records import FileRole, ProductFile
+from pipelines.leases.lease import Held, Lease, LeaseLost
 from pipelines.storage import Store, is_local
 from pipelines.storage.file_errors import explained
 from pipelines.storage.store import file_sha256

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from pipelines.bulk.commits.lease import DRIVER_LEASE
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.inputs.names import LAYERS
 from pipelines.bulk.planning.plan_files import read_plan
-from pipelines.bulk.records import MARKED_FOLDER, RUN_KEY, WORK_FOLDER, RunIdentity
+from pipelines.bulk.records import DRIVER_LEASE, MARKED_FOLDER, RUN_KEY, WORK_FOLDER, RunIdentity
 from pipelines.bulk.threads import in_threads
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.storage import ObjectMissing, Store
 from rssr.configuration import config_digest, flatten
 from rssr.errors import ConfigError, DataError

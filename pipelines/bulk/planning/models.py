@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.records import RunIdentity
-from pipelines.models_at import ModelSource, copy_key, fetch_copy, locate_model
-from pipelines.models_at import store_model as store_model_below
+from pipelines.models import ModelSource, copy_key, fetch_copy, locate_model
+from pipelines.models import store_model as store_model_below
 from pipelines.storage import ObjectMissing, StorageSettings, Store
 from pipelines.tracking.registry import REQUIRED_FILE, folder_digest
 from rssr.card import ModelCard

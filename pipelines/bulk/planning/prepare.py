@@ -12,7 +12,7 @@ from pipelines.bulk.planning.models import find_model, store_model
 from pipelines.bulk.planning.plan_files import plan_numbers, read_plan, write_plan
 from pipelines.bulk.planning.scenes import Progress, all_refused, plan_scenes
 from pipelines.bulk.records import InputScene, PlannedScene, RunIdentity
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.storage import StorageSettings, Store
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pipelines.bulk.inputs.opening import opened_scene
 from pipelines.bulk.planning.options import scene_options
 from pipelines.bulk.records import PlannedScene
 from pipelines.bulk.work.tasks import is_whole
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.storage import StorageSettings
 from rssr.errors import DataError
 from rssr.inference import ComputedWindows, SceneRun
@@ -35,9 +35,9 @@ class OpenScene:
         keeps_windows: Whether these are computed by themselves, and read when the product is written.
     """
 
-    def __init__(self, scene: PlannedScene, run: SceneRun, config: BulkConfig, keeps_windows: bool) -> None:
+    def __init__(self, scene: PlannedScene, run: SceneRun, config: BulkConfig) -> None:
         self.run = run
-        self.keeps_windows = not is_whole(scene, keeps_windows=keeps_windows)
+        self.keeps_windows = not is_whole(scene, keeps_windows=config.keeps_windows)
         self.windows: Mapping[str, TileWindow] = {
             window.key: window for window in run.windows(config.tiling.tiles_a_side)
         }
@@ -96,7 +96,6 @@ class OpenRuns:
         self._settings = settings
         self.model = source.load("cpu" if source.is_interpolation else usual_device())
         self._options = scene_options(config, self.model)
-        self._keeps_windows = config.keeps_windows
         self._open: OrderedDict[str, tuple[ExitStack, OpenScene]] = OrderedDict()
 
     def get(self, scene: PlannedScene) -> OpenScene:
@@ -121,5 +120,5 @@ class OpenRuns:
         with ExitStack() as opened:
             reader = opened.enter_context(opened_scene(scene.scene, self.model, self._options, self._settings))
             run = SceneRun.prepare(reader, self.model, self._config.scale, self._options, scene.scene.uri)
-            found = OpenScene(scene, run, self._config, self._keeps_windows)
+            found = OpenScene(scene, run, self._config)
             return opened.pop_all(), found

@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipelines.bulk.commits.commit import Committer
-from pipelines.bulk.commits.lease import LeaseWitness
 from pipelines.bulk.commits.ledger import Ledger
 from pipelines.bulk.commits.verify import check_here
 from pipelines.bulk.config import BulkConfig
@@ -20,7 +19,8 @@ from pipelines.bulk.records import WORK_FOLDER, PlannedScene, RunIdentity, Scene
 from pipelines.bulk.work.open_runs import OpenRuns, OpenScene
 from pipelines.bulk.work.tasks import CheckTask, Outcome, ProductTask, SceneTask, Task, WindowTask
 from pipelines.bulk.work.work_objects import WindowObjects
-from pipelines.models_at import ModelSource
+from pipelines.leases.lease import LeaseWitness
+from pipelines.models import ModelSource
 from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, local_path
 from rssr.allocator import keep_freed_memory
 from rssr.errors import DataError, ModelError, RasterError, TileError
@@ -48,11 +48,6 @@ class BulkTask:
     output: Store
     settings: StorageSettings
     lease: LeaseWitness
-
-    @property
-    def keeps_windows(self) -> bool:
-        """Whether windows are computed by themselves, and kept until their product is there."""
-        return self.config.keeps_windows
 
 
 class BulkWorker:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pipelines.bulk.commits.lease import LeaseLost
+from pipelines.leases.lease import LeaseLost
 from pipelines.serving.archives.api import (
     Archive,
     ArchivePage,

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from pipelines.bulk.commits.lease import LeaseHeld, LeaseLost
 from pipelines.bulk.config import BulkConfig
 from pipelines.bulk.planning.identity import begun_run
 from pipelines.bulk.run import run_bulk
+from pipelines.leases.lease import LeaseHeld, LeaseLost
 from pipelines.progress import configure_logging
 from pipelines.serving.archives.counts import final_counts
 from pipelines.serving.archives.order import Order, Outcome

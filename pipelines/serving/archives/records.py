@@ -5,7 +5,7 @@ Layout below the service's own place:
     archive-records/requests/ID.json    what was asked for; there is an archive once this is there; never changes
     archive-records/states/ID.json      how it stands; written by the one runner that leads
     archive-records/keys/DIGEST.json    which archive an Idempotency-Key stands for
-    archive-records/leader/...          flags of the runners, see `pipelines.bulk.commits.lease_flags`
+    archive-records/leader/...          flags of the runners, see `pipelines.leases.flags`
     archive-uploads/ID.zip              an uploaded archive, until its run has ended
     archives/ID/products/...            output of the run, where the caller named no other
 """

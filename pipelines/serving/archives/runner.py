@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipelines.bulk.commits.lease import LeaseLost
+from pipelines.leases.lease import LeaseLost
 from pipelines.serving.archives.config import ArchivesConfig
 from pipelines.serving.archives.counts import LiveProgress, live_progress
 from pipelines.serving.archives.endings import NOT_BEGUN, ending_of

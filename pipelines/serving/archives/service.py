@@ -5,8 +5,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.bulk.commits.lease import Lease, LeaseHeld
 from pipelines.bulk.records import REPORT_KEY
+from pipelines.leases.lease import Lease, LeaseHeld
 from pipelines.serving.archives.api import (
     Archive,
     ArchivePage,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from pipelines.bulk.commits.lease import Held
 from pipelines.bulk.threads import in_threads
+from pipelines.leases.lease import Held
 from pipelines.serving.archives.records import (
     ENDED,
     KEYS,

@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from pipelines.models_at import BUILT_IN
+from pipelines.models import BUILT_IN
 from pipelines.serving.config import ModelConfig, ServeConfig
 from pipelines.serving.models.api import Health
 from pipelines.serving.models.batching import (

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipelines.models_at import BUILT_IN, LocatedModel, ModelSource, copy_key, locate_model, store_model
+from pipelines.models import BUILT_IN, LocatedModel, ModelSource, copy_key, locate_model, store_model
 from pipelines.serving.config import ModelConfig, SelfTestConfig
 from pipelines.serving.models.records import (
     COPIES_FOLDER,

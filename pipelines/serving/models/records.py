@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from pipelines.models_at import ModelSource, copy_key
+from pipelines.models import ModelSource, copy_key
 from pipelines.storage import ObjectMissing, Store
 from rssr.configuration import Config
 from rssr.inference.chosen_model import gives_deviation

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.serving.models.batching import NobodyWaits, Runners, SharedTiles, Submit, Waiting
 from pipelines.serving.models.request import MEDIA_TYPES, SUFFIXES, ImageFormat, SrRequest, SrResult
 from pipelines.serving.models.uncertainty import uncertainty_picture, zipped

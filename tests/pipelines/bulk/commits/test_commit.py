@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.bulk.commits.commit import Committer, Guard
-from pipelines.bulk.commits.lease import Lease, LeaseLost
 from pipelines.bulk.records import FileRole, ProductFile
+from pipelines.leases.lease import Lease, LeaseLost
 from pipelines.storage import Store, open_store, s3, s3_upload
 from pipelines.storage.local import LocalStore
 from pipelines.storage.retries import RetryPolicy
@@ -217,7 +217,7 @@ def test_a_busy_server_is_outlasted(faulty_server: FaultyServer, tmp_path: Path)
 
 KILLED = f"""{OPEN_STORE}
 from pipelines.bulk.commits.commit import Committer
-from pipelines.bulk.commits.lease import Lease
+from pipelines.leases.lease import Lease
 from pipelines.storage import s3_upload
 s3_upload.SINGLE_BYTES = s3_upload.PART_BYTES = 5 * 2**20
 lease = Lease(store, "_run/driver")
@@ -248,7 +248,7 @@ def test_a_committer_killed_in_the_middle_leaves_nothing_and_the_next_goes_on(
 
 
 HOLDING = f"""{OPEN_STORE}
-from pipelines.bulk.commits.lease import Lease
+from pipelines.leases.lease import Lease
 from pipelines.bulk.commits.commit import COMMIT_LEASES
 lease = Lease(store, COMMIT_LEASES + "/scene.tif", "committing scene.tif")
 lease.acquire()

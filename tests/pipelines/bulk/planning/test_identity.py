@@ -9,7 +9,7 @@ import pytest
 from pipelines.bulk.planning.identity import begun_run, forget_run, open_run, product_keys, require_same, run_identity
 from pipelines.bulk.planning.plan_files import write_plan
 from pipelines.bulk.records import RUN_KEY, InputScene, PlannedScene, RunIdentity
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from rssr.errors import ConfigError, DataError
 from tests.pipelines.bulk.imagery import NOW, Place
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.bulk.planning.identity import run_identity
 from pipelines.bulk.planning.models import MODEL_FOLDER, find_model, store_model
 from pipelines.bulk.records import RunIdentity
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.tracking import TrackingError, set_alias
 from pipelines.tracking.registry import folder_digest
 from rssr.errors import ModelError, UserError

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines.bulk.commits.lease import LeaseLost
+from pipelines.leases.lease import LeaseLost
 from pipelines.serving.archives.records import REQUESTS, ArchiveRecord, request_key, standing_key
 from pipelines.serving.archives.state import ArchiveBook
 from pipelines.serving.problems import Problem

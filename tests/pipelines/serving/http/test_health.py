@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.serving.http.health import ReadinessProbe
 from pipelines.serving.models.api import Health
 from pipelines.serving.models.records import ModelRecord, describe_version

@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.serving.models.batching import TileJob, TileOutcome, Waiting, run_together
 from pipelines.serving.models.replica import SceneWork, ServedModel
 from pipelines.serving.models.request import SrRequest, SrResult

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.serving.models.batching import NobodyWaits, Runners, SharedTiles, TileJob, Waiting, run_together
 from pipelines.serving.models.replica import ServedModel
 from pipelines.serving.problems import Problem

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.models_at import ModelSource
+from pipelines.models import ModelSource
 from pipelines.serving.config import ModelConfig, SelfTestConfig
 from pipelines.serving.models.keeper import Keeper, label_of, require_served
 from pipelines.serving.models.records import ModelRecord, ModelRecords

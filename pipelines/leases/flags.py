@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
-from pipelines.bulk.commits.process_identity import ProcessIdentity
+from pipelines.leases.process_identity import ProcessIdentity
 from pipelines.storage import ObjectMissing, Store
 from rssr.errors import StorageError
 

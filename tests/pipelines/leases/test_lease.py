@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.bulk.commits import lease_flags
-from pipelines.bulk.commits.lease import Lease, LeaseHeld, LeaseLost
-from pipelines.bulk.commits.lease_flags import Flag, FlagFolder
-from pipelines.bulk.commits.process_identity import ProcessIdentity
+from pipelines.leases import flags as flag_module
+from pipelines.leases.flags import Flag, FlagFolder
+from pipelines.leases.lease import Lease, LeaseHeld, LeaseLost
+from pipelines.leases.process_identity import ProcessIdentity
 from pipelines.storage import Store
 from pipelines.storage.local import LocalStore
 from rssr.errors import StorageError
@@ -88,7 +88,7 @@ def test_of_several_at_the_same_moment_one_holds_it(output: Output, num: int) ->
 
 
 HOLDING = f"""{OPEN_STORE}
-from pipelines.bulk.commits.lease import Lease
+from pipelines.leases.lease import Lease
 with Lease(store, "{KEY}", "jobs/bulk.py"):
     print("held", flush=True)
     sys.stdin.read()
@@ -108,9 +108,9 @@ def test_a_killed_holder_is_succeeded_at_once_on_the_same_machine(output: Output
 
 def test_a_dead_holder_elsewhere_is_succeeded_when_it_has_not_renewed(output: Output) -> None:
     put_flag(output.store, Flag("0" * 16, "jobs/bulk.py", ELSEWHERE, "2026-11-29T04:25:00Z"))
-    began = lease_flags.now_s()
+    began = flag_module.now_s()
     with Lease(output.store, KEY, lasts_s=0.6) as lease:
-        assert lease_flags.now_s() - began >= 0.6, "it might have been alive"
+        assert flag_module.now_s() - began >= 0.6, "it might have been alive"
         wait_until(lambda: not lost(lease))
 
 

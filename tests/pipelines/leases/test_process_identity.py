@@ -2,7 +2,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.bulk.commits.process_identity import ProcessIdentity
+from pipelines.leases.process_identity import ProcessIdentity
 from tests.processes import start_python, wait_until
 
 WAITING = """

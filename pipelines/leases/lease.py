@@ -1,6 +1,6 @@
 """Leases: one holder at a time, and one that knows when it holds nothing any more.
 
-The holder writes its flag anew in the background (see `lease_flags`). If it is kept from that for as long as the lease
+The holder writes its flag anew in the background (see `flags`). If it is kept from that for as long as the lease
 lasts, then by its own clock it does not hold it any more; others wait half as long again before they take over. When it
 can write again it goes on only if nobody has.
 """
@@ -16,13 +16,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
-from pipelines.bulk.commits.lease_flags import Flag, FlagFolder, Rival, now_s
-from pipelines.bulk.commits.process_identity import ProcessIdentity
+from pipelines.leases.flags import Flag, FlagFolder, Rival, now_s
+from pipelines.leases.process_identity import ProcessIdentity
 from pipelines.storage import Store
 from rssr.errors import StorageError
-
-DRIVER_LEASE = "_run/driver"
-"""Of the one process that leads the run in an output."""
 
 _log = logging.getLogger(__name__)
 

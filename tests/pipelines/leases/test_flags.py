@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.bulk.commits.lease_flags import Flag, FlagFolder
-from pipelines.bulk.commits.process_identity import ProcessIdentity
+from pipelines.leases.flags import Flag, FlagFolder
+from pipelines.leases.process_identity import ProcessIdentity
 from pipelines.storage import Entry, ObjectMissing
 
 KEY = "flags"
