@@ -4,7 +4,7 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from pipelines.bulk.commands import command_line
@@ -20,6 +20,7 @@ from pipelines.bulk.result import BulkResult
 from pipelines.machine import describe_machine
 from pipelines.progress import Progress
 from pipelines.storage import Store
+from pipelines.timestamps import timestamp
 from rssr.errors import DataError, ExitCode, RssrError
 
 log = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ def conclude(
         problems,
         card=load_card(identity, output),
         thumbnails=lambda record: _thumbnail(output, record),
-        started_at=_text(started_at),
-        ended_at=_text(datetime.now(UTC)),
+        started_at=timestamp(started_at),
+        ended_at=timestamp(),
         hardware=describe_machine("cpu"),
     )
     ledger.write_table(records.values())
@@ -131,7 +132,3 @@ def _next_commands(config: BulkConfig, result: BulkResult) -> list[str]:
     if any(scene.outcome in ("failed", "partial", "refused") for scene in result.scenes):
         commands.insert(0, command_line(config, "retry_failed=true"))
     return commands
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -6,13 +6,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 from pipelines.bulk.records import PlannedScene, SceneRecord
 from pipelines.bulk.result import OUTCOMES, Outcome
 from pipelines.progress import Progress
+from pipelines.timestamps import timestamp
 from rssr.errors import RssrError
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class BulkProgress:
         windows_per_s, mpx_per_s = self._rates()
         left = self._num_windows - self._num_done
         return {
-            "at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "at": timestamp(),
             "windows": {"done": self._num_done, "total": self._num_windows},
             "scenes": {
                 **{outcome: self._outcomes[outcome] for outcome in OUTCOMES},

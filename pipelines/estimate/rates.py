@@ -1,6 +1,5 @@
 """The rates that an estimate is told from: given, kept from before, or measured here and now."""
 
-import datetime
 import logging
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pipelines.estimate.planned import PlannedRun, layers_of, on_gpu
 from pipelines.estimate.speed import Duration, MeasuredFor, ModelRates, Rate, Rates, StoreRates
 from pipelines.machine import describe_machine
 from pipelines.storage import StorageSettings, open_store
+from pipelines.timestamps import timestamp
 from rssr.errors import ConfigError, RssrError, StorageError
 from rssr.inference.chosen_model import kind_of_device
 from rssr.raster import CogOptions
@@ -187,7 +187,7 @@ class _Known:
         return ModelRates(
             machine=self._machine,
             software=self._software,
-            measured_at=_now(),
+            measured_at=timestamp(),
             model=self._config.model,
             model_digest=self._run.model_digest,
             settings=self._settings,
@@ -200,7 +200,7 @@ class _Known:
         probed = probe_output(open_store(self._config.output.uri, self._storage), self._config.plan.probe_bytes)
         return StoreRates(
             machine=self._machine,
-            measured_at=_now(),
+            measured_at=timestamp(),
             places=self._places,
             open_s=Duration.of(reading.open_s),
             input_bytes_per_s=Rate.of(reading.input_bytes_per_s),
@@ -229,7 +229,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""  # run from a source tree
-
-
-def _now() -> str:
-    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
 from pipelines.leases.flags import Flag, FlagFolder, Rival, now_s
 from pipelines.leases.process_identity import ProcessIdentity
 from pipelines.storage import Store
+from pipelines.timestamps import timestamp
 from rssr.errors import StorageError
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Lease:
         self._store = store
         self._key = key
         self._lasts_s = lasts_s
-        since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = timestamp()
         flag = Flag(secrets.token_hex(8), owner, ProcessIdentity.of_this_process(), since)
         self._nonce = flag.nonce
         self._flags = FlagFolder(store, key, flag, lasts_s)

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.bulk.config import BulkConfig
@@ -13,6 +13,7 @@ from pipelines.bulk.records import DRIVER_LEASE, MARKED_FOLDER, RUN_KEY, WORK_FO
 from pipelines.bulk.threads import in_threads
 from pipelines.models import ModelSource
 from pipelines.storage import ObjectMissing, Store
+from pipelines.timestamps import timestamp
 from rssr.configuration import config_digest, flatten
 from rssr.errors import ConfigError, DataError
 
@@ -30,7 +31,7 @@ def run_identity(config: BulkConfig, model: ModelSource, now: datetime) -> RunId
         model=model.name,
         model_digest=model.digest,
         values=values,
-        planned_at=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        planned_at=timestamp(now),
         software={name: _version(name) for name in _LIBRARIES},
     )
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +21,7 @@ from pipelines.bulk.work.work_objects import WindowObjects
 from pipelines.leases.lease import LeaseWitness
 from pipelines.models import ModelSource
 from pipelines.storage import ObjectDamaged, ObjectMissing, StorageSettings, Store, local_path
+from pipelines.timestamps import timestamp
 from rssr.allocator import keep_freed_memory
 from rssr.errors import DataError, ModelError, RasterError, TileError
 
@@ -115,8 +115,7 @@ class SceneWorker:
             return Outcome(time.perf_counter() - started_s, failure, worker=self._name)
         record = self._product(task)
         seconds = time.perf_counter() - started_s
-        finished_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        record = replace(record, compute_s=task.compute_s, write_s=seconds, finished_at=finished_at, worker=self._name)
+        record = replace(record, compute_s=task.compute_s, write_s=seconds, finished_at=timestamp(), worker=self._name)
         self._ledger.record(record)
         if not self._task.config.keep_work:
             self._windows.delete(task.scene.name)

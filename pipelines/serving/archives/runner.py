@@ -16,10 +16,11 @@ from pipelines.serving.archives.order import BulkSettings, Order
 from pipelines.serving.archives.process import ArchiveProcess
 from pipelines.serving.archives.queue import next_to_begin
 from pipelines.serving.archives.records import ArchiveRecord, Counts
-from pipelines.serving.archives.state import ArchiveBook, now
+from pipelines.serving.archives.state import ArchiveBook
 from pipelines.serving.archives.uploads import sweep_uploads
 from pipelines.serving.problems import Problem
 from pipelines.storage import StorageSettings, Store, open_store
+from pipelines.timestamps import timestamp
 from rssr.errors import RssrError
 
 log = logging.getLogger(__name__)
@@ -151,10 +152,10 @@ class ArchiveRunner:
             log.exception("Archive %s cannot be begun.", record.id)
             self._book.change(record.id, "failed", problem=NOT_BEGUN)
             return
-        started_at = record.standing.started_at or now()
+        started_at = record.standing.started_at or timestamp()
         record = self._book.change(record.id, "running", started_at=started_at)
         order = Order(record.id, config.model_dump(mode="json"), self._plan.config.niceness)
-        self._begun_at[record.id] = now()
+        self._begun_at[record.id] = timestamp()
         self._looked_at[record.id] = time.monotonic()
         self._processes[record.id] = ArchiveProcess(order, self.woken.set)
         log.info("Archive %s begins.", record.id, extra={"archive_id": record.id})

@@ -19,11 +19,12 @@ from pipelines.serving.archives.items import ItemReader, Place
 from pipelines.serving.archives.queue import in_turn, require_room
 from pipelines.serving.archives.records import LEADER, ArchiveRecord, ArchiveRequest
 from pipelines.serving.archives.runner import ArchiveRunner, RunnerPlan
-from pipelines.serving.archives.state import ArchiveBook, now
+from pipelines.serving.archives.state import ArchiveBook
 from pipelines.serving.archives.view import archive_answer, path_of, shown, shown_page
 from pipelines.serving.caller import Caller
 from pipelines.serving.problems import Problem
 from pipelines.storage import ObjectMissing
+from pipelines.timestamps import timestamp
 from rssr.errors import RssrError
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class ArchiveService:
     def create(self, request: ArchiveRequest) -> CreatedArchive:
         """See `ArchiveApi.create`."""
         leading = self._lead()
-        dated = request if request.created_at else replace(request, created_at=now())
+        dated = request if request.created_at else replace(request, created_at=timestamp())
         archive_id, is_replay = leading.book.create(
             dated, lambda records: self._require_room(leading, request.caller, records)
         )

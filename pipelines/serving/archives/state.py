@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pipelines.bulk.threads import in_threads
@@ -27,6 +26,7 @@ from pipelines.serving.archives.records import (
 )
 from pipelines.serving.problems import Problem
 from pipelines.storage import ObjectMissing, Store
+from pipelines.timestamps import timestamp
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class ArchiveBook:
             record = self.find(archive_id)
             if state not in _FOLLOWS.get(record.state, frozenset()) and (state != record.state or state in ENDED):
                 raise Problem("conflict", f"The archive is {record.state}, so it cannot become {state}.")
-            moment = {"ended_at": now()} if state in ENDED else {}
+            moment = {"ended_at": timestamp()} if state in ENDED else {}
             standing = replace(record.standing, state=state, **{**moment, **changes})
             self._held.require_held()
             self._root.write_bytes(standing_key(archive_id), standing.to_json())
@@ -221,11 +221,6 @@ class ArchiveBook:
         keys = [entry.key for entry in self._root.list(folder)]
         found = zip(keys, in_threads(read, keys), strict=True)
         return {id_of_key(key): value for key, value in found if value is not None}
-
-
-def now() -> str:
-    """This moment as records have it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _key_of(caller: str, idempotency_key: str) -> str:

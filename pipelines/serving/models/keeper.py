@@ -14,9 +14,9 @@ from pipelines.serving.models.records import (
     RejectedVersion,
     ServedVersion,
     describe_version,
-    now,
 )
 from pipelines.serving.models.self_test import SelfTestFailed, self_test
+from pipelines.timestamps import timestamp
 from pipelines.tracking import TrackingConfig
 from pipelines.tracking.registry import folder_digest
 from rssr.errors import ModelError, RssrError, WeightsError
@@ -108,7 +108,7 @@ class Keeper:
         except (SelfTestFailed, WeightsError, ModelError) as error:
             log.error("%s of %s is not served: %s", label, model.name, error)
             refused = RejectedVersion(
-                name=found.name, label=label, digest=found.digest, reason=_public(error, found, label), at=now()
+                name=found.name, label=label, digest=found.digest, reason=_public(error, found, label), at=timestamp()
             )
             self._rolled_out(model.name, "rejected")
             return self._kept(known.model_copy(update={"rejected": refused}))

@@ -1,12 +1,12 @@
 """What is known of each model that is served: kept in the service's state, so that nobody must be asked for it."""
 
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from pipelines.models import ModelSource, copy_key
 from pipelines.storage import ObjectMissing, Store
+from pipelines.timestamps import timestamp
 from rssr.configuration import Config
 from rssr.inference.chosen_model import gives_deviation
 from rssr.models.loaded import LoadedModel
@@ -133,13 +133,8 @@ def describe_version(source: ModelSource, model: LoadedModel, label: str) -> Ser
         gives_uncertainty=gives_deviation(model),
         licence=card.licence if card is not None else None,
         card=card.model_dump(mode="json") if card is not None else None,
-        announced_at=now(),
+        announced_at=timestamp(),
     )
-
-
-def now() -> str:
-    """This moment, RFC 3339."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _key(name: str) -> str:

@@ -29,7 +29,7 @@ def written(tmp_path: Path) -> Path:
     done = run_job_here(
         f"write_config={target}",
         f"output={tmp_path / 'state'}",
-        "models.bicubic.replica={num_cpus: 0.01}",
+        "models.bicubic.replica={num_cpus: 0}",
         "models.bicubic.scaling={min_replicas: 0, max_replicas: 1}",
         preset=PRESET,
         job="serve",
@@ -44,7 +44,7 @@ def test_the_file_says_what_the_job_would_do(written: Path, tmp_path: Path) -> N
     (application,) = schema.applications
     settings = ServeConfig.model_validate(application.args)
     assert settings.output.uri == str(tmp_path / "state")
-    assert settings.served[0].replica.num_cpus == 0.01
+    assert settings.served[0].replica.num_cpus == 0
     assert (schema.http_options.host, schema.http_options.port) == ("127.0.0.1", 8000)
     assert application.import_path == "pipelines.serving.application:build"
 

@@ -11,9 +11,9 @@ import pytest
 
 from pipelines.serving.archives.ids import new_archive_id
 from pipelines.serving.archives.records import ArchiveState
-from pipelines.serving.archives.state import now
 from pipelines.serving.archives.uploads import archive_ending, sweep_uploads, upload_key
 from pipelines.serving.problems import Problem
+from pipelines.timestamps import timestamp
 from tests.pipelines.bulk.imagery import Place, png, zipped
 from tests.pipelines.serving.archives.made_archives import ANN, record
 
@@ -54,7 +54,7 @@ def test_only_uploads_that_nobody_needs_are_deleted(local: Place) -> None:
         local.output.write_bytes(upload_key(archive.id, ".zip"), b"")
         return archive.id, replace(archive, standing=replace(archive.standing, ended_at=ended_at))
 
-    queued, running, ended = sent("queued"), sent("running"), sent("completed", now())
+    queued, running, ended = sent("queued"), sent("running"), sent("completed", timestamp())
     long_ended = sent("failed", "2026-01-01T00:00:00Z")
     abandoned, coming = new_archive_id(time.time() - 7200), new_archive_id()
     for archive_id in (abandoned, coming):
