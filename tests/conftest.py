@@ -37,7 +37,7 @@ _PORTS = iter(random.SystemRandom().sample(_OWN_PORTS, len(_OWN_PORTS)))
 # Fixtures of the session that take longest: all files that use one run on one worker, which alone makes it.
 _DEAR = ("undisturbed", "ray_cluster", "served")
 # Folders whose own fixtures of the session take long, likewise.
-_TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking", "pipelines/serving/page")
+_TOGETHER = ("rssr/methods/slimdiffsr", "pipelines/tracking", "pipelines/serving")
 # What takes long begins first, so that no worker is left with it at the end.
 _IN_ORDER = (*_DEAR, "jobs", "benchmarks", "pipelines/experiment", *_TOGETHER, "rssr/models", "rssr/methods")
 
@@ -67,9 +67,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _group(path: Path) -> str:
     """Name of the group of files that a file belongs to, most often its own: fixtures of a group are made once."""
     name = path.relative_to(Path(__file__).parent).as_posix()
+    together = [folder for folder in _TOGETHER if name.startswith(f"{folder}/")]
     source = path.read_text(encoding="utf-8")
     shared = [fixture for fixture in _DEAR if f"{fixture}: " in source]  # as a parameter
-    return next(iter(shared), next((folder for folder in _TOGETHER if name.startswith(folder)), name))
+    return next(iter((*together, *shared)), name)
 
 
 def _place(group: str) -> int:

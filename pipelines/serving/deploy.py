@@ -123,7 +123,26 @@ def _deploy(config: ServeConfig) -> None:
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
     serve.start(proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options())
+    _require_address(config)
     serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
+
+
+def _require_address(config: ServeConfig) -> None:
+    """Ray Serve that runs already keeps the address it has, whatever it is told, and says nothing.
+
+    Raises:
+        ConfigError: It listens somewhere else, where keys may be needed that this service would not ask for.
+    """
+    from ray.serve.context import _get_global_client
+
+    options = _get_global_client().http_config
+    host, port = options.host, options.port
+    if (host, port) != (config.host, config.port):
+        raise ConfigError(
+            f"Ray Serve runs on this cluster already, and listens at {host}:{port} instead of "
+            f"{config.host}:{config.port}.",
+            f"Give host={host} port={port}, or end what it serves with `serve shutdown`.",
+        )
 
 
 def _end() -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.serving.deploy import run_serve
 from rssr.cli import main
+from rssr.errors import ConfigError
+from tests.conftest import free_port
 from tests.pipelines.bulk.imagery import png
 from tests.pipelines.serving.conftest import Serving
 from tests.pipelines.serving.images import of_every_kind
@@ -132,3 +135,10 @@ def test_an_archive_runs_with_the_version_that_is_served(serving: Serving) -> No
     assert answer.status == 201
     assert answer.headers["location"].startswith("/v1/archives/")
     assert answer.document["model"] == "ldcsr-small"
+
+
+def test_another_address_on_the_same_cluster_is_refused(serving: Serving) -> None:
+    elsewhere = serving.config.model_copy(update={"port": free_port()})
+    with pytest.raises(ConfigError, match=f"already, and listens at 127.0.0.1:{serving.config.port} instead"):
+        run_serve(elsewhere)
+    assert serving.live.ask("GET", "/livez").status == 200

@@ -18,13 +18,15 @@ from pipelines.serving.archives.records import ENDED
 from pipelines.serving.problems import Problem
 from tests.pipelines.bulk.imagery import png
 from tests.pipelines.serving.archives.made_archives import ANN, QUICK, SLOW, asked
+from tests.pipelines.serving.conftest import Serving
 
 _PATIENCE_S = 200.0
 _APPLICATION = "archives-alone"
 
 
 @pytest.fixture
-def handle(ray_cluster: str, tmp_path: Path) -> Iterator[Any]:
+def handle(serving: Serving, tmp_path: Path) -> Iterator[Any]:
+    """Beside the shared service, so that Ray Serve listens where that one is asked."""
     config = ArchivesConfig(num_workers=1, **QUICK)
     application = archives_application(f"{tmp_path}/state", config, BulkSettings(num_workers=1, tiling=SLOW))
     try:
@@ -72,6 +74,7 @@ async def shown(archives: Any, archive_id: str) -> Archive:
 
 def replica() -> Any:
     """The actor of the deployment's one replica."""
-    names = [found["name"] for found in ray.util.list_named_actors(all_namespaces=True) if NAME in found["name"]]
+    start = f"{_APPLICATION}#{NAME}#"
+    names = [found["name"] for found in ray.util.list_named_actors(all_namespaces=True) if start in found["name"]]
     assert len(names) == 1
     return ray.get_actor(names[0], namespace="serve")
