@@ -23,6 +23,7 @@ from pipelines.serving.telemetry.exposition import collect, start_reporting
 from pipelines.serving.telemetry.logs import configure_logs
 
 _RETRY_S = 2.0
+_TELLS_S = 5.0  # so much longer than replicas of models an ingress replica lives: it tells callers of what those left
 _NO_CORES = {"num_cpus": 0}  # they wait most of the time, and cores are for models
 
 
@@ -105,7 +106,7 @@ def _ingress(config: ServeConfig) -> serve.Deployment:
         max_ongoing_requests=config.ingress.max_ongoing_requests,
         max_queued_requests=config.ingress.max_queued_requests,
         backpressure_config={"status_code": 503, "retry_after_s": _RETRY_S},
-        graceful_shutdown_timeout_s=config.drain_s,
+        graceful_shutdown_timeout_s=config.drain_s + _TELLS_S,
         ray_actor_options=_NO_CORES,
     )
 

@@ -20,7 +20,7 @@ from tests.pipelines.serving.models.broken import broken
 
 PRESET = ROOT / "jobs" / "presets" / "quickstart" / "serve.yaml"
 PATIENCE_S = 280.0
-NUM_IN_FLIGHT = 6
+NUM_IN_FLIGHT = 4
 PATH = "/v1/super-resolve"
 
 
@@ -73,7 +73,8 @@ def test_a_model_that_fails_its_self_test_is_not_deployed(tmp_path: Path, port: 
 
 
 def test_it_serves_until_it_is_told_to_end_and_answers_what_it_has_in_hand(tmp_path: Path, port: int) -> None:
-    command = job_command(f"output={tmp_path / 'state'}", f"port={port}", preset=PRESET, job="serve")
+    values = (f"output={tmp_path / 'state'}", f"port={port}", f"drain_s={PATIENCE_S}")
+    command = job_command(*values, preset=PRESET, job="serve")
     log = tmp_path / "log.txt"
     with log.open("wb") as stream:
         job = subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
