@@ -14,6 +14,7 @@ from pipelines.serving.config import ModelConfig, ServeConfig
 from pipelines.serving.http.app import Service, make_app
 from pipelines.serving.http.archive_wiring import archive_door
 from pipelines.serving.http.uploads import forget_leftovers
+from pipelines.serving.listening import listening_address
 from pipelines.serving.models.deployment import ModelHandles, ModelKeeper, ModelReplica
 from pipelines.serving.security.keys import KEYS_VARIABLE, load_keys
 from pipelines.serving.security.places import ServicePlaces
@@ -22,6 +23,7 @@ from pipelines.serving.telemetry.exposition import collect, start_reporting
 from pipelines.serving.telemetry.logs import configure_logs
 
 _RETRY_S = 2.0
+_TELLS_S = 5.0  # so much longer than replicas of models an ingress replica lives: it tells callers of what those left
 _NO_CORES = {"num_cpus": 0}  # they wait most of the time, and cores are for models
 
 
@@ -54,10 +56,11 @@ class Ingress:
         config = self._config
         configure_logs(config.telemetry, "ingress")
         forget_leftovers(config.limits)
-        reporter = start_reporting(config.telemetry.metrics_interval_s)
+        reporter = start_reporting(config.telemetry.metrics_interval_s, config.output.uri)
         models = ModelHandles(self._models, config)
         archives = archive_door(config, archives_behind(self._archives), models)
-        keys = load_keys(config.security, config.host, {KEYS_VARIABLE: self._key_lines})
+        host, _ = listening_address()  # whatever the settings say: a config file of Ray Serve has its own word for it
+        keys = load_keys(config.security, host, {KEYS_VARIABLE: self._key_lines})
         return make_app(Service(config, keys, models, archives, partial(collect, reporter)))
 
 
@@ -68,9 +71,12 @@ def build(settings: dict[str, Any]) -> serve.Application:
         settings: Keys of `jobs/serve.py`.
 
     Raises:
+        ConfigError: Others than this machine would reach it, and there are no keys.
         ValidationError: They are none.
     """
     config = ServeConfig.model_validate(settings)
+    if config.security.keys_file is None:  # else the ingress looks into it: the file lies where that runs
+        load_keys(config.security, config.host)
     complete = config.model_dump(mode="json")
     models = {model.name: _replicas(model, config).bind(complete, model.name) for model in config.served}
     keeper = serve.deployment(ModelKeeper, name="Keeper", num_replicas=1, ray_actor_options=_NO_CORES).bind(complete)
@@ -88,7 +94,8 @@ def _archives(config: ServeConfig) -> serve.Application:
         read_places=tuple(allowed["read_places"]),
         inner_hosts=tuple(allowed["inner_hosts"]),
     )
-    return archives_application(config.output.uri, config.archives, bulk, CountedArchives(config.telemetry))
+    counted = CountedArchives(config.telemetry, config.output.uri)
+    return archives_application(config.output.uri, config.archives, bulk, counted)
 
 
 def _ingress(config: ServeConfig) -> serve.Deployment:
@@ -99,7 +106,7 @@ def _ingress(config: ServeConfig) -> serve.Deployment:
         max_ongoing_requests=config.ingress.max_ongoing_requests,
         max_queued_requests=config.ingress.max_queued_requests,
         backpressure_config={"status_code": 503, "retry_after_s": _RETRY_S},
-        graceful_shutdown_timeout_s=config.drain_s,
+        graceful_shutdown_timeout_s=config.drain_s + _TELLS_S,
         ray_actor_options=_NO_CORES,
     )
 

@@ -17,6 +17,7 @@ from pipelines.cluster import (
 from pipelines.experiment.config import OutputConfig
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.declarative import APPLICATION, controller_options, http_options, serve_schema
+from pipelines.serving.listening import listening_address
 from pipelines.serving.security.keys import load_keys
 from pipelines.storage import is_local, local_path, open_store
 from pipelines.storage.store import probe_key
@@ -133,10 +134,7 @@ def _require_address(config: ServeConfig) -> None:
     Raises:
         ConfigError: It listens somewhere else, where keys may be needed that this service would not ask for.
     """
-    from ray.serve.context import _get_global_client
-
-    options = _get_global_client().http_config
-    host, port = options.host, options.port
+    host, port = listening_address()
     if (host, port) != (config.host, config.port):
         raise ConfigError(
             f"Ray Serve runs on this cluster already, and listens at {host}:{port} instead of "

@@ -31,6 +31,10 @@ class ArchivesConfig(Config):
     """Pause before the second attempt, seconds; doubled before each further one."""
     keep_uploads_s: float = Field(default=0.0, ge=0)
     """How long an uploaded archive is kept after its run has ended, seconds."""
+    keep_days: float | None = Field(default=30.0, gt=0)
+    """How long an archive is kept after it has ended, days: then it is removed, with its record, its upload and the
+    products that the service keeps for download. What lies in an output that the caller named is never touched. Null
+    keeps everything."""
     poll_s: float = Field(default=0.5, gt=0)
     """Pause between two looks at what runs, seconds."""
     stop_s: float = Field(default=10.0, ge=0)

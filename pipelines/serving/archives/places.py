@@ -1,4 +1,4 @@
-"""The service's own place is not for callers: others' uploads and products lie there."""
+"""Which places meet: the service's own is not for callers, and two archives do not write into one another's."""
 
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,14 +22,25 @@ def require_apart(uri: str, root_uri: str) -> None:
         Problem: It does, or is no URI.
     """
     within = split_archive_uri(uri)
-    asked, own = _parts(_fixed(within[0] if within else uri)), _parts(root_uri)
-    shorter = min(len(asked), len(own))
-    if asked[:shorter] == own[:shorter]:
+    if _meet(_parts(_fixed(within[0] if within else uri)), _parts(root_uri)):
         raise Problem(
             "forbidden-place",
             "This place is, or holds, the one that the service keeps its own files in.",
             "Name another one.",
         )
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether one output is the other, or lies in it. Of what is no address, only the same is the same."""
+    try:
+        return _meet(_parts(first), _parts(second))
+    except Problem:
+        return first == second
+
+
+def _meet(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+    shorter = min(len(first), len(second))
+    return first[:shorter] == second[:shorter]
 
 
 def _fixed(uri: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from pipelines.serving.archives.config import ArchivesConfig
+from pipelines.serving.archives.places import overlap
 from pipelines.serving.archives.records import ArchiveRecord
 from pipelines.serving.problems import Problem
 
@@ -44,13 +45,18 @@ def next_to_begin(
         return None
     working = [record for record in records if record.id in at_work]
     num_of = Counter(record.caller for record in working)
-    outputs = {record.request.output for record in working} - {None}  # one run at a time leads an output
+    outputs = {record.request.output for record in working} - {None}
     interrupted = [record for record in records if record.state == "running" and record.id not in at_work]
     for record in [*interrupted, *in_turn(records)]:
-        is_free = record.request.output not in outputs and num_of[record.caller] < config.max_running_per_caller
-        if is_free and record.id not in resting:
+        has_room = num_of[record.caller] < config.max_running_per_caller and record.id not in resting
+        if has_room and not _is_written_to(record.request.output, outputs):
             return record
     return None
+
+
+def _is_written_to(output: str | None, outputs: Collection[str | None]) -> bool:
+    """Whether a run leads an output, or one in it or around it: their plans, windows and products would mix."""
+    return output is not None and any(other is not None and overlap(output, other) for other in outputs)
 
 
 def require_room(

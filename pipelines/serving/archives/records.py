@@ -8,11 +8,14 @@ Layout below the service's own place:
     archive-records/leader/...          flags of the runners, see `pipelines.leases.flags`
     archive-uploads/ID.zip              an uploaded archive, until its run has ended
     archives/ID/products/...            output of the run, where the caller named no other
+
+All of an archive is removed some time after its end, see `history`; its standing is marked first and goes last.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeVar
 
 ArchiveState = Literal["queued", "running", "cancelling", "completed", "completed_with_failures", "failed", "cancelled"]
@@ -20,12 +23,13 @@ ArchiveState = Literal["queued", "running", "cancelling", "completed", "complete
 ENDED: frozenset[ArchiveState] = frozenset(("completed", "completed_with_failures", "failed", "cancelled"))
 """States that are final."""
 
-REQUESTS, STATES, KEYS, LEADER, UPLOADS = (
+REQUESTS, STATES, KEYS, LEADER, UPLOADS, KEPT = (
     "archive-records/requests",
     "archive-records/states",
     "archive-records/keys",
     "archive-records/leader",
     "archive-uploads",
+    "archives",
 )
 _ENDING = ".json"
 
@@ -80,7 +84,7 @@ class ArchiveRequest:
     @property
     def products(self) -> str | None:
         """Key of the products below the service's own place; None where the caller named another output."""
-        return None if self.output is not None else f"archives/{self.id}/products"
+        return None if self.output is not None else f"{KEPT}/{self.id}/products"
 
     def to_json(self) -> bytes:
         """As it is stored."""
@@ -133,6 +137,7 @@ class Standing:
         model_version: What the run in its output was planned with, e.g. `models:/ldcsr/3`; empty where unknown.
         counts: Of its run, as last known.
         problem: Slug, detail and remedy of why it failed; None otherwise.
+        removal_began_at: When it was given up to be removed; empty before. From then on there is no such archive.
     """
 
     state: ArchiveState = "queued"
@@ -142,11 +147,19 @@ class Standing:
     model_version: str = ""
     counts: Counts = Counts()
     problem: Mapping[str, str] | None = None
+    removal_began_at: str = ""
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing changes any more."""
         return self.state in ENDED
+
+    @property
+    def ended_ago_s(self) -> float | None:
+        """How long ago it ended, seconds; None where it has not."""
+        if not (self.has_ended and self.ended_at):
+            return None
+        return (datetime.now(UTC) - datetime.fromisoformat(self.ended_at)).total_seconds()
 
     def to_json(self) -> bytes:
         """As it is stored."""

@@ -12,6 +12,7 @@ from pipelines.leases.lease import LeaseLost
 from pipelines.serving.archives.config import ArchivesConfig
 from pipelines.serving.archives.counts import LiveProgress, live_progress
 from pipelines.serving.archives.endings import NOT_BEGUN, ending_of
+from pipelines.serving.archives.history import HistoryRemover
 from pipelines.serving.archives.order import BulkSettings, Order
 from pipelines.serving.archives.process import ArchiveProcess
 from pipelines.serving.archives.queue import next_to_begin
@@ -96,6 +97,7 @@ class ArchiveRunner:
         self._lookers = ThreadPoolExecutor(plan.config.max_running, "progress of archives")
         self._rests_until: dict[str, float] = {}
         self._swept_at = float("-inf")
+        self._history = HistoryRemover(book, plan.root, plan.config.keep_days)
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop; what runs then is ended, and goes on with the next runner.
@@ -221,6 +223,7 @@ class ArchiveRunner:
     def _sweep(self) -> None:
         self._swept_at = time.monotonic()
         sweep_uploads(self._plan.root, self._book.all(), self._plan.config.keep_uploads_s)
+        self._history.look()
 
     def _end_all(self) -> None:
         """End what runs; in the book it goes on running, and the next runner takes it up."""
@@ -229,4 +232,5 @@ class ArchiveRunner:
                 process.stop(self._plan.config.stop_s)
             time.sleep(_END_PAUSE_S)
         self._processes.clear()
+        self._history.end()
         self._lookers.shutdown(wait=False, cancel_futures=True)

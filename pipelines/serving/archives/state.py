@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pipelines.bulk.threads import in_threads
 from pipelines.leases.lease import Held
+from pipelines.serving.archives.ids import is_archive_id
 from pipelines.serving.archives.records import (
     ENDED,
     KEYS,
@@ -68,6 +69,7 @@ class ArchiveBook:
         self._records: dict[str, ArchiveRecord] = {}
         self._open: dict[str, ArchiveRecord] = {}  # history may be long, and what is looked at all the time is short
         self._num_of: Counter[ArchiveState] = Counter()
+        self._removing: dict[str, ArchiveRequest | None] = {}  # None where the request is removed already
 
     def load(self) -> None:
         """Read what the state store holds. Damaged entries are told and left out.
@@ -77,12 +79,14 @@ class ArchiveBook:
         """
         requests = self._read_all(REQUESTS, ArchiveRequest.from_json)
         standings = self._read_all(STATES, Standing.from_json)
+        removing = {name for name, known in standings.items() if known.removal_began_at and is_archive_id(name)}
         records = (
             ArchiveRecord(request, standings.get(name, Standing()))
             for name, request in sorted(requests.items())
-            if name == request.id
+            if name == request.id and name not in removing
         )
         with self._lock:
+            self._removing = {name: requests.get(name) for name in sorted(removing)}
             for record in records:
                 if not self._is_void(record):
                     self._take(record)
@@ -165,6 +169,54 @@ class ArchiveBook:
             self._held.require_held()
             self._root.write_bytes(standing_key(archive_id), standing.to_json())
             return self._take(replace(record, standing=standing))
+
+    def begin_removal(self, archive_id: str) -> None:
+        """Let an archive that has ended not be there any more, and write that down first.
+
+        Raises:
+            Problem: It has not ended.
+            StorageError: The store fails, or this runner does not lead any more.
+        """
+        with self._lock:
+            record = self.find(archive_id)
+            if not record.standing.has_ended:
+                raise Problem("conflict", f"The archive is {record.state}, so it cannot be removed.")
+            standing = replace(record.standing, removal_began_at=timestamp())
+            self._held.require_held()
+            self._root.write_bytes(standing_key(archive_id), standing.to_json())
+            self._num_of[record.state] -= 1
+            del self._records[archive_id]
+            self._removing[archive_id] = record.request
+
+    def removing(self) -> dict[str, ArchiveRequest | None]:
+        """Archives whose removal has begun; None stands for a request that is removed already."""
+        with self._lock:
+            return dict(self._removing)
+
+    def end_removal(self, archive_id: str) -> None:
+        """Remove what is written down of an archive, once nothing else is left of it.
+
+        Raises:
+            StorageError: The store fails, or this runner does not lead any more.
+        """
+        with self._lock:
+            request = self._removing[archive_id]
+            self._held.require_held()
+            if request is not None and request.idempotency_key:
+                known = self._read_key(request.caller, request.idempotency_key)
+                if known is not None and known.id == archive_id:  # else it was sent again since
+                    self._root.delete(_key_of(request.caller, request.idempotency_key))
+            self._root.delete(request_key(archive_id))
+            self._root.delete(standing_key(archive_id))  # the last: it tells that there is something to remove
+            del self._removing[archive_id]
+
+    def require_held(self) -> None:
+        """Return if this runner still leads.
+
+        Raises:
+            LeaseLost: It does not.
+        """
+        self._held.require_held()
 
     def all(self) -> list[ArchiveRecord]:
         """All archives, the oldest first."""

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.serving.archives.ids import is_archive_id, made_at_s
@@ -68,7 +67,5 @@ def sweep_uploads(root: Store, records: Sequence[ArchiveRecord], keep_s: float) 
 def _is_over(record: ArchiveRecord | None, key: str, keep_s: float) -> bool:
     if record is None:
         return time.time() - made_at_s(id_of_key(key)) > _ABANDONED_S
-    if not record.standing.has_ended:
-        return False
-    ended = datetime.fromisoformat(record.standing.ended_at)
-    return (datetime.now(UTC) - ended).total_seconds() >= keep_s
+    ended_ago_s = record.standing.ended_ago_s
+    return ended_ago_s is not None and ended_ago_s >= keep_s

@@ -5,7 +5,7 @@ import re
 
 from pipelines.serving.archives.api import Archive, ArchiveCounts, ArchiveLinks, SceneCounts, WindowCounts
 from pipelines.serving.archives.counts import LiveProgress
-from pipelines.serving.archives.records import ArchiveRecord, Counts
+from pipelines.serving.archives.records import UPLOADS, ArchiveRecord, Counts
 from pipelines.serving.problems import Problem
 from pipelines.storage import Store
 
@@ -22,14 +22,15 @@ def path_of(archive_id: str) -> str:
 
 def shown(text: str, root: Store) -> str:
     """A text without the service's own place and without folders of this machine; names of files stay."""
-    return _LOCAL_FOLDERS.sub("", text.replace(root.uri, _HIDDEN))
+    return _LOCAL_FOLDERS.sub("", _without_place(text, root.uri))
 
 
 def shown_page(page: str, root: Store, model_source: str) -> str:
     """A report without the service's own place, and without the folder that the model lies in."""
     folder = "" if "://" in model_source or "/" not in model_source else model_source
-    for text in filter(None, (root.uri, folder.rpartition("/")[0])):
-        page = page.replace(html.escape(text), _HIDDEN)
+    page = _without_place(page, html.escape(root.uri))
+    if models := folder.rpartition("/")[0]:
+        page = page.replace(html.escape(models), _HIDDEN)
     return page
 
 
@@ -67,6 +68,12 @@ def archive_answer(
         note=_STAYS if record.state == "cancelled" and standing.started_at else None,
         links=ArchiveLinks(self=path, items=f"{path}/items", report=f"{path}/report"),
     )
+
+
+def _without_place(text: str, place: str) -> str:
+    """Files of an upload go by their name in it: where it lies until its run has ended tells nothing."""
+    within_upload = rf"{re.escape(place)}/+{UPLOADS}/[^/\s!]+!/"
+    return re.sub(within_upload, "", text).replace(place, _HIDDEN)
 
 
 def _progress(record: ArchiveRecord, counts: Counts) -> float:

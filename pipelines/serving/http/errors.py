@@ -62,7 +62,15 @@ def install_errors(app: FastAPI) -> None:
     for kind in (Problem, RssrError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer)
     app.add_middleware(Failures)
-    app.add_api_route("/problems/{slug}", problem_page, methods=["GET"], tags=["problems"], response_model=None)
+    app.add_api_route(
+        "/problems/{slug}",
+        problem_page,
+        methods=["GET"],
+        tags=["problems"],
+        summary="A kind of problem",
+        description="What it means and what to do about it: a page for browsers, JSON for everybody else.",
+        response_model=None,
+    )
     describe_problems(app)
 
 

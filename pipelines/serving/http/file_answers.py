@@ -1,4 +1,4 @@
-"""Files out of a store as answers: whole, or the part that is asked for."""
+"""Files out of a store as answers: whole, the part that is asked for, or only what there is to say of them."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ def file_answer(request: Request, file: StoredFile, settings: StorageSettings | 
     """The answer to a request for a file; its digest is its tag.
 
     Args:
-        request: Its headers may ask for a part, or tell what its caller has.
+        request: Its headers may ask for a part, or tell what its caller has; `state.is_head` asks for no content.
         file: Where it lies.
         settings: How to reach S3; None reads the environment.
     """
@@ -34,7 +34,8 @@ def file_answer(request: Request, file: StoredFile, settings: StorageSettings | 
     }
     if tag in (known.strip() for known in request.headers.get("If-None-Match", "").split(",")):
         return Response(status_code=304, headers=headers)
-    span = _span(request, tag, file.num_bytes)
+    is_head = bool(getattr(request.state, "is_head", False))
+    span = None if is_head else _span(request, tag, file.num_bytes)  # only GET knows parts
     if span is not None and span[0] >= span[1]:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{file.num_bytes}"})
     start, end = span or (0, file.num_bytes)
@@ -42,6 +43,8 @@ def file_answer(request: Request, file: StoredFile, settings: StorageSettings | 
     if span is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.num_bytes}"
     media_type = _MEDIA_TYPES.get(file.key.rpartition(".")[2].lower(), "application/octet-stream")
+    if is_head:
+        return Response(None, 200, headers, media_type)  # nothing is read
     store = open_store(f"{file.location}/", settings)
     return StreamingResponse(_pieces(store, file.key, start, end), 200 if span is None else 206, headers, media_type)
 

@@ -41,7 +41,8 @@ class Guard:
     """What every request passes.
 
     It sets `request.state.request_id` and `request.state.caller`, and answers itself where there is no valid key or the
-    body is too large. HEAD is answered as GET without the body.
+    body is too large. HEAD is answered as GET without the body; `request.state.is_head` tells routes that need not make
+    it.
 
     Args:
         app: The application.
@@ -70,7 +71,8 @@ class Guard:
         except Problem as problem:
             await problem_answer(scope, problem)(scope, receive, answer)
             return
-        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        state["is_head"] = scope["method"] == "HEAD"
+        inner = {**scope, "method": "GET"} if state["is_head"] else scope
         try:
             await self._app(inner, body, answer)
         except Exception as error:

@@ -24,6 +24,7 @@ from pipelines.serving.models.batching import (
     num_tiles,
     run_together,
 )
+from pipelines.serving.models.copies import CopySweeper
 from pipelines.serving.models.keeper import Keeper
 from pipelines.serving.models.records import ModelRecord, ModelRecords
 from pipelines.serving.models.replica import SceneWork
@@ -59,7 +60,7 @@ class ModelReplica:
         self._model = next(model for model in config.served if model.name == name)
         replica = self._model.replica
         configure_logs(config.telemetry, f"model-{name}")
-        start_reporting(config.telemetry.metrics_interval_s)
+        start_reporting(config.telemetry.metrics_interval_s, config.output.uri)
         self._metrics = service_metrics()
         self._num_waiting = 0
         keep_freed_memory()
@@ -148,12 +149,13 @@ class ModelKeeper:
     def __init__(self, settings: dict[str, Any]) -> None:
         config = ServeConfig.model_validate(settings)
         configure_logs(config.telemetry, "models")
-        start_reporting(config.telemetry.metrics_interval_s)
-        keeper = make_keeper(config)
+        start_reporting(config.telemetry.metrics_interval_s, config.output.uri)
+        keeper, copies = make_keeper(config), CopySweeper(ModelRecords(open_store(config.output.uri)))
 
         def refresh() -> None:
             try:
                 keeper.refresh()
+                copies.sweep()
             except StorageError as error:
                 log.warning("The service's state does not answer, so what is served stays: %s", error)
 

@@ -116,7 +116,7 @@ class Keeper:
         version = describe_version(found, loaded, label)
         log.info("%s is served as %s from now on.", label, model.name)
         self._rolled_out(model.name, "served")
-        return self._kept(ModelRecord(name=model.name, source=model.source, version=version))
+        return self._kept(ModelRecord(name=model.name, source=model.source, version=version, previous=known.version))
 
     def _kept(self, record: ModelRecord) -> ModelRecord:
         if record != self._records.read(record.name):

@@ -18,6 +18,8 @@ MODELS_FOLDER = "models"
 COPIES_FOLDER = f"{MODELS_FOLDER}/copies"
 """Below the state: the models themselves, by content, so that replicas elsewhere and later find them."""
 
+_ENDING = ".json"
+
 
 class ServedVersion(Config):
     """A version of a model that passed its self-test."""
@@ -77,6 +79,8 @@ class ModelRecord(Config):
     """As configured."""
     version: ServedVersion | None = None
     """That is served; null where there is none yet."""
+    previous: ServedVersion | None = None
+    """That was served before, to go back to; null where there was none."""
     rejected: RejectedVersion | None = None
     """The last one that was found and is not served; null where there is none."""
     problem: str | None = None
@@ -111,6 +115,20 @@ class ModelRecords:
         except (ObjectMissing, ValidationError):  # another version of the service may have written it otherwise
             return None
 
+    def read_all(self) -> list[ModelRecord] | None:
+        """What is known of all models, also of those that are not configured any more.
+
+        Returns:
+            None where a record cannot be read, since another version of the service wrote it.
+
+        Raises:
+            StorageError: The state cannot be read.
+        """
+        names = (_name_in(entry.key) for entry in self.output.list(MODELS_FOLDER))
+        found = [self.read(name) for name in names if name]
+        known = [record for record in found if record is not None]
+        return known if len(known) == len(found) else None
+
     def write(self, record: ModelRecord) -> None:
         """Keep what is known.
 
@@ -138,4 +156,10 @@ def describe_version(source: ModelSource, model: LoadedModel, label: str) -> Ser
 
 
 def _key(name: str) -> str:
-    return f"{MODELS_FOLDER}/{name}.json"
+    return f"{MODELS_FOLDER}/{name}{_ENDING}"
+
+
+def _name_in(key: str) -> str:
+    """Of which model a key is the record; empty for none."""
+    folder, _, file = key.rpartition("/")
+    return file.removesuffix(_ENDING) if folder == MODELS_FOLDER and file.endswith(_ENDING) else ""

@@ -16,21 +16,23 @@ class CountedArchives:
 
     Attributes:
         config: Of logs and counts.
+        service: Whose archives they are, see `gatherer_name`.
     """
 
     config: TelemetryConfig
+    service: str
 
     def archives_are(self, by_state: Mapping[str, int]) -> None:
         """So many archives there are, by state."""
-        _begun(self.config).archives_are(by_state)
+        _begun(self.config, self.service).archives_are(by_state)
 
     def archive_scenes_done(self, outcome: str, number: int = 1) -> None:
         """So many more scenes of archives have ended like this."""
-        _begun(self.config).archive_scenes_done(outcome, number)
+        _begun(self.config, self.service).archive_scenes_done(outcome, number)
 
 
 @functools.cache
-def _begun(config: TelemetryConfig) -> ServiceMetrics:
+def _begun(config: TelemetryConfig, service: str) -> ServiceMetrics:
     configure_logs(config, "archives")
-    start_reporting(config.metrics_interval_s)
+    start_reporting(config.metrics_interval_s, service)
     return service_metrics()

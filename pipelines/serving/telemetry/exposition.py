@@ -7,6 +7,7 @@ Ray counts of Serve itself is still found there.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import secrets
@@ -21,7 +22,8 @@ from pipelines.serving.telemetry.metrics import ServiceMetrics, service_metrics
 
 log = logging.getLogger(__name__)
 
-_NAME, _NAMESPACE = "rssr-metrics", "rssr"
+_NAMESPACE = "rssr"
+_NAME_DIGITS = 16
 _HEARTBEAT_S = 5.0  # also said by processes in which nothing has happened
 _LOST_AFTER_S = 20.0
 _PATIENCE_S = 5.0
@@ -57,11 +59,13 @@ class Reporter:
     Args:
         metrics: This process's counters.
         interval_s: How often.
+        service: Whose process this is, see `gatherer_name`.
     """
 
-    def __init__(self, metrics: ServiceMetrics, interval_s: float) -> None:
+    def __init__(self, metrics: ServiceMetrics, interval_s: float, service: str) -> None:
         self._metrics = metrics
         self._interval_s = interval_s
+        self._gatherer_name = gatherer_name(service)
         self._process = f"{os.getpid()}-{secrets.token_hex(8)}"
         self._gatherer: Any = None
         self._lock = threading.Lock()
@@ -105,7 +109,7 @@ class Reporter:
     def _call(self, method: str, counts: Counts | None = None) -> Any:  # noqa: ANN401  # what the method returns
         """Call the gatherer; after a failure the next call looks for it anew, or starts it."""
         with self._lock:
-            self._gatherer = self._gatherer or _find_gatherer()
+            self._gatherer = self._gatherer or _find_gatherer(self._gatherer_name)
             gatherer = self._gatherer
         try:
             call = getattr(gatherer, method).remote(self._process, self._metrics.counts() if counts is None else counts)
@@ -120,15 +124,16 @@ _lock = threading.Lock()
 _reporters: list[Reporter] = []
 
 
-def start_reporting(interval_s: float) -> Reporter:
+def start_reporting(interval_s: float, service: str) -> Reporter:
     """Let this process tell what it counts; further calls return the same reporter.
 
     Args:
         interval_s: How often, seconds.
+        service: Whose process this is, see `gatherer_name`.
     """
     with _lock:
         if not _reporters:
-            _reporters.append(Reporter(service_metrics(), interval_s))
+            _reporters.append(Reporter(service_metrics(), interval_s, service))
             _reporters[0].start()
         return _reporters[0]
 
@@ -145,7 +150,16 @@ async def collect(reporter: Reporter) -> str:
         raise TimeoutError(f"counts are not gathered: {error}") from None
 
 
-def _find_gatherer() -> Any:  # noqa: ANN401  # Ray's handles are untyped
-    """The one gatherer of the cluster, started if there is none. A lost one is not restarted but found missing here."""
+def gatherer_name(service: str) -> str:
+    """What a service's gatherer is called on its cluster, where there may be several services.
+
+    Args:
+        service: The service's own place, its output: no two services share one.
+    """
+    return f"rssr-metrics-{hashlib.sha256(service.rstrip('/').encode()).hexdigest()[:_NAME_DIGITS]}"
+
+
+def _find_gatherer(name: str) -> Any:  # noqa: ANN401  # Ray's handles are untyped
+    """The one gatherer of a service, started if there is none. A lost one is not restarted but found missing here."""
     actor = ray.remote(num_cpus=0)(Gatherer)
-    return actor.options(name=_NAME, namespace=_NAMESPACE, get_if_exists=True, lifetime="detached").remote()
+    return actor.options(name=name, namespace=_NAMESPACE, get_if_exists=True, lifetime="detached").remote()

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.serving.application import build
 from pipelines.serving.deploy import run_serve
+from pipelines.serving.listening import listening_address
+from pipelines.serving.security.keys import KEYS_VARIABLE
 from rssr.cli import main
 from rssr.errors import ConfigError
+from rssr.service_keys import key_line, new_key
 from tests.conftest import free_port
 from tests.pipelines.bulk.imagery import png
 from tests.pipelines.serving.conftest import Serving
@@ -135,6 +139,21 @@ def test_an_archive_runs_with_the_version_that_is_served(serving: Serving) -> No
     assert answer.status == 201
     assert answer.headers["location"].startswith("/v1/archives/")
     assert answer.document["model"] == "ldcsr-small"
+
+
+def test_what_others_reach_is_not_built_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEYS_VARIABLE, raising=False)
+    with pytest.raises(ConfigError, match=r"listen at 0\.0\.0\.0 without keys"):
+        build({"host": "0.0.0.0"})
+    monkeypatch.setenv(KEYS_VARIABLE, "no key")
+    with pytest.raises(ConfigError, match="Line 1 of RSSR_API_KEYS is no key"):
+        build({"host": "0.0.0.0"})
+    monkeypatch.setenv(KEYS_VARIABLE, key_line("anna", new_key()))
+    build({"host": "0.0.0.0"})
+
+
+def test_keys_are_needed_by_where_ray_serve_listens(serving: Serving) -> None:
+    assert listening_address() == (serving.config.host, serving.config.port)
 
 
 def test_another_address_on_the_same_cluster_is_refused(serving: Serving) -> None:

@@ -12,7 +12,9 @@ from ray.serve.schema import ServeDeploySchema
 
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.declarative import serve_schema
+from pipelines.serving.security.keys import KEYS_VARIABLE
 from rssr.plain_yaml import read_yaml, write_yaml
+from rssr.service_keys import key_line, new_key
 from tests.jobs.running import ROOT, environment, run_job_here
 from tests.pipelines.bulk.imagery import png
 from tests.pipelines.serving.conftest import Serving
@@ -49,25 +51,35 @@ def test_the_file_says_what_the_job_would_do(written: Path, tmp_path: Path) -> N
     assert application.import_path == "pipelines.serving.application:build"
 
 
-def test_ray_serve_deploys_the_file(serving: Serving, ray_cluster: str, written: Path) -> None:
+def test_ray_serve_deploys_the_file_and_asks_for_the_keys_of_its_environment(
+    serving: Serving, ray_cluster: str, written: Path
+) -> None:
+    key = new_key()
     values = read_yaml(written.read_text())
     values["http_options"]["port"] = serving.config.port  # of the proxy that this cluster has already
-    values["applications"][0] |= {"name": "declared", "route_prefix": "/declared"}
+    variables = {KEYS_VARIABLE: key_line("anna", key)}
+    values["applications"][0] |= {
+        "name": "declared",
+        "route_prefix": "/declared",
+        "runtime_env": {"env_vars": variables},
+    }
     written.write_text(write_yaml(values))
     program = Path(sys.executable).with_name("serve")
     command = [str(program), "run", str(written), "--non-blocking", "--address", ray_cluster]
     access = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
-    variables = environment({"PYTHONPATH": str(ROOT), **access})
+    surroundings = environment({"PYTHONPATH": str(ROOT), **access})
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=variables, check=False
+            command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=surroundings, check=False
         )
         assert done.returncode == 0, done.stderr
         idle = ready(serving, "/declared/readyz")
         assert idle.document == {"status": "ready", "models": {"bicubic": "idle"}}
-        answer = serving.live.ask("POST", "/declared/v1/super-resolve?scale=2", png())  # which a replica wakes up for
+        path, authorization = "/declared/v1/super-resolve?scale=2", f"Bearer {key}"
+        assert serving.live.ask("POST", path, png()).slug == "unauthorized"
+        answer = serving.live.ask("POST", path, png(), authorization=authorization)  # which a replica wakes up for
         assert (answer.status, answer.headers["x-rssr-model"]) == (200, "bicubic")
-        assert serving.live.ask("GET", "/declared/v1/nothing").slug == "not-found"
+        assert serving.live.ask("GET", "/declared/v1/nothing", authorization=authorization).slug == "not-found"
     finally:
         from ray import serve
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.serving.archives.places import require_apart
+from pipelines.serving.archives.places import overlap, require_apart
 from pipelines.serving.problems import Problem
 
 
@@ -45,6 +45,22 @@ def test_links_are_followed(tmp_path_factory: pytest.TempPathFactory) -> None:
     (elsewhere / "link").symlink_to(root)
     with pytest.raises(Problem):
         require_apart(f"{elsewhere}/link/x", str(root))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "do_meet"),
+    [
+        ("/out", "/out/2026", True),
+        ("/out/2026/", "/out", True),
+        ("/out/a/../b", "file:///out/b", True),
+        ("/out/2026", "/out/2025", False),
+        ("/out", "s3://out", False),
+        ("s3://", "s3://", True),
+        ("s3://", "s3://out", False),
+    ],
+)
+def test_outputs_meet_where_one_lies_in_the_other(first: str, second: str, do_meet: bool) -> None:
+    assert overlap(first, second) == do_meet
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3://key:secret@bucket/x"])

@@ -48,6 +48,14 @@ def test_two_archives_never_write_to_one_output_at_a_time() -> None:
     assert following is not None and following.id == "3"
 
 
+@pytest.mark.parametrize("output", ["s3://out/2026", "s3://out/2026/", "s3a://out/2026/july", "s3://out", "s3://OUT/"])
+def test_two_archives_never_write_into_one_anothers_output_at_a_time(output: str) -> None:
+    first = record(ANN, "running", id="1", output="s3://out/2026")
+    records = [first, record(BOB, id="2", output=output), record(BOB, id="3", output="s3://out/2026b")]
+    following = next_to_begin(records, {"1"}, (), ONE_EACH)
+    assert following is not None and following.id == "3"
+
+
 def test_outputs_of_the_service_are_each_archives_own() -> None:
     records = [record(ANN, "running", id="1"), record(BOB, id="2")]
     assert next_to_begin(records, {"1"}, (), ONE_EACH) == records[1]

@@ -15,7 +15,9 @@ HALF = Counts({"total": 4, "done": 1, "partial": 1, "waiting": 2}, {"total": 10,
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("/srv/state/archive-uploads/ar.zip!/a.png is bad.", ".../archive-uploads/ar.zip!/a.png is bad."),
+        ("/srv/state/archive-uploads/ar.zip!/a.png is bad.", "a.png is bad."),
+        ("/srv/state/archive-uploads/ar.tar.gz!/in/a b.png is bad.", "in/a b.png is bad."),
+        ("/srv/state/archive-uploads/ar.zip is damaged.", ".../archive-uploads/ar.zip is damaged."),
         ("The file /home/ann/in/a b.tif is bad", "The file a b.tif is bad"),
         (
             "There is no s3://bucket/in/a.tif (see 1/2 and and/or).",
@@ -30,7 +32,9 @@ def test_callers_see_names_of_files_and_no_folders_of_the_server(text: str, seen
 
 def test_reports_are_shown_without_the_services_folders() -> None:
     page = "<p>/srv/state/x, model=/opt/models/ldcsr, s3://bucket/in</p>"
+    member = "<td>/srv/state/archive-uploads/ar.zip!/in/a.png</td>"
     assert shown_page(page, ROOT, "/opt/models/ldcsr") == "<p>.../x, model=.../ldcsr, s3://bucket/in</p>"
+    assert shown_page(member, ROOT, "bicubic") == "<td>in/a.png</td>"
     assert shown_page(page, ROOT, "models:/ldcsr/3") == "<p>.../x, model=/opt/models/ldcsr, s3://bucket/in</p>"
 
 

@@ -155,6 +155,8 @@ def test_every_kind_has_a_page_and_a_document(server: Live) -> None:
 def test_the_description_tells_of_problems(server: Live) -> None:
     document = server.ask("GET", "/openapi.json").document
     assert "HTTPValidationError" not in document["components"]["schemas"]
+    kinds = document["paths"]["/problems/{slug}"]["get"]
+    assert (kinds["summary"], "Args:" in kinds["description"]) == ("A kind of problem", False)
     told = document["paths"]["/numbers"]["get"]["responses"]
     assert "422" not in told
     assert told["4XX"]["content"].keys() == told["5XX"]["content"].keys() == {"application/problem+json"}

@@ -69,9 +69,14 @@ def test_an_alias_that_moves_is_followed(make_keeper: Callable[..., Keeper], reg
     assert version_of(keeper.refresh()[0]) == "models:/model-x4/1"
     assert version_of(keeper.refresh()[0]) == "models:/model-x4/1"
     move(registry, 2)
-    assert version_of(keeper.refresh()[0]) == "models:/model-x4/2"
+    moved = keeper.refresh()[0]
+    assert version_of(moved) == "models:/model-x4/2"
+    assert moved.previous is not None and moved.previous.name == "models:/model-x4/1"
+    assert keeper.refresh()[0].previous == moved.previous
     move(registry, 1)
-    assert version_of(keeper.refresh()[0]) == "models:/model-x4/1"
+    back = keeper.refresh()[0]
+    assert version_of(back) == "models:/model-x4/1"
+    assert back.previous == moved.version
     assert told == [("some", "served")] * 3
 
 

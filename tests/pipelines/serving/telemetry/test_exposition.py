@@ -7,17 +7,19 @@ import pytest
 import ray
 
 from pipelines.serving.telemetry.counts import to_text
-from pipelines.serving.telemetry.exposition import Reporter, collect
+from pipelines.serving.telemetry.exposition import Reporter, collect, gatherer_name
 from pipelines.serving.telemetry.metrics import ServiceMetrics
 from tests.processes import wait_until
+
+OURS, OTHERS = "/srv/one", "/srv/other"  # services
 
 
 class Replica:
     """A process that counts."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, interval_s: float, service: str) -> None:
         self._metrics = ServiceMetrics()
-        self._reporter = Reporter(self._metrics, interval_s)
+        self._reporter = Reporter(self._metrics, interval_s, service)
         self._reporter.start()
 
     def run(self, model: str, num_tiles: int) -> int:
@@ -29,12 +31,16 @@ class Replica:
 @pytest.fixture
 def reporter(ray_cluster: str) -> Iterator[Reporter]:
     """Of this process, which counts nothing. The gatherer is gone afterwards."""
-    yield Reporter(ServiceMetrics(), 1.0)
-    ray.kill(ray.get_actor("rssr-metrics", namespace="rssr"))
+    yield Reporter(ServiceMetrics(), 1.0, OURS)
+    ray.kill(gatherer(OURS))
 
 
-def start(interval_s: float = 0.05) -> Any:
-    return ray.remote(num_cpus=0)(Replica).remote(interval_s)
+def gatherer(service: str) -> Any:
+    return ray.get_actor(gatherer_name(service), namespace="rssr")
+
+
+def start(interval_s: float = 0.05, service: str = OURS) -> Any:
+    return ray.remote(num_cpus=0)(Replica).remote(interval_s, service)
 
 
 def lines(reporter: Reporter) -> list[str]:
@@ -49,6 +55,17 @@ def test_counts_of_several_processes_come_together(reporter: Reporter) -> None:
     assert 'rssr_model_queue_tiles{model="together"} 4.0' in lines(reporter)
 
 
+def test_services_on_one_cluster_count_apart(reporter: Reporter) -> None:
+    own, other = start(), start(service=OTHERS)
+    ray.get([own.run.remote("ours", 3), other.run.remote("theirs", 4)])
+    others = Reporter(ServiceMetrics(), 1.0, f"{OTHERS}/")
+    wait_until(lambda: 'rssr_tiles_total{model="theirs"} 4.0' in lines(others))
+    wait_until(lambda: 'rssr_tiles_total{model="ours"} 3.0' in lines(reporter))
+    assert not any("theirs" in line for line in lines(reporter))
+    assert not any("ours" in line for line in lines(others))
+    ray.kill(gatherer(OTHERS))
+
+
 def test_what_a_killed_process_did_stays_counted(reporter: Reporter) -> None:
     replica = start()
     ray.get(replica.run.remote("killed", 3))
@@ -61,7 +78,7 @@ def test_a_lost_gatherer_is_replaced_and_told_again(reporter: Reporter) -> None:
     replica = start()
     ray.get(replica.run.remote("lost", 3))
     wait_until(lambda: 'rssr_tiles_total{model="lost"} 3.0' in lines(reporter))
-    ray.kill(ray.get_actor("rssr-metrics", namespace="rssr"))
+    ray.kill(gatherer(OURS))
     with pytest.raises(TimeoutError):
         asyncio.run(collect(reporter))
     ray.get(replica.run.remote("lost", 1))
@@ -70,9 +87,9 @@ def test_a_lost_gatherer_is_replaced_and_told_again(reporter: Reporter) -> None:
 
 def test_this_process_is_told_of_up_to_the_moment(ray_cluster: str) -> None:
     metrics = ServiceMetrics()
-    reporter = Reporter(metrics, 3600.0)
+    reporter = Reporter(metrics, 3600.0, OURS)
     metrics.batch_ran("here", 5, 0.1)
     assert 'rssr_tiles_total{model="here"} 5.0' in asyncio.run(collect(reporter))
     metrics.batch_ran("here", 1, 0.1)
     reporter.stop()
-    assert 'rssr_tiles_total{model="here"} 6.0' in lines(Reporter(ServiceMetrics(), 3600.0))
+    assert 'rssr_tiles_total{model="here"} 6.0' in lines(Reporter(ServiceMetrics(), 3600.0, OURS))
