@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -71,6 +72,17 @@ def _group(path: Path) -> str:
     source = path.read_text(encoding="utf-8")
     shared = [fixture for fixture in _DEAR if f"{fixture}: " in source]  # as a parameter
     return next(iter((*together, *shared)), name)
+
+
+UNTIL_GROUP_ENDS = ExitStack()
+"""Closed after the last test of a group: a service that stays for the session takes a fifth of a core from the rest."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End what a group has started, once its fixtures are done with."""
+    if nextitem is None or _group(nextitem.path) != _group(item.path):
+        UNTIL_GROUP_ENDS.close()
 
 
 def _place(group: str) -> int:

@@ -227,7 +227,9 @@ def _written_aside(path: Path) -> Iterator[Path]:
             aside.parent.mkdir(parents=True, exist_ok=True)
             aside.touch(exist_ok=False)
             break
-        except FileNotFoundError:  # somebody's `delete` has just left the folder empty, and removed it
+        except (FileNotFoundError, FileExistsError):
+            # Somebody's `delete` has just left the folder empty, and removed it; `mkdir` says that it exists where that
+            # happens between its two looks.
             if attempt == _NUM_TRIES - 1:
                 raise
     try:

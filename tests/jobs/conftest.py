@@ -1,9 +1,8 @@
 """Runs of the smallest job, and a service, that several tests look at."""
 
-from collections.abc import Iterator
-
 import pytest
 
+from tests.conftest import UNTIL_GROUP_ENDS
 from tests.jobs.running import Run, run_job
 from tests.jobs.serving import Served, serve_job
 
@@ -18,7 +17,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     """The service with its quickstart's model."""
-    with serve_job(tmp_path_factory.mktemp("served")) as running:
-        yield running
+    return UNTIL_GROUP_ENDS.enter_context(serve_job(tmp_path_factory.mktemp("served")))

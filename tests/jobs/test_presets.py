@@ -18,7 +18,7 @@ PRESET_FILES = sorted(PRESETS.rglob("*.yaml"))
 # Called after the papers' tables, as people look for them, and not after their job.
 OF_TABLES = ("table2", "table3", "table4", "ldcsr_integer", "ldcsr_continuous")
 EVALUATION_FILES = [path for path in PRESET_FILES if path.stem in OF_TABLES or path.name.startswith("evaluate")]
-OTHER_FILES = [path for path in PRESET_FILES if path.stem in ("ingest", "bulk")]
+OTHER_FILES = [path for path in PRESET_FILES if path.stem in ("ingest", "bulk", "serve")]
 TRAINING_FILES = [path for path in PRESET_FILES if path not in (*EVALUATION_FILES, *OTHER_FILES)]
 PAPER_FILES = [path for path in TRAINING_FILES if path.parent.name == "paper"]
 JOB_FILES = sorted(JOBS.glob("*.py"))

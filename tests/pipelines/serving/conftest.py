@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -10,10 +9,9 @@ from unittest.mock import patch
 import pytest
 
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.declarative import APPLICATION
 from pipelines.serving.deploy import run_serve
 from pipelines.tracking import set_alias
-from tests.conftest import free_port
+from tests.conftest import UNTIL_GROUP_ENDS, free_port
 from tests.pipelines.registries import Registry
 from tests.pipelines.serving.http.live import Live
 from tests.pipelines.serving.images import small_sampler
@@ -57,8 +55,8 @@ def kill_one(deployment: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """The service; one for all tests of a session."""
+def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    """The service; one for all tests of this folder."""
     from ray import serve
 
     folder = tmp_path_factory.mktemp("serving")
@@ -67,8 +65,8 @@ def serving(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         set_alias(registry.uri, registry.register("first"), "champion")
         config = _config(folder, registry, small_sampler(folder / "ldcsr-small"), ray_cluster)
         run_serve(config)  # as on any cluster that runs already: it deploys, and leaves
-    yield Serving(Live(config.port), config, registry, folder / "ldcsr-small")
-    serve.delete(APPLICATION)
+    UNTIL_GROUP_ENDS.callback(serve.shutdown)
+    return Serving(Live(config.port), config, registry, folder / "ldcsr-small")
 
 
 def _config(folder: Path, registry: Registry, sampler: Path, address: str) -> ServeConfig:

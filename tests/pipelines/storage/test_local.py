@@ -199,3 +199,19 @@ def test_writers_and_removers_of_one_folder_do_not_disturb_each_other(tmp_path: 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(come_and_go, range(4)))
     assert store.list() == []
+
+
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, mkdir = open_store(str(tmp_path)), os.mkdir
+    errors = iter([FileExistsError(errno.EEXIST, "it was there a moment ago, and is not any more")])
+
+    def race(path: Path, mode: int = 0o777) -> None:
+        for error in errors:
+            raise error
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", race)
+    store.write_bytes("flags/one", b"1")
+    assert store.read_bytes("flags/one") == b"1"
