@@ -5,6 +5,7 @@ Each node of a cluster has such a port, which Prometheus finds by Ray's own serv
 """
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,11 +34,15 @@ BULK = {
 }
 """Gauges of bulk runs and what they tell, by name without `rssr_bulk_`; `scenes` tells `outcome`."""
 
+_AGAIN_S = 5.0  # Ray's ports forget within half a minute what is not told again
 _OF_EACH_OPTIMIZER = ("loss", "gradient_norm", "learning_rate", "validation")
 
 
 class Gauges:
     """Gauges of one kind of run, in a process that Ray knows; elsewhere nothing happens.
+
+    What was shown stays for as long as the process lives, so that a run that stands still can be told from one that has
+    ended.
 
     Args:
         prefix: Before each name, e.g. `rssr_bulk`.
@@ -49,6 +54,9 @@ class Gauges:
     def __init__(self, prefix: str, about: Mapping[str, str], labels: Mapping[str, str], kind: str) -> None:
         self._prefix, self._about, self._labels, self._kind = prefix, about, dict(labels), kind
         self._gauges: dict[str, Any] = {}
+        self._shown: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def show(self, name: str, value: float, kind: str = "") -> None:
         """Set a gauge.
@@ -62,18 +70,33 @@ class Gauges:
 
         if not ray.is_initialized():
             return
-        try:
-            self._gauge(name).set(float(value), {**self._labels, self._kind: kind})
-        except Exception as error:  # watching must never end what is watched
-            log.debug("%s_%s is not shown: %s", self._prefix, name, error)
+        with self._lock:
+            self._shown[name, kind] = float(value)
+            self._set(name, kind)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._show_again, name=self._prefix, daemon=True)
+                self._thread.start()
 
-    def _gauge(self, name: str) -> Any:  # noqa: ANN401  # Ray's class, imported late
+    def _show_again(self) -> None:
+        import ray
+
+        pause = threading.Event()
+        while not pause.wait(_AGAIN_S) and ray.is_initialized():
+            with self._lock:
+                for name, kind in self._shown:
+                    self._set(name, kind)
+        self._thread = None
+
+    def _set(self, name: str, kind: str) -> None:
         from ray.util.metrics import Gauge
 
-        if name not in self._gauges:
-            keys = (*self._labels, self._kind)
-            self._gauges[name] = Gauge(f"{self._prefix}_{name}", self._about[name], tag_keys=keys)
-        return self._gauges[name]
+        try:
+            if name not in self._gauges:
+                keys = (*self._labels, self._kind)
+                self._gauges[name] = Gauge(f"{self._prefix}_{name}", self._about[name], tag_keys=keys)
+            self._gauges[name].set(self._shown[name, kind], {**self._labels, self._kind: kind})
+        except Exception as error:  # watching must never end what is watched
+            log.debug("%s_%s is not shown: %s", self._prefix, name, error)
 
 
 class TrainingGauges:

@@ -26,18 +26,20 @@ _LABEL = re.compile(r'([a-z]\w*)=~?"')
 _LEGEND = re.compile(r"\{\{(\w+)\}\}")
 _OF_PROMETHEUS = {"instance", "job"}
 _OF_GPUS = {"ray_node_gpus_utilization"}  # there only where there is a GPU
-_PATIENCE_S = 60.0
+_PATIENCE_S = 90.0
 
 
 class Trainer:
     """A worker that reports as the training loop does."""
 
+    def __init__(self) -> None:
+        self._gauges = TrainingGauges("slimdiffsr", "student", "some-run")
+
     def report(self) -> None:
         history = History()
         history.add({"loss/student": 0.5, "gradient_norm/student": 1.0})
-        gauges = TrainingGauges("slimdiffsr", "student", "some-run")
-        gauges.show({**history.log(9, 4), "learning_rate/student": 1e-4}, 9)
-        gauges.show({"validation/psnr": 25.0}, 9)
+        self._gauges.show({**history.log(9, 4), "learning_rate/student": 1e-4}, 9)
+        self._gauges.show({"validation/psnr": 25.0}, 9)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +52,13 @@ def live_series(serving: Serving, ray_cluster: str) -> Iterator[dict[str, set[st
         progress.begin("s0")
         progress.advance("s0")
         progress.finish(record(planned[0], "done"))
-    assert serving.live.ask("POST", "/v1/super-resolve", png()).status == 200
+    image = png((40, 40))  # of several tiles
+    assert serving.live.ask("POST", "/v1/super-resolve?model=ldcsr-small&scale=2", image).status == 200
     wanted = {name for stem in DASHBOARDS for name, _ in asked_for(*expressions(stem))} - _OF_GPUS
     deadline = time.monotonic() + _PATIENCE_S
-    while not wanted <= (found := read_all(serving)).keys() and time.monotonic() < deadline:
-        time.sleep(1.0)  # Ray's ports tell every few seconds
+    while absent := sorted(wanted - (found := read_all(serving)).keys()):
+        assert time.monotonic() < deadline, f"not at any port: {absent}"
+        time.sleep(1.0)  # Ray's ports tell every ten seconds
     yield found
     ray.kill(trainer)
 
