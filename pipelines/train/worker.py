@@ -80,7 +80,8 @@ class RayTrainContext:
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
-        self._sink, self._gauges = (sink, gauges) if self.rank == 0 else (None, None)
+        self._sink = sink if self.rank == 0 else None
+        self._gauges = gauges if self.rank == 0 else None
         self._asked_s = 0.0
 
     def mean(self, values: Sequence[float]) -> list[float]:
