@@ -145,7 +145,7 @@ def _make_input(place: Place) -> None:
 
 
 def _run(place: Place, name: str, fault: str, at_s: float) -> Outcome:
-    place.cluster.await_both()
+    place.cluster.await_all()
     started_s = time.monotonic()
     job = place.start_job(name, _command(place, name))
     kept: dict[Path, int] = {}

@@ -27,8 +27,8 @@ if not __package__:  # started as a file, perhaps where rssr is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.faults import ROOT, Job, Place, kill_driver, kill_worker, parse_options, say, start_place, take_away
-from benchmarks.local_servers import Server, tracking_server
 from benchmarks.measuring import describe_machine, markdown_table
+from cluster.local.servers import Server, tracking_server
 
 FAULTS = ("worker", "raylet", "driver", "store", "tracking")
 _STORE_AWAY_S, _TRACKING_AWAY_S, _NODE_AWAY_S = 20.0, 60.0, 10.0
@@ -118,7 +118,7 @@ def _start(folder: Path, running: ExitStack) -> Training:
 
 def _run(training: Training, name: str, fault: str, at_s: float) -> Outcome:
     place = training.place
-    place.cluster.await_both()
+    place.cluster.await_all()
     started_s = time.monotonic()
     job = place.start_job(name, training.command(name))
     try:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.local_servers import Server, TwoNodes, object_store
+from cluster.local.servers import LocalCluster, Server, object_store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,7 +33,7 @@ class Place:
 
     folder: Path
     store: Server
-    cluster: TwoNodes
+    cluster: LocalCluster
     env: Mapping[str, str]
 
     def objects(self, name: str) -> Path:
@@ -59,7 +59,7 @@ def start_place(folder: Path, running: ExitStack) -> Place:
     session = Path(
         running.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
     )
-    cluster = TwoNodes(folder, session, num_cpus=1, env=env)
+    cluster = LocalCluster(folder, session, num_cpus=1, env=env)
     for server in (store, cluster):
         running.callback(server.kill)
         server.start()

@@ -15,7 +15,7 @@ import ray
 import torch
 from ray import serve
 
-from benchmarks.local_servers import free_port
+from cluster.local.servers import free_port
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.deploy import run_serve
 from rssr.card import ModelCard

@@ -28,6 +28,7 @@ if not __package__:  # started as a file, perhaps where rssr is not installed
 
 from benchmarks.measuring import describe_machine, markdown_table
 from pipelines.entry import find_preset
+from pipelines.gauges import TrainingGauges
 from pipelines.loop.batches import shares_of_process, to_batch
 from pipelines.loop.checkpoints import CheckpointStore
 from pipelines.loop.loop import LoopInputs, TrainingLoop
@@ -146,7 +147,7 @@ def _train_bare(folder: str, num_steps: int) -> None:
 
 
 def _train_in_worker(values: dict[str, Any]) -> None:
-    context = RayTrainContext(None)
+    context = RayTrainContext(None, TrainingGauges("ldcsr", "autoencoder", ""))
     phase = _phase(values["num_steps"])
     torch.use_deterministic_algorithms(True, warn_only=True)
     batches = _batches(values["num_shares"], context.rank, context.world_size)

@@ -45,6 +45,7 @@ class BulkProgress:
         planned: All scenes of the plan.
         records: Of those that were finished before.
         write_status: Writes the status file; called every few seconds at most. Where it fails, the run goes on.
+        show_status: Shows the same elsewhere, and never fails.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class BulkProgress:
         planned: Sequence[PlannedScene],
         records: Mapping[str, SceneRecord],
         write_status: Callable[[bytes], None] | None = None,
+        show_status: Callable[[Mapping[str, Any]], None] = lambda status: None,
     ) -> None:
         self._planned = {scene.name: scene for scene in planned}
         self._outcomes: Counter[Outcome] = Counter(
@@ -66,7 +68,7 @@ class BulkProgress:
         self._current: dict[str, _Scene] = {}
         self._computed = (0, 0.0)  # windows and megapixels of this process
         self._recent = deque([(time.monotonic(), *self._computed)])
-        self._write_status = write_status
+        self._write_status, self._show_status = write_status, show_status
         self._last_status = -_STATUS_INTERVAL_S + time.monotonic()
         self._shown = Progress("windows", total=self._num_windows)
 
@@ -160,10 +162,12 @@ class BulkProgress:
 
     def _save(self) -> None:
         self._last_status = time.monotonic()
+        status = self.snapshot()
+        self._show_status(status)
         if self._write_status is None:
             return
         try:
-            self._write_status(json.dumps(self.snapshot(), ensure_ascii=False, indent=1).encode() + b"\n")
+            self._write_status(json.dumps(status, ensure_ascii=False, indent=1).encode() + b"\n")
         except RssrError as error:
             log.warning("The status file is not written any more: %s", error)
             self._write_status = None

@@ -27,6 +27,7 @@ from pipelines.bulk.work.tasks import ProductTask, SceneTask, WindowTask
 from pipelines.bulk.work.work_objects import WindowObjects
 from pipelines.bulk.work.worker import BulkTask, BulkWorker, nothing_written
 from pipelines.cluster import ray_session, require_room_on_cluster
+from pipelines.gauges import BulkGauges
 from pipelines.leases.lease import Lease
 from pipelines.progress import Progress, print_closing
 from pipelines.storage import StorageSettings, Store, open_store
@@ -120,7 +121,8 @@ def _work_through(run: OpenBulk, crew: Crew) -> None:
     if not todo:
         return
     status = partial(run.task.output.write_bytes, PROGRESS_KEY)
-    with BulkProgress(run.planned, run.records, status) as progress:
+    gauges = BulkGauges(run.task.output.uri)
+    with BulkProgress(run.planned, run.records, status, gauges.show) as progress:
         windows = WindowObjects(run.task.output)
         schedule: Agenda[SceneTask] = Schedule(
             todo,

@@ -12,6 +12,7 @@ import torch
 from pipelines.calibration import calibration_pairs
 from pipelines.datasets.config import DataConfig
 from pipelines.datasets.manifest import read_manifest
+from pipelines.gauges import TrainingGauges
 from pipelines.loop.checkpoints import CheckpointStore
 from pipelines.loop.context import Image, LocalContext, MetricSink, TrainContext, means_of_values
 from pipelines.loop.loop import LoopInputs, StepListener, TrainingLoop
@@ -47,7 +48,8 @@ def train_worker(values: dict[str, Any]) -> None:
         return
     task = TrainTask(**values["task"])
     sink = None if values["buffer"] is None else DistantSink(values["buffer"])
-    context = RayTrainContext(sink)
+    gauges = TrainingGauges(task.method, task.phase, task.run_id or "")
+    context = RayTrainContext(sink, gauges)
     listener = board_listener(board) if context.rank == 0 else None
     monitor = _node_monitor(task, sink, values["driver_node"])
     open_store(task.home_uri).expect_answers()  # the driver has reached it
@@ -67,9 +69,10 @@ class RayTrainContext:
 
     Args:
         sink: Where rank 0's metrics and pictures go, if anywhere.
+        gauges: Where its metrics are shown while it runs.
     """
 
-    def __init__(self, sink: MetricSink | None) -> None:
+    def __init__(self, sink: MetricSink | None, gauges: TrainingGauges) -> None:
         import ray.train
         import ray.train.torch
 
@@ -78,6 +81,7 @@ class RayTrainContext:
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
         self._sink = sink if self.rank == 0 else None
+        self._gauges = gauges if self.rank == 0 else None
         self._asked_s = 0.0
 
     def mean(self, values: Sequence[float]) -> list[float]:
@@ -90,6 +94,8 @@ class RayTrainContext:
 
         if self._sink is not None:
             self._sink.put(dict(metrics), step)
+        if self._gauges is not None:
+            self._gauges.show(metrics, step)
         if any(name.startswith("validation/") for name in metrics):
             ray.train.report({**metrics, "step": step})
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.local_servers import TwoNodes
+from cluster.local.servers import LocalCluster
 from tests.jobs.running import ROOT, TIMEOUT_S, TINY, environment, run_job
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
@@ -23,11 +23,11 @@ STEPS = ("base.num_steps=180", "base.autoencoder_steps=90", "base.checkpoint_eve
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[TwoNodes]:
+def nodes(tmp_path: Path) -> Iterator[LocalCluster]:
     """Two raylets of one CPU each."""
     env = environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "token-of-two-nodes-0123456789"})
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as session:
-        cluster = TwoNodes(tmp_path, Path(session), num_cpus=1, env=env)
+        cluster = LocalCluster(tmp_path, Path(session), num_cpus=1, env=env)
         try:
             cluster.start()
             yield cluster
@@ -37,7 +37,7 @@ def nodes(tmp_path: Path) -> Iterator[TwoNodes]:
 
 @pytest.mark.parametrize(("num_workers", "comes_back"), [("2", True), ("[1,2]", False)])
 def test_a_node_is_announced_to_go_and_goes(
-    nodes: TwoNodes, tmp_path: Path, num_workers: str, comes_back: bool
+    nodes: LocalCluster, tmp_path: Path, num_workers: str, comes_back: bool
 ) -> None:
     calm = run_job("num_workers=[0,2]", PHASES, *STEPS, f"output.uri={tmp_path / 'calm'}")
     assert calm.status == 0, calm.err
@@ -92,7 +92,7 @@ def await_true(
         time.sleep(0.2)
 
 
-def takes_jobs(nodes: TwoNodes, address: str) -> bool:
+def takes_jobs(nodes: LocalCluster, address: str) -> bool:
     """Whether the job server has an agent: it answers before."""
     headers = {"Authorization": f"Bearer {nodes.env['RAY_AUTH_TOKEN']}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{address}/api/jobs/", json.dumps({"entrypoint": "true"}).encode(), headers)
@@ -103,7 +103,7 @@ def takes_jobs(nodes: TwoNodes, address: str) -> bool:
     return True
 
 
-def state_of(nodes: TwoNodes, what: str) -> list[dict[str, str]]:
+def state_of(nodes: LocalCluster, what: str) -> list[dict[str, str]]:
     """`ray list`, as JSON."""
     command = [RAY, "list", what, "--address", f"http://127.0.0.1:{nodes.dashboard_port}", "--format", "json"]
     done = subprocess.run(command, env=dict(nodes.env), capture_output=True, text=True, check=True)
@@ -111,14 +111,14 @@ def state_of(nodes: TwoNodes, what: str) -> list[dict[str, str]]:
     return found
 
 
-def workers_on_both(nodes: TwoNodes) -> bool:
+def workers_on_both(nodes: LocalCluster) -> bool:
     """Whether a training worker lives on each node."""
     actors = [actor for actor in state_of(nodes, "actors") if actor["state"] == "ALIVE"]
     workers = [actor for actor in actors if re.search("RayTrainWorker", actor["class_name"])]
     return len({worker["node_id"] for worker in workers}) == 2
 
 
-def drain_other(nodes: TwoNodes) -> bool:
+def drain_other(nodes: LocalCluster) -> bool:
     """Announce that the second node will be taken away, as a cloud does with spot machines; true once that is done."""
     [other] = [node for node in state_of(nodes, "nodes") if node["state"] == "ALIVE" and not node["is_head_node"]]
     reason = [

@@ -1,4 +1,4 @@
-"""Real servers on this machine that can be killed and started again: object storage, MLflow, two Ray nodes."""
+"""Real servers on this machine that can be killed and started again: object storage, MLflow, Ray nodes."""
 
 import json
 import os
@@ -89,21 +89,23 @@ def tracking_server(folder: Path) -> Server:
 
 
 @dataclass
-class TwoNodes:
-    """A Ray cluster of a head node and another, each with its own raylet.
+class LocalCluster:
+    """A Ray cluster of a head node and others, each with its own raylet.
 
     Args:
         folder: For logs.
         session: A folder of a short name for Ray's sockets and files, of which each node has its own, as on two
             machines: one would delete what the other unpacked there.
         num_cpus: Of each node.
-        env: Environment of both, tokens included.
+        env: Environment of all, tokens included.
+        num_others: Nodes beside the head.
     """
 
     folder: Path
     session: Path
     num_cpus: int
     env: Mapping[str, str]
+    num_others: int = 1
 
     def __post_init__(self) -> None:
         self.port, self.dashboard_port = free_port(), free_port()
@@ -115,16 +117,27 @@ class TwoNodes:
         ports = [f"--port={self.port}", f"--dashboard-port={self.dashboard_port}", "--include-dashboard=true"]
         ports += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
         head = [ray, "start", "--head", f"--temp-dir={self.session / 'a'}", *ports, *local]
-        other = [
-            ray,
-            "start",
-            f"--address=127.0.0.1:{self.port}",
-            f"--temp-dir={self.session / 'b'}",
-            f"--dashboard-agent-listen-port={free_port()}",
-            *local,
-        ]
         self.head = Server(head, self.folder, self.port, "head", self.env)
-        self.other = Server(other, self.folder, self.port, "node", self.env)
+        self.others = [
+            Server(self._joining(number, local), self.folder, self.port, f"node{number}", self.env)
+            for number in range(1, self.num_others + 1)
+        ]
+
+    def _joining(self, number: int, options: Sequence[str]) -> list[str]:
+        """The command of one of the other nodes."""
+        address, temporary = f"--address=127.0.0.1:{self.port}", f"--temp-dir={self.session / f'n{number}'}"
+        agent = f"--dashboard-agent-listen-port={free_port()}"
+        return [_beside_python("ray"), "start", address, temporary, agent, *options]
+
+    @property
+    def other(self) -> Server:
+        """The second node."""
+        return self.others[0]
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the job server and the dashboard."""
+        return f"http://127.0.0.1:{self.dashboard_port}"
 
     @property
     def address(self) -> str:
@@ -132,28 +145,28 @@ class TwoNodes:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Both nodes; returns once both have joined."""
-        self.head.start()
-        self.other.start()
-        self.await_both()
+        """All nodes; returns once they have joined."""
+        for server in (self.head, *self.others):
+            server.start()
+        self.await_all()
 
-    def await_both(self) -> None:
-        """Wait until both nodes have joined, the other one perhaps again."""
+    def await_all(self) -> None:
+        """Wait until all nodes have joined, some perhaps again."""
         deadline_s = time.monotonic() + _STARTUP_S
-        while self._num_nodes() < 2:
+        while self.num_alive() < 1 + self.num_others:
             if time.monotonic() > deadline_s:
-                raise RuntimeError(f"the second node does not join; see {self.folder / 'node.log'}")
+                raise RuntimeError(f"a node does not join; see {self.folder / 'node1.log'}")
             time.sleep(0.5)
 
     def kill(self) -> None:
-        """Both nodes."""
-        self.other.kill()
-        self.head.kill()
+        """All nodes."""
+        for server in (*self.others, self.head):
+            server.kill()
 
-    def _num_nodes(self) -> int:
+    def num_alive(self) -> int:
         """Nodes that are alive, as the head knows."""
         headers = {"Authorization": f"Bearer {self.env['RAY_AUTH_TOKEN']}"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.dashboard_port}/api/v0/nodes", headers=headers)
+        request = urllib.request.Request(f"{self.dashboard}/api/v0/nodes", headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 nodes = json.load(answer)["data"]["result"]["result"]
@@ -162,8 +175,8 @@ class TwoNodes:
         return sum(1 for node in nodes if node["state"] == "ALIVE")
 
     def processes_titled(self, part: str) -> list[int]:
-        """Processes of both nodes whose title holds some text, e.g. an actor's class."""
-        started = [server.process.pid for server in (self.head, self.other) if server.process is not None]
+        """Processes of all nodes whose title holds some text, e.g. an actor's class."""
+        started = [server.process.pid for server in (self.head, *self.others) if server.process is not None]
         below = [process for pid in started for process in _children(pid)]
         return [int(process.pid) for process in below if part in _title(process)]
 
