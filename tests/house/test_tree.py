@@ -1,4 +1,4 @@
-"""README's tree equals the disk."""
+"""The tree of docs/tree.md equals the disk."""
 
 import ast
 import re
@@ -14,8 +14,8 @@ HEADING = "## The tree"
 @pytest.fixture(scope="module")
 def listed() -> dict[str, str]:
     """Description by path, from the code block below the heading; a line's indentation says in which folder it lies."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert HEADING in text, f"README.md needs a heading '{HEADING}'"
+    text = (ROOT / "docs" / "tree.md").read_text(encoding="utf-8")
+    assert HEADING in text, f"docs/tree.md needs a heading '{HEADING}'"
     block = re.search(r"```[a-z]*\n(.*?)```", text.split(HEADING, 1)[1], re.DOTALL)
     assert block, "a fenced block with lines `path   description` belongs below the heading"
     described: dict[str, str] = {}
@@ -59,7 +59,7 @@ def summary(name: str) -> str:
 def test_everything_on_disk_is_in_the_tree(listed: dict[str, str], wanted: dict[str, str]) -> None:
     missing = sorted(wanted.keys() - listed.keys())
     lines = "\n".join(f"{path:<44} {wanted[path]}" for path in missing)
-    assert not missing, f"README.md, '{HEADING}', lacks:\n{lines}"
+    assert not missing, f"docs/tree.md, '{HEADING}', lacks:\n{lines}"
 
 
 def test_every_top_level_folder_is_in_the_tree(listed: dict[str, str], tracked: list[str]) -> None:
@@ -72,9 +72,9 @@ def test_everything_in_the_tree_is_on_disk(listed: dict[str, str]) -> None:
         path for path in listed if not (ROOT / path).exists() or path.endswith("/") != (ROOT / path).is_dir()
     ]
     lines = "\n".join(superfluous)
-    assert not superfluous, f"README.md, '{HEADING}', lists what is not there (folders end with /):\n{lines}"
+    assert not superfluous, f"docs/tree.md, '{HEADING}', lists what is not there (folders end with /):\n{lines}"
 
 
 def test_every_file_of_the_tree_says_what_it_is(listed: dict[str, str]) -> None:
     bare = [path for path, description in listed.items() if len(description) < 3 and not path.endswith("/")]
-    assert not bare, "README.md: no description of\n" + "\n".join(bare)
+    assert not bare, "docs/tree.md: no description of\n" + "\n".join(bare)
