@@ -97,7 +97,9 @@ def pods(manifest: Manifest) -> list[tuple[str, Manifest]]:
         template = manifest.get("spec", {}).get("template")
         return [] if template is None else [(manifest["metadata"]["name"], template["spec"])]
     groups = [(group["groupName"], group["template"]["spec"]) for group in spec["workerGroupSpecs"]]
-    return [("head", spec["headGroupSpec"]["template"]["spec"]), *groups]
+    submitter = manifest["spec"].get("submitterPodTemplate")
+    others = [] if submitter is None else [("submitter", submitter["spec"])]
+    return [("head", spec["headGroupSpec"]["template"]["spec"]), *groups, *others]
 
 
 def ray_clusters() -> dict[str, Manifest]:

@@ -53,10 +53,22 @@ def test_no_process_is_root() -> None:
 
 
 def test_versions_are_pinned() -> None:
-    installs = re.findall(r"pip install ([^&\n]+)", JOINED)
-    assert len(installs) == 2
-    assert all("--constraint constraints.txt" in arguments for arguments in installs)
-    assert "--no-build-isolation" in installs[1], "setuptools would come in any version"
+    dependencies, project = re.findall(r"pip install ([^&\n]+)", JOINED)
+    assert "--constraint constraints.txt" in dependencies
+    assert "--no-deps" in project, "nothing comes without its version"
+    assert "--no-build-isolation" in project, "setuptools would come in any version"
+
+
+@pytest.mark.parametrize("extras", ["", "postgresql", "postgresql,eval"])
+def test_all_dependencies_are_installed_and_those_of_the_extras_that_are_asked_for(extras: str, tmp_path: Path) -> None:
+    (code,) = re.findall(r'python -c "(import tomllib;.*?)" > requirements.txt', JOINED, re.DOTALL)
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    command = [sys.executable, "-c", code.replace("${EXTRAS}", extras)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [wanted for extra in filter(None, extras.split(",")) for wanted in project["optional-dependencies"][extra]]
+    assert listed == [*project["dependencies"], *asked]
+    assert any(wanted.startswith("setuptools") for wanted in listed), "it builds the project afterwards"
 
 
 def test_accelerators_differ_by_an_argument_that_is_checked() -> None:

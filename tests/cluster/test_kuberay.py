@@ -19,7 +19,7 @@ from tests.cluster.files import JOBS, KUBERAY, Manifest, cluster_spec, document,
 MANIFESTS = dict((f"{place} {found['kind']} {found['metadata']['name']}", found) for place, found in manifests())
 CLUSTERS = ray_clusters()
 PODS = {f"{name} {group}": pod for name, found in MANIFESTS.items() for group, pod in pods(found)}
-RAY_PODS = {name: pod for name, pod in PODS.items() if "Redis" not in name and "redis" not in name}
+RAY_PODS = {name: pod for name, pod in PODS.items() if name.rpartition(" ")[2] in ("head", "cpu", "gpu")}
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
