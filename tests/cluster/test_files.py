@@ -114,6 +114,8 @@ def test_a_secret_that_is_referred_to_is_told_of_in_the_readme() -> None:
     assert named == said
 
 
-def test_git_ignores_the_secrets_of_one_machine() -> None:
+def test_the_secrets_of_one_machine_stay_out_of_commits_uploads_and_images() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert ".env" in (ROOT / ".rayignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert not any(Path(name).name == ".env" for name in TEXTS)
