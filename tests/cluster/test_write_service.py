@@ -124,3 +124,6 @@ def test_the_head_of_the_service_may_die() -> None:
     assert [name for name, spec in ray_clusters().items() if "gcsFaultToleranceOptions" in spec] == [
         "service/rayservice.yaml"
     ]
+    for group in GROUPS.values():
+        probe = group["template"]["spec"]["containers"][0]["livenessProbe"]
+        assert probe["failureThreshold"] * probe["periodSeconds"] >= 600, "workers outlive a head that is replaced"
