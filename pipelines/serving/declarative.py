@@ -20,6 +20,8 @@ def serve_schema(config: ServeConfig) -> dict[str, Any]:
         config: Of the service.
     """
     settings = config.model_dump(mode="json", exclude={"wait", "write_config", "ray"})
+    # Archives' processes look for their workers on the cluster that runs the service, and wait where it may grow.
+    settings["ray"] = {"address": "auto", "may_grow": config.ray.may_grow}
     return {
         "proxy_location": "EveryNode",
         "http_options": http_options(config),

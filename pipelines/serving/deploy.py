@@ -58,9 +58,9 @@ def run_serve(config: ServeConfig) -> ExitCode:
 def _check(config: ServeConfig) -> None:
     """Refuse what cannot work before anything is started."""
     require_durable_output(config.output.uri)
-    load_keys(config.security, config.host)
     if config.write_config is not None:
-        return
+        return  # keys, models and room are those of the machines that will serve
+    load_keys(config.security, config.host)
     is_own = cluster_address(config.ray) == _LOCAL_RAY
     if not config.wait and is_own:
         raise ConfigError(

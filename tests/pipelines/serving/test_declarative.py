@@ -99,4 +99,22 @@ def ready(serving: Serving, path: str) -> Answer:
 
 def test_what_only_the_job_needs_is_left_out() -> None:
     (application,) = serve_schema(ServeConfig())["applications"]
-    assert not {"wait", "write_config", "ray"} & application["args"].keys()
+    assert not {"wait", "write_config"} & application["args"].keys()
+
+
+def test_archives_find_their_workers_on_the_cluster_that_serves_and_wait_where_it_grows() -> None:
+    config = ServeConfig.model_validate({"ray": {"address": "laptop:6379", "num_cpus": 2, "may_grow": True}})
+    (application,) = serve_schema(config)["applications"]
+    assert application["args"]["ray"] == {"address": "auto", "may_grow": True}
+    assert ServeConfig.model_validate(application["args"]).ray.may_grow
+
+
+def test_a_file_may_name_keys_that_only_the_cluster_has(tmp_path: Path) -> None:
+    target = tmp_path / "serve_config.yaml"
+    keys = "security.keys_file=/etc/rssr/keys/keys"
+    done = run_job_here(
+        f"write_config={target}", "host=0.0.0.0", keys, f"output={tmp_path}", preset=PRESET, job="serve"
+    )
+    assert done.status == 0, done.err
+    (application,) = read_yaml(target.read_text())["applications"]
+    assert application["args"]["security"]["keys_file"] == "/etc/rssr/keys/keys"
