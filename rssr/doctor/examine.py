@@ -101,7 +101,7 @@ def _look(check: Check, options: DoctorOptions) -> Finding:
     try:
         return check.look(options)
     except RssrError as error:
-        return failed(check.name, error.problem, error.remedy, error.exit_code)
+        return failed(check.name, error.problem.rstrip("."), error.remedy, error.exit_code)
     except BaseException as error:  # also SystemExit: a library's, which would leave no finding
         reason = " ".join(str(error).split())[:300]
         return failed(

@@ -38,7 +38,9 @@ def check_packages(options: DoctorOptions, distribution: str = _DISTRIBUTION) ->
     wanted = _requirements(declared)
     wrong = [problem for requirement in wanted if (problem := _problem_of(requirement))]
     if wrong:
-        return failed("packages", "; ".join(wrong), "Run `pip install --constraint constraints.txt .` in rssr's folder.")
+        return failed(
+            "packages", "; ".join(wrong), "Run `pip install --constraint constraints.txt .` in rssr's folder."
+        )
     return ok("packages", f"{distribution} {metadata.version(distribution)}; its {len(wanted)} packages fit")
 
 

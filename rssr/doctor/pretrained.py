@@ -49,7 +49,8 @@ def _in_cache(*hub_ids: str) -> Finding:
     return skipped(
         "weights.base",
         f"{' and '.join(absent)} not in the hub's cache; SlimDiffSR's quickstart trains small stand-ins instead",
-        "On a machine with a network: " + " && ".join(f"hf download {hub_id} --local-dir DIR" for hub_id in absent)
+        "On a machine with a network: "
+        + " && ".join(f"hf download {hub_id} --local-dir DIR" for hub_id in absent)
         + "; then look at it with --base-weights DIR.",
     )
 
