@@ -140,7 +140,7 @@ def _answer(node: str, reference: Any, asked_s: float) -> NodeFacts:  # noqa: AN
 
 
 def _question() -> Callable[[Sequence[str]], dict[str, Any]]:
-    """A function that travels as it is written, not by the name of its module, which a node may not be able to import."""
+    """A function that travels as it is written, not by its module's name: a node may not be able to import that."""
 
     def facts(packages: Sequence[str]) -> dict[str, Any]:
         import hashlib

@@ -104,7 +104,7 @@ def _look(address: str, patience_s: float) -> ClusterLook:
     except subprocess.TimeoutExpired:
         raise UserError(
             f"The Ray cluster at {address} takes connections, but does not answer within {patience_s:g} s.",
-            "Look at `ray status` on its head node; is the address that of its GCS (port 6379) or client server (10001)?",
+            "Look at `ray status` on its head node. Is this the port of its GCS (6379) or client server (10001)?",
         ) from None
     if done.returncode != 0 or not done.stdout.strip():
         raise _reason(address, done.stderr)

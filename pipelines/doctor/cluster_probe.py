@@ -6,6 +6,7 @@ Its last line is JSON: `nodes`, or `problem` and `remedy`.
 import json
 import sys
 from dataclasses import asdict
+from typing import Any
 
 from pipelines.cluster import RayConfig, connect
 from pipelines.nodes import ask_nodes
@@ -18,7 +19,7 @@ def main(address: str) -> None:
 
     try:
         connect(address, RayConfig(address=address))
-        told = {"nodes": [asdict(facts) for facts in ask_nodes()]}
+        told: dict[str, Any] = {"nodes": [asdict(facts) for facts in ask_nodes()]}
         ray.shutdown()
     except RssrError as error:
         told = {"problem": error.problem, "remedy": error.remedy}

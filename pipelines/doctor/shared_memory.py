@@ -23,7 +23,7 @@ def check_shared_memory(options: DoctorOptions, folder: Path = _SHARED, share: f
     return warning(
         _NAME,
         f"{found}: it would use the disk instead, which is slow",
-        f"Start the container with --shm-size={max(1, -(-wanted // 2**30))}g (Kubernetes: an emptyDir with medium Memory "
+        f"Start the container with --shm-size={max(1, -(-wanted // 2**30))}g (Kubernetes: an emptyDir of medium Memory "
         "at /dev/shm), or remove what lies there.",
     )
 

@@ -11,7 +11,7 @@ _NAME = "storage"
 
 
 def check_storage(options: DoctorOptions) -> Finding:
-    """Write a small object, read it, and remove it; without a place to write to, ask the endpoint whether it is there."""
+    """Write a small object, read it, and remove it; without a place to write to, only ask the endpoint."""
     settings = StorageSettings.from_environment()
     uri = options.output_uri
     if settings.endpoint_url is not None:

@@ -1,7 +1,7 @@
 """A golden scene: a small one whose every pixel is known, from its making to a product on disk.
 
-What is compared are pixels, never files, which other versions of GDAL compress otherwise. Where they differ, sums of rows
-tell rounding, by which processors and versions of libraries differ, from results that are wrong.
+What is compared are pixels, never files, which other versions of GDAL compress otherwise. Where they differ, sums of
+rows tell rounding, by which processors and versions of libraries differ, from results that are wrong.
 """
 
 import hashlib
@@ -81,7 +81,7 @@ def compute_golden(folder: Path) -> dict[str, Pixels]:
     Raises:
         RasterError: The product is no valid COG, or does not lie where its scene does.
     """
-    from rssr.degradation import degrade, degradation_preset
+    from rssr.degradation import degradation_preset, degrade
     from rssr.inference import super_resolve_scene
     from rssr.raster import Raster, read_raster, write_geotiff
     from rssr.scenes import generate_scene

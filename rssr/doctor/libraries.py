@@ -66,7 +66,7 @@ def check_cuda(options: DoctorOptions, device_file: Path = _NVIDIA_DEVICE) -> Fi
         return warning(
             "cuda",
             f"there is an NVIDIA driver, but PyTorch ({torch.__version__}, {reason}) cannot use it",
-            "Install a torch built for a CUDA that `nvidia-smi` names or an older one; look at CUDA_VISIBLE_DEVICES too.",
+            "Install a torch for the CUDA that `nvidia-smi` names, or an older one; look at CUDA_VISIBLE_DEVICES too.",
         )
     names = [_try_gpu(index) for index in range(torch.cuda.device_count())]
     return ok("cuda", f"CUDA {torch.version.cuda}: {', '.join(names)}")
