@@ -55,7 +55,7 @@ def check_torch(options: DoctorOptions) -> Finding:
 
 
 def check_cuda(options: DoctorOptions, device_file: Path = _NVIDIA_DEVICE) -> Finding:
-    """Every accelerator computes; and whether one is there that PyTorch does not see."""
+    """Every GPU computes; and whether one is there that PyTorch does not see."""
     import torch
 
     if not torch.cuda.is_available():
@@ -68,7 +68,13 @@ def check_cuda(options: DoctorOptions, device_file: Path = _NVIDIA_DEVICE) -> Fi
             f"there is an NVIDIA driver, but PyTorch ({torch.__version__}, {reason}) cannot use it",
             "Install a torch for the CUDA that `nvidia-smi` names, or an older one; look at CUDA_VISIBLE_DEVICES too.",
         )
-    names = [_try_gpu(index) for index in range(torch.cuda.device_count())]
+    try:
+        names = [_try_gpu(index) for index in range(torch.cuda.device_count())]
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        return failed(
+            "cuda", f"a GPU does not compute: {reason}", "Look at `nvidia-smi`: is it in use, or its driver old?"
+        )
     return ok("cuda", f"CUDA {torch.version.cuda}: {', '.join(names)}")
 
 

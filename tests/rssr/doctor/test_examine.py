@@ -24,6 +24,12 @@ def leaves(options: DoctorOptions) -> Finding:
     raise SystemExit(3)
 
 
+def lacks(options: DoctorOptions) -> Finding:
+    import no_such_module_anywhere  # type: ignore[import-not-found]
+
+    return ok("lacks", str(no_such_module_anywhere))
+
+
 def works(options: DoctorOptions) -> Finding:
     return ok("works", "all of it")
 
@@ -40,6 +46,13 @@ def test_what_a_check_raises_is_its_own_line_and_the_others_are_told_as_well() -
         assert told[name].state is State.FAILED
         assert told[name].status is ExitCode.OUR_FAULT
         assert reason in told[name].found
+
+
+def test_a_library_that_cannot_be_imported_is_to_be_installed() -> None:
+    finding = found(Check("lacks", lacks))["lacks"]
+    assert (finding.state, finding.status) == (State.FAILED, ExitCode.BAD_INPUT)
+    assert "no_such_module_anywhere" in finding.found
+    assert "pip install" in finding.remedy
 
 
 def test_a_check_that_hangs_is_left_behind() -> None:
