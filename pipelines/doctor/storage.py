@@ -3,7 +3,7 @@
 import secrets
 
 from pipelines.doctor.web import ask
-from pipelines.storage import StorageSettings, is_local, join_uri, open_store
+from pipelines.storage import StorageSettings, is_local, open_store
 from pipelines.storage.store import Store, probe_key
 from rssr.doctor import DoctorOptions, Finding, failed, ok, skipped, warning
 
@@ -44,5 +44,5 @@ def _try_store(store: Store, settings: StorageSettings) -> Finding:
         _NAME,
         f"{where}, but it ignores conditional puts: two jobs that write to one output at once are kept apart by leases "
         "alone",
-        f"Run one job at a time for one {join_uri(store.uri, 'output')}, or take a store that has them.",
+        "Run one job at a time for one output, or take a store that heeds them.",
     )

@@ -101,18 +101,18 @@ def _look(check: Check, options: DoctorOptions) -> Finding:
     try:
         return check.look(options)
     except RssrError as error:
-        return failed(check.name, error.problem.rstrip("."), error.remedy, error.exit_code)
+        return failed(check.name, _one_line(error.problem).rstrip("."), _one_line(error.remedy), error.exit_code)
     except ImportError as error:
-        found = f"it cannot be imported: {_one_line(error)}"
+        found = f"it cannot be imported: {_one_line(str(error))[:300]}"
         return failed(check.name, found, "Run `pip install --constraint constraints.txt .` in rssr's folder.")
     except BaseException as error:  # also SystemExit: a library's, which would leave no finding
         return failed(
             check.name,
-            f"the check itself broke: {type(error).__name__}: {_one_line(error)}",
+            f"the check itself broke: {type(error).__name__}: {_one_line(str(error))[:300]}",
             "Reinstall what it names, or report it with the output of `rssr doctor --json`.",
             ExitCode.OUR_FAULT,
         )
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
