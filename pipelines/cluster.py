@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from pydantic import Field
 
+from pipelines.cluster_errors import explain_failure, job_server_error, no_answer
+from pipelines.nodes import require_same_code
 from pipelines.storage import is_local
 from rssr.configuration import Config
 from rssr.errors import ConfigError, UserError
@@ -65,8 +67,29 @@ def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _quieten()
     address = cluster_address(config)
+    connect(address, config)
+    try:
+        if address != _LOCAL:
+            require_same_code()
+        yield
+    finally:
+        ray.shutdown()
+
+
+def connect(address: str, config: RayConfig) -> None:
+    """Connect this process to a cluster, or to a local instance that is started for it.
+
+    Args:
+        address: As `cluster_address` gives it.
+        config: Size of a local instance.
+
+    Raises:
+        UserError: Nothing answers there, or it refuses this process: another version, no token or a wrong one.
+    """
+    import ray
+
+    _quieten()
     require_answer(address)
     try:
         if address == _LOCAL:
@@ -80,12 +103,9 @@ def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
             )
         else:
             ray.init(address=address, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
-        raise _no_answer(address, error) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        ray.shutdown()  # a cluster that refuses may have got as far as to count this process
+        raise explain_failure(address, error) from None
 
 
 def require_room(config: RayConfig, num_workers: int, num_cpus: float, num_gpus: float) -> None:
@@ -169,21 +189,15 @@ def require_answer(address: str) -> None:
     """
     if address in (_LOCAL, "auto"):
         return
+    if address.startswith(("http://", "https://")):
+        raise job_server_error(address)
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdecimal()):
         raise UserError(f"'{address}' is no address of a Ray cluster.", "Write HOST:PORT, ray://HOST:PORT or auto.")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
     except (OSError, OverflowError) as error:
-        raise _no_answer(address, error) from None
-
-
-def _no_answer(address: str, error: Exception) -> UserError:
-    reason = " ".join(str(error).split()).rstrip(".")
-    return UserError(
-        f"No Ray cluster answers at {address}: {reason}.",
-        "Start one with `ray start --head`, or leave ray.address and RAY_ADDRESS unset for a local instance.",
-    )
+        raise no_answer(address, error) from None
 
 
 def _quieten() -> None:

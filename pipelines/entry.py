@@ -1,16 +1,19 @@
 """The command line of every job: a preset, overrides, help, and exit codes."""
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.nodes import HOW_TO_SHARE_CODE
 from pipelines.progress import configure_logging
 from rssr.configuration import Config, ConfigT, describe, load_config
 from rssr.errors import ConfigError, ExitCode, RssrError
 
 PRESETS = Path(__file__).resolve().parent.parent / "jobs" / "presets"
+_MISSING_CODE = re.compile(r"No module named '((?:rssr|pipelines|jobs)\b[\w.]*)'")
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def help_text(config_class: type[Config], default_preset: str, about: str) -> st
 
 
 def _explain(error: Exception) -> ExitCode:
-    intended = _raised_on_purpose(error)
+    intended = _raised_on_purpose(error) or _code_missing_elsewhere(error)
     if intended is not None:
         print(f"Error: {intended}", file=sys.stderr)
         return intended.exit_code
@@ -113,6 +116,14 @@ def _raised_on_purpose(error: BaseException) -> RssrError | None:
         if intended is not None:
             return intended
     return error if isinstance(error, RssrError) else None
+
+
+def _code_missing_elsewhere(error: Exception) -> RssrError | None:
+    """A worker that cannot import what this process can, e.g. on a node that joined after the job had begun."""
+    missing = _MISSING_CODE.search(str(error))
+    if missing is None:
+        return None
+    return ConfigError(f"A worker of the cluster cannot import {missing[1]}.", HOW_TO_SHARE_CODE)
 
 
 def _is_file(path: Path) -> bool:

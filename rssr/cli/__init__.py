@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from rssr.cli import export, key, models, sr, weights
+from rssr.cli import doctor, export, key, models, sr, weights
 from rssr.errors import RssrError
 
 
@@ -25,7 +25,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: tuple[Command, ...] = (sr, models, weights, export, key)
+COMMANDS: tuple[Command, ...] = (sr, models, weights, export, key, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -60,6 +60,7 @@ BROUGHT_ALONG = {
     "botocore": "boto3",
     "huggingface_hub": "diffusers",
     "markupsafe": "jinja2",
+    "packaging": "transformers",
     "prometheus_client": "ray",
     "pydantic_core": "pydantic",
     "starlette": "fastapi",

@@ -146,6 +146,30 @@ def test_errors_that_ray_wraps_are_told_like_our_own(command: Command) -> None:
     assert command(job=fails_with(WorkerGroupError("", {0: lost}))).status == 1
 
 
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_worker_that_cannot_import_the_package_is_told_with_the_remedy(command: Command, tmp_path: Path) -> None:
+    """A real worker, from which a start-up file of Python's hides the package."""
+    import ray
+
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nclass Hiding:\n    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'pipelines':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Hiding())\n"
+    )
+
+    def job(config: Demo) -> ExitCode:
+        hidden = {"env_vars": {"PYTHONPATH": str(tmp_path)}}
+        ray.get(ray.remote(runtime_env=hidden, max_retries=0)(find_preset).remote(KNOWN))
+        return ExitCode.DONE
+
+    outcome = command(job=job)
+    assert outcome.status == 2
+    assert_one_paragraph(outcome)
+    assert "cannot import pipelines" in outcome.err
+    assert "--working-dir" in outcome.err
+
+
 @pytest.mark.parametrize("overrides", [["num_stepz=3"], ["num_steps=many"], ["num_steps"], ["=3"], ["num_steps.x=1"]])
 def test_bad_keys_are_one_paragraph_and_status_two(command: Command, overrides: list[str]) -> None:
     outcome = command(*overrides, job=fails_with(AssertionError("the job must not run")))
