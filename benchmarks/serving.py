@@ -47,7 +47,7 @@ _DEPLOYMENT = f"model-{MODEL}"
 _QUIET = ("telemetry.log_level=warning", "ingress.num_replicas=1")
 _ONE = (served_model("{min_replicas: 1, max_replicas: 1}"), *_QUIET)
 _NUM_REPLICAS = 3
-_DELAYS = "upscale_delay_s: 5, downscale_delay_s: 20, look_back_s: 5"
+_DELAYS = "upscale_delay_s: 5, downscale_delay_s: 20, look_back_s: 11"
 _SEVERAL = (served_model(f"{{min_replicas: 1, max_replicas: {_NUM_REPLICAS}, {_DELAYS}}}", "{num_cpus: 0.5}"), *_QUIET)
 _NUM_IMAGES = 60
 _SATURATED_S, _AT_A_TIME = 20, 6

@@ -27,8 +27,8 @@ class ScalingConfig(Config):
     """Most replicas; one that finds no room waits until there is some."""
     target_ongoing_requests: float = Field(default=2.0, gt=0)
     """Requests that each replica should have in hand, running and waiting."""
-    look_back_s: float = Field(default=15.0, gt=0)
-    """Time over which requests are averaged, seconds."""
+    look_back_s: float = Field(default=15.0, gt=10)
+    """Time over which requests are averaged, seconds; Ray counts them every ten."""
     upscale_delay_s: float = Field(default=10.0, ge=0)
     """How long there must be too many requests before replicas are added, seconds."""
     downscale_delay_s: float = Field(default=120.0, ge=0)

@@ -161,7 +161,8 @@ def _cache_for_lines(info: RasterInfo) -> Iterator[None]:
     Where that is too much, each block's part of each line is read by itself, which takes longer.
     """
     needed = int(_LINES_KEPT * info.size[1] * info.num_bands * np.dtype(info.dtype).itemsize)
-    release_freed_memory()  # the rows that came here are gone
+    if needed > _LEAST_CACHE:
+        release_freed_memory()  # the rows that came here are gone; a small raster's are not worth the time
     with at_most(max(needed, _LEAST_CACHE)), rasterio.Env(GDAL_ONE_BIG_READ=needed > _LARGEST_CACHE):
         yield
 

@@ -11,8 +11,8 @@ from tests.house.project_files import ROOT, Source, is_within
 
 # Folder -> packages it never imports.
 FORBIDDEN = {
-    "rssr/": ("ray", "mlflow", "fastapi", "pipelines", "jobs", "benchmarks", "tests"),
-    "pipelines/": ("jobs", "benchmarks", "tests"),
+    "rssr/": ("ray", "mlflow", "fastapi", "pipelines", "jobs", "benchmarks", "cluster", "tests"),
+    "pipelines/": ("jobs", "benchmarks", "cluster", "tests"),
     "jobs/": ("tests",),
     "pipelines/stages/": ("ray",),  # plain callables, tested without a cluster
     "pipelines/loop/": ("ray",),  # runs in one process as well
@@ -154,7 +154,7 @@ def test_every_import_is_a_dependency(sources: list[Source]) -> None:
     distributions = {re.split(r"[\[<>=!~; ]", item)[0].lower() for item in wanted}
     modules = {MODULES.get(name, name) for name in distributions}
     modules |= {name for name, owner in BROUGHT_ALONG.items() if owner in distributions}
-    known = {*modules, *sys.stdlib_module_names, "rssr", "pipelines", "jobs", "benchmarks"}
+    known = {*modules, *sys.stdlib_module_names, "rssr", "pipelines", "jobs", "benchmarks", "cluster"}
     wrong = {
         f"{source.name}:{line} imports {module}"
         for source in sources

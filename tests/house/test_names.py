@@ -33,6 +33,7 @@ TESTS_OF_SEVERAL = {
     "tests/pipelines/experiment/test_new_method.py": "a method that is new to all parts runs through them",
     "tests/pipelines/serving/page/test_accessibility.py": "whoever cannot see the page, or uses no mouse, on all of it",
     "tests/pipelines/serving/security/test_fuzz.py": "whatever is sent, the whole service answers",
+    "tests/pipelines/serving/telemetry/test_dashboards.py": "dashboards ask for numbers of all parts that are there",
     "tests/pipelines/storage/test_faults.py": "every library outlasts the same trouble",
     "tests/pipelines/storage/test_stores.py": "all stores keep one contract",
     "tests/pipelines/test_stream_faults.py": "the stream on a server that fails now and then",
@@ -45,6 +46,7 @@ TESTS_OF_SEVERAL = {
 # Where tests are left out, each with its reason.
 LEFT_OUT = {
     "tests/browser.py": "a browser is no Python package: where there is none it is told how to get it",
+    "tests/cluster/test_alerts.py": "Prometheus' tool is no Python package: where it is not, likewise",
     "tests/jobs/test_serving_page.py": "curl and jq are no Python packages: where they are not, likewise",
 }
 

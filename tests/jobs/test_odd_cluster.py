@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rssr
-from benchmarks.local_servers import TwoNodes
+from cluster.local.servers import LocalCluster
 from tests.jobs.running import ROOT, TIMEOUT_S, Finished, environment, job_command, paragraph, run_job
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "token-of-odd-clusters-0123456789"}
@@ -31,10 +31,10 @@ OTHER_RAY += "runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A head node as it should be, and another that tests start as they like."""
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as session:
-        cluster = TwoNodes(tmp_path_factory.mktemp("nodes"), Path(session), num_cpus=1, env=environment(TOKEN))
+        cluster = LocalCluster(tmp_path_factory.mktemp("nodes"), Path(session), num_cpus=1, env=environment(TOKEN))
         try:
             cluster.head.start()
             yield cluster
@@ -43,7 +43,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
 
 
 @pytest.fixture
-def start_other(nodes: TwoNodes) -> Iterator["StartOther"]:
+def start_other(nodes: LocalCluster) -> Iterator["StartOther"]:
     """Start the second node with a folder before all others on its path."""
     yield StartOther(nodes)
     nodes.other.kill()
@@ -52,22 +52,22 @@ def start_other(nodes: TwoNodes) -> Iterator["StartOther"]:
 class StartOther:
     """See the fixture."""
 
-    def __init__(self, nodes: TwoNodes) -> None:
+    def __init__(self, nodes: LocalCluster) -> None:
         self._nodes = nodes
 
     def __call__(self, first_on_path: Path) -> None:
         path = environment().get("PYTHONPATH", "")
         self._nodes.other.env = environment({**TOKEN, "PYTHONPATH": f"{first_on_path}:{path}".rstrip(":")})
         self._nodes.other.start()
-        self._nodes.await_both()
+        self._nodes.await_all()
 
 
-def job(nodes: TwoNodes, folder: Path, env: Mapping[str, str]) -> Finished:
+def job(nodes: LocalCluster, folder: Path, env: Mapping[str, str]) -> Finished:
     """The smallest job, with a worker on the cluster."""
     return run_job("num_workers=1", f"output.uri={folder}", f"ray.address={nodes.address}", env=env)
 
 
-def doctor(nodes: TwoNodes, env: Mapping[str, str], status: int) -> dict[str, dict[str, str]]:
+def doctor(nodes: LocalCluster, env: Mapping[str, str], status: int) -> dict[str, dict[str, str]]:
     """What `rssr doctor` finds, by name."""
     code = "import sys; from rssr.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "doctor", "--json", "--no-golden", "--address", nodes.address]
@@ -78,7 +78,7 @@ def doctor(nodes: TwoNodes, env: Mapping[str, str], status: int) -> dict[str, di
     return {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
 
 
-def test_a_node_that_cannot_import_the_package(nodes: TwoNodes, start_other: StartOther, tmp_path: Path) -> None:
+def test_a_node_that_cannot_import_the_package(nodes: LocalCluster, start_other: StartOther, tmp_path: Path) -> None:
     (tmp_path / "hiding").mkdir()
     (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
     start_other(tmp_path / "hiding")
@@ -90,7 +90,9 @@ def test_a_node_that_cannot_import_the_package(nodes: TwoNodes, start_other: Sta
     assert "lacks rssr and pipelines" in finding["found"]
 
 
-def test_a_node_with_another_version_of_the_package(nodes: TwoNodes, start_other: StartOther, tmp_path: Path) -> None:
+def test_a_node_with_another_version_of_the_package(
+    nodes: LocalCluster, start_other: StartOther, tmp_path: Path
+) -> None:
     shutil.copytree(ROOT / "rssr", tmp_path / "old" / "rssr", ignore=shutil.ignore_patterns("__pycache__"))
     start = tmp_path / "old" / "rssr" / "__init__.py"
     start.write_text(start.read_text().replace(f'"{rssr.__version__}"', '"0.0.1"'))
@@ -102,7 +104,7 @@ def test_a_node_with_another_version_of_the_package(nodes: TwoNodes, start_other
     assert expected in finding["found"]
 
 
-def test_a_cluster_as_it_should_be(nodes: TwoNodes, start_other: StartOther, tmp_path: Path) -> None:
+def test_a_cluster_as_it_should_be(nodes: LocalCluster, start_other: StartOther, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     start_other(tmp_path / "nothing")
     found = doctor(nodes, TOKEN, status=0)
@@ -112,7 +114,7 @@ def test_a_cluster_as_it_should_be(nodes: TwoNodes, start_other: StartOther, tmp
 
 
 @pytest.mark.parametrize("env", [{}, {**TOKEN, "RAY_AUTH_TOKEN": "another-token-0123456789-abcdef"}])
-def test_a_token_that_is_missing_or_wrong(nodes: TwoNodes, tmp_path: Path, env: dict[str, str]) -> None:
+def test_a_token_that_is_missing_or_wrong(nodes: LocalCluster, tmp_path: Path, env: dict[str, str]) -> None:
     message = paragraph(job(nodes, tmp_path / "runs", env))
     assert f"The Ray cluster at {nodes.address} asks for a token" in message
     assert "RAY_AUTH_TOKEN" in message
@@ -122,7 +124,7 @@ def test_a_token_that_is_missing_or_wrong(nodes: TwoNodes, tmp_path: Path, env: 
     assert found["ray.nodes"]["state"] == "skipped"
 
 
-def test_another_version_of_ray(nodes: TwoNodes, tmp_path: Path) -> None:
+def test_another_version_of_ray(nodes: LocalCluster, tmp_path: Path) -> None:
     arguments = job_command("num_workers=1", f"output.uri={tmp_path}", f"ray.address={nodes.address}")
     command = [sys.executable, "-c", OTHER_RAY, *arguments[1:]]
     done = subprocess.run(
@@ -132,7 +134,7 @@ def test_another_version_of_ray(nodes: TwoNodes, tmp_path: Path) -> None:
     assert re.search(r"runs Ray [\d.]+ on Python [\d.]+, this process Ray 2\.1\.0 on Python", message)
 
 
-def test_the_address_of_the_job_server(nodes: TwoNodes, tmp_path: Path) -> None:
+def test_the_address_of_the_job_server(nodes: LocalCluster, tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{nodes.dashboard_port}"
     refused = run_job("num_workers=1", f"output.uri={tmp_path}", env={**TOKEN, "RAY_ADDRESS": address})
     assert f"ray job submit --address {address}" in paragraph(refused)

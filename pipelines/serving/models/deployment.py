@@ -71,7 +71,8 @@ class ModelReplica:
         self._scenes = ThreadPoolExecutor(replica.max_ongoing_requests, "scene")
         self._lane = ThreadPoolExecutor(1, "model")
         together: Any = self._together  # what @serve.batch adds is not typed
-        together.set_max_batch_size(replica.batch_size)
+        # On the CPU tiles do not go faster together: each image gets its own as soon as it is done.
+        together.set_max_batch_size(replica.batch_size if replica.num_gpus > 0 else 1)
         together.set_batch_wait_timeout_s(replica.batch_wait_s if replica.num_gpus > 0 else 0.0)
         self._versions.wait(_FIRST_VERSION_S)
         _repeat(self._versions.look, min(_LOOK_S, config.refresh_s), f"versions-{name}")

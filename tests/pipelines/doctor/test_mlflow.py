@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.local_servers import tracking_server
+from cluster.local.servers import tracking_server
 from pipelines.doctor.mlflow import check_mlflow
 from rssr.doctor import Check, DoctorOptions, Finding, State, examine
 from tests.conftest import free_port

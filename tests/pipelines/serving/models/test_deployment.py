@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from ray import serve
 
@@ -135,3 +136,23 @@ def test_a_request_whose_time_is_over_is_told_so(serving: Serving) -> None:
         asyncio.run(models.super_resolve("bicubic", asked(png(), deadline=time.time() - 1)))
     assert raised.value.slug == "timed-out"
     assert "Retry-After" in raised.value.headers
+
+
+def test_what_a_model_needs_anew_for_each_image_is_little(serving: Serving) -> None:
+    """Pages that the kernel clears, where those of the image before could be used again."""
+    title = "ray::ServeReplica:rssr:model-ldcsr-small"
+    [replica] = [process for process in psutil.process_iter() if title in " ".join(process.cmdline())]
+
+    def num_faults() -> int:
+        fields = Path(f"/proc/{replica.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[7])
+
+    def ask(number: int) -> None:
+        for _ in range(number):
+            answer = serving.live.ask("POST", "/v1/super-resolve?model=ldcsr-small&scale=8&format=tiff", png((90, 90)))
+            assert answer.status == 200
+
+    ask(3)
+    before = num_faults()
+    ask(4)
+    assert (num_faults() - before) / 4 < 500  # of 4 KiB
