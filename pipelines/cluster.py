@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pydantic import Field
 
 from pipelines.cluster_errors import explain_failure, job_server_error, no_answer
+from pipelines.cluster_token import require_token
 from pipelines.nodes import require_same_code
 from pipelines.storage import is_local
 from rssr.configuration import Config
@@ -185,7 +186,7 @@ def require_answer(address: str) -> None:
     """Find out within seconds whether something answers; Ray would go on trying for minutes.
 
     Raises:
-        UserError: Nothing does, or this is no address.
+        UserError: Nothing does, this is no address, or the cluster asks for a token that this process would not send.
     """
     if address in (_LOCAL, "auto"):
         return
@@ -198,6 +199,7 @@ def require_answer(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
     except (OSError, OverflowError) as error:
         raise no_answer(address, error) from None
+    require_token(address)
 
 
 def _quieten() -> None:

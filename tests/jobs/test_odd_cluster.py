@@ -14,6 +14,7 @@ import pytest
 import rssr
 from cluster.local.servers import LocalCluster
 from tests.jobs.running import ROOT, TIMEOUT_S, Finished, environment, job_command, paragraph, run_job
+from tests.processes import wait_until
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "token-of-odd-clusters-0123456789"}
 # Read by every Python of the node at its start, and before all that is installed.
@@ -24,6 +25,16 @@ class Hiding:
         if name.partition(".")[0] in ("rssr", "pipelines"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hiding())
+"""
+# Likewise: the package comes from the folder of this file, whatever the driver's path says.
+REPLACING = """
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+class Replacing:
+    def find_spec(self, name, path=None, target=None):
+        return PathFinder.find_spec(name, [str(Path(__file__).parent)]) if name == "rssr" else None
+sys.meta_path.insert(0, Replacing())
 """
 # A job, in a process whose Ray says that it is another version.
 OTHER_RAY = "import sys, runpy, ray; ray.__version__ = '2.1.0'; sys.argv = sys.argv[1:]; "
@@ -47,6 +58,7 @@ def start_other(nodes: LocalCluster) -> Iterator["StartOther"]:
     """Start the second node with a folder before all others on its path."""
     yield StartOther(nodes)
     nodes.other.kill()
+    wait_until(lambda: nodes._num_nodes() == 1)
 
 
 class StartOther:
@@ -83,7 +95,7 @@ def test_a_node_that_cannot_import_the_package(nodes: LocalCluster, start_other:
     (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
     start_other(tmp_path / "hiding")
     refused = job(nodes, tmp_path / "runs", TOKEN)
-    assert re.search(r"node 127\.0\.0\.1 \(\w{8}\) lacks rssr and pipelines", paragraph(refused))
+    assert re.search(r"node [\d.]+ \(\w{8}\) lacks rssr and pipelines", paragraph(refused))
     assert "--working-dir" in refused.err
     finding = doctor(nodes, TOKEN, status=2)["ray.nodes"]
     assert finding["state"] == "failed"
@@ -96,6 +108,7 @@ def test_a_node_with_another_version_of_the_package(
     shutil.copytree(ROOT / "rssr", tmp_path / "old" / "rssr", ignore=shutil.ignore_patterns("__pycache__"))
     start = tmp_path / "old" / "rssr" / "__init__.py"
     start.write_text(start.read_text().replace(f'"{rssr.__version__}"', '"0.0.1"'))
+    (tmp_path / "old" / "sitecustomize.py").write_text(REPLACING)
     start_other(tmp_path / "old")
     expected = f"has rssr 0.0.1 instead of {rssr.__version__}"
     assert expected in paragraph(job(nodes, tmp_path / "runs", TOKEN))
