@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -38,6 +39,7 @@ class Server:
     name: str
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    num_kills: int = field(default=0, init=False)
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
@@ -60,6 +62,7 @@ class Server:
             _kill(pid)
         self.process.wait()
         self.process = None
+        self.num_kills += 1
 
 
 def object_store(folder: Path) -> tuple[Server, dict[str, str]]:
@@ -151,9 +154,10 @@ class LocalCluster:
         self.await_all()
 
     def await_all(self) -> None:
-        """Wait until all nodes have joined, some perhaps again."""
+        """Wait until all nodes have joined, and until those that were killed before are known to be dead."""
+        num_killed = sum(server.num_kills for server in self.others)
         deadline_s = time.monotonic() + _STARTUP_S
-        while self.num_alive() < 1 + self.num_others:
+        while self.num_nodes("ALIVE") != 1 + self.num_others or self.num_nodes("DEAD") < num_killed:
             if time.monotonic() > deadline_s:
                 raise RuntimeError(f"a node does not join; see {self.folder / 'node1.log'}")
             time.sleep(0.5)
@@ -163,8 +167,8 @@ class LocalCluster:
         for server in (*self.others, self.head):
             server.kill()
 
-    def num_alive(self) -> int:
-        """Nodes that are alive, as the head knows."""
+    def num_nodes(self, state: str = "ALIVE") -> int:
+        """Nodes that are `ALIVE`, or `DEAD`, as far as the head knows: it takes its time to notice."""
         headers = {"Authorization": f"Bearer {self.env['RAY_AUTH_TOKEN']}"}
         request = urllib.request.Request(f"{self.dashboard}/api/v0/nodes", headers=headers)
         try:
@@ -172,7 +176,7 @@ class LocalCluster:
                 nodes = json.load(answer)["data"]["result"]["result"]
         except (OSError, KeyError, TypeError, ValueError):  # not up yet
             return 0
-        return sum(1 for node in nodes if node["state"] == "ALIVE")
+        return sum(1 for node in nodes if node["state"] == state)
 
     def processes_titled(self, part: str) -> list[int]:
         """Processes of all nodes whose title holds some text, e.g. an actor's class."""
@@ -188,8 +192,8 @@ class LocalCluster:
 
 
 def free_port() -> int:
-    """A port below those that outgoing connections take, free at this moment."""
-    for port in range(10_000 + os.getpid() % 10_000, 32_000):
+    """A port below those that outgoing connections take, free at this moment; any, so that two programs get others."""
+    for port in random.SystemRandom().sample(range(10_000, 20_000), 10_000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -58,7 +58,7 @@ def start_other(nodes: LocalCluster) -> Iterator["StartOther"]:
     """Start the second node with a folder before all others on its path."""
     yield StartOther(nodes)
     nodes.other.kill()
-    wait_until(lambda: nodes._num_nodes() == 1)
+    wait_until(lambda: nodes.num_nodes() == 1)
 
 
 class StartOther:
