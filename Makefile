@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # S3-compatible servers other than AWS refuse the newer default checksums.
 export AWS_REQUEST_CHECKSUM_CALCULATION ?= when_required
 
-.PHONY: quickstart test check bench cluster-demo lint types install clean
+.PHONY: quickstart test check bench cluster-demo reference lint types install clean
 
 quickstart: install ## set up, then the main job on embedded defaults
 	$(BIN)/python jobs/slimdiffsr.py quickstart/slimdiffsr
@@ -23,6 +23,9 @@ bench: install ## what is measured, with hardware, versions and date
 
 cluster-demo: install ## three nodes on this machine: every job submitted, a node lost in each
 	$(BIN)/python cluster/local/demo.py
+
+reference: install ## pages of all docstrings, below build/reference
+	$(BIN)/python docs/reference.py
 
 lint: install
 	$(BIN)/ruff check .
