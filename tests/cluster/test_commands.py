@@ -1,47 +1,23 @@
 """Commands that files of `cluster/` name: the jobs are there, and take these arguments; workers fit on their nodes."""
 
 import re
-import shlex
 from typing import Any
 
 import pytest
 
-from pipelines.entry import find_preset, parse
-from rssr.configuration import Config, load_config
 from tests.cluster.files import CLUSTER, JOBS, ROOT, cluster_spec, ray_job, texts
-from tests.jobs.test_presets import job_config
+from tests.jobs.typed import read_command, typed_commands
 
-IN_IMAGE = "/opt/rssr/"
 README = texts()["cluster/README.md"]
 ENTRYPOINTS = {name: str(ray_job(name)["spec"]["entrypoint"]) for name in JOBS}
 
 
-def typed_in_readme() -> list[str]:
-    """Commands that run a job, lines that go on put together."""
-    blocks = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
-    found = [line[line.index("python jobs/") :].strip() for line in blocks.splitlines() if "python jobs/" in line]
-    return [line.partition("  #")[0] for line in found]
-
-
-TYPED = typed_in_readme()
-
-
-def read(command: str) -> tuple[str, Config]:
-    """The job that a command names, and the configuration that it makes of its arguments."""
-    program, path, *arguments = shlex.split(command)
-    assert program == "python"
-    file = ROOT / path.removeprefix(IN_IMAGE)
-    assert file.is_file() and file.parent.name == "jobs"
-    invocation = parse(arguments)
-    (default,) = set(re.findall(r'"(quickstart/\w+\.yaml)"', file.read_text(encoding="utf-8")))
-    return file.stem, load_config(
-        job_config(file.stem), invocation.preset or find_preset(default), invocation.overrides
-    )
+TYPED = typed_commands(README)
 
 
 @pytest.mark.parametrize("name", JOBS)
 def test_jobs_take_what_their_manifests_give_them(name: str) -> None:
-    job, config = read(ENTRYPOINTS[name])
+    job, config = read_command(ENTRYPOINTS[name])
     assert job == name
     outputs = re.findall(r" output(?:\.uri)?=(\S+)", ENTRYPOINTS[name])
     assert outputs and all(uri.startswith("s3://") for uri in outputs), "a pod's own disk ends with it"
@@ -50,7 +26,7 @@ def test_jobs_take_what_their_manifests_give_them(name: str) -> None:
 
 def test_an_argument_that_a_job_does_not_take_is_noticed() -> None:
     with pytest.raises(Exception, match="num_worker"):
-        read(ENTRYPOINTS["bulk"].replace("num_workers", "num_worker"))
+        read_command(ENTRYPOINTS["bulk"].replace("num_workers", "num_worker"))
 
 
 def test_the_readme_names_commands() -> None:
@@ -59,12 +35,12 @@ def test_the_readme_names_commands() -> None:
 
 @pytest.mark.parametrize("command", TYPED)
 def test_jobs_take_what_the_readme_types(command: str) -> None:
-    read(command)
+    read_command(command)
 
 
 @pytest.mark.parametrize("name", [name for name in JOBS if name != "ingest"])
 def test_workers_of_a_job_fit_on_the_nodes_that_its_cluster_may_have(name: str) -> None:
-    config: Any = read(ENTRYPOINTS[name])[1]
+    config: Any = read_command(ENTRYPOINTS[name])[1]
     most = config.num_workers if isinstance(config.num_workers, int) else config.num_workers[-1]
     worker = config.worker
     if name == "plan":
@@ -99,7 +75,7 @@ def test_ingest_needs_no_gpu_and_its_cluster_has_none() -> None:
 
 
 def test_a_plan_is_measured_on_a_node_like_those_that_it_plans_for() -> None:
-    job, config = ray_job("plan")["spec"], read(ENTRYPOINTS["plan"])[1]
+    job, config = ray_job("plan")["spec"], read_command(ENTRYPOINTS["plan"])[1]
     worker: Any = config.worker  # type: ignore[attr-defined]  # of PlanConfig
     assert (job["entrypointNumGpus"], job["entrypointNumCpus"]) == (worker.num_gpus, worker.num_cpus)
 

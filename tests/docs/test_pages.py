@@ -15,6 +15,7 @@ from rssr.images import encode_png
 from rssr.scenes import generate_scene
 from rssr.scenes.geotiff import write_scene_geotiff
 from tests.jobs.running import ROOT, environment
+from tests.jobs.typed import read_command, typed_commands
 
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 RUN_HERE = {"train.md": 7, "archive.md": 4}
@@ -62,6 +63,22 @@ def test_every_block_of_a_page_runs(page: str, desk: dict[str, str], ray_jobs: d
         assert done.returncode == 0, (
             f"block {number + 1} of {page}:\n{block}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
         )
+
+
+TYPED = {
+    (page, command): None
+    for page in ("README.md", *(f"docs/{page}" for page in PAGES))
+    for command in typed_commands((ROOT / page).read_text(encoding="utf-8"))
+}
+
+
+@pytest.mark.parametrize(("page", "command"), TYPED)
+def test_jobs_take_what_pages_show(page: str, command: str) -> None:
+    places = dict.fromkeys(
+        ("IMAGES", "HELD_OUT", "DATA", "RUNS", "EVALUATION", "SCENES", "PRODUCTS", "TRAIN", "D"), "/x"
+    )
+    typed = re.sub(r"\$(\w+)", lambda name: places[name[1]], command)
+    read_command(typed.replace(" /x ", " data.uri=/x "))  # $TRAIN stands for an argument
 
 
 def test_pages_have_the_blocks_that_are_run() -> None:
