@@ -91,8 +91,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             _end(head)
 
 
-def test_a_submitted_job_reaches_the_same_metrics(cluster: Cluster, undisturbed: Run, tmp_path: Path) -> None:
-    status, out = cluster.run("num_workers=1", f"output.uri={tmp_path}")
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_a_submitted_job_reaches_the_same_metrics(
+    cluster: Cluster, undisturbed: Run, tmp_path: Path, num_workers: int
+) -> None:
+    status, out = cluster.run(f"num_workers={num_workers}", f"output.uri={tmp_path}")
     assert status == 0, out
     assert phase_digests(tmp_path) == phase_digests(undisturbed.folder)
     assert _evaluation(tmp_path) == _evaluation(undisturbed.folder)
