@@ -1,4 +1,7 @@
-"""Whether what the steps of the demonstration leave behind is whole: each answers with what is amiss, or nothing."""
+"""Tells whether what the demonstration has made is whole: python cluster/local/demo.py.
+
+Each function answers with what is amiss, or nothing.
+"""
 
 import json
 from pathlib import Path

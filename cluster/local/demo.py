@@ -1,4 +1,4 @@
-"""The whole system on this machine as on a cluster of three: every job is submitted, and in each a node is lost.
+"""Runs every job on a cluster of three nodes on this machine, and loses a node in each: python cluster/local/demo.py.
 
 A head and two workers (each with a raylet of its own), an S3 server and an MLflow server are started. Then, with `ray
 job submit` alone: images are ingested, SlimDiffSR is trained on them by two workers, the model is compared with

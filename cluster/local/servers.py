@@ -1,4 +1,4 @@
-"""Real servers on this machine that can be killed and started again: object storage, MLflow, Ray nodes."""
+"""Starts real servers here (object storage, MLflow, Ray) and kills them: python cluster/local/demo.py."""
 
 import json
 import os
