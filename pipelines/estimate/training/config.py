@@ -1,10 +1,11 @@
 """What an estimate of a training run is configured by: its preset, and what to assume of the machines."""
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from rssr.configuration import Config
+from rssr.configuration import Config, flatten
 
 USUAL_FLOPS_PER_S = 30e12
 
@@ -42,8 +43,9 @@ class TrainingEstimateConfig(Config):
     """Preset of the training job: a path, or a name under jobs/presets."""
     method: Literal["slimdiffsr", "ldcsr", "lcmsr"] = "slimdiffsr"
     """Whose preset it is: the job jobs/METHOD.py takes it."""
-    overrides: tuple[str, ...] = ()
-    """What is changed of the preset, as the training job takes it: [student.precision=bfloat16, worker.num_cpus=2]."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the training job that differ from the preset's: training.overrides.student.precision=bfloat16, or
+    {student.precision: bfloat16, phases: [student]}."""
     num_gpus: tuple[int, ...] = Field(default=(1, 2, 4, 8, 16, 32), min_length=1)
     """Numbers of GPUs that are compared."""
     batch: Literal["kept", "grown"] = "kept"
@@ -66,3 +68,7 @@ class TrainingEstimateConfig(Config):
         if min(value) < 1:
             raise ValueError("numbers of GPUs start at 1")
         return tuple(sorted(set(value)))
+
+    def typed_overrides(self) -> list[str]:
+        """`overrides` as they would be typed to the training job."""
+        return [f"{name}={json.dumps(value)}" for name, value in flatten(self.overrides).items()]

@@ -37,7 +37,7 @@ def training_text(estimate: TrainingEstimate, training: TrainingEstimateConfig, 
         training: What was estimated.
         config: The job's configuration, for the currency.
     """
-    changed = f" with {' '.join(training.overrides)}" if training.overrides else ""
+    changed = f" with {' '.join(training.typed_overrides())}" if training.overrides else ""
     run = f"{training.method}, {training.preset}{changed}, on {', '.join(map(str, training.num_gpus))} GPUs"
     parts = [
         f"Estimate of a training that was not started: {run}",
@@ -103,7 +103,8 @@ def _times(estimate: TrainingEstimate) -> str:
     ]
     for found in estimate.table:
         for work, time, limit in zip(estimate.phases, found.times, found.limits, strict=True):
-            rows.append([str(found.num_gpus), work.phase, *_cells(time), limit])
+            idle = found.num_gpus - time.num_used
+            rows.append([str(found.num_gpus), work.phase, *_cells(time), limit + (f"; {idle} GPUs idle" if idle else "")])
     table = format_table(rows, right={0, *range(2, len(rows[0]) - 1)})
     return f"{table}\n{_wrapped(_LEGEND)}"
 
@@ -145,9 +146,9 @@ def _limits(estimate: TrainingEstimate) -> list[str]:
     lines = []
     for work, each, other in zip(estimate.phases, estimate.pairs_each, estimate.other_limits, strict=True):
         if each is None:
-            bound = f"a step has {work.pairs} pairs, so more than {work.pairs} GPUs gain nothing"
+            bound = f"a step has {work.pairs} pairs, so that more than {work.pairs} GPUs gain nothing"
         else:
-            bound = f"each GPU has {each} pairs in a step"
+            bound = f"each GPU has {each} pair{'s' * (each != 1)} in a step"
         if other is None:
             until = "up to there" if each is None else f"with up to {MOST_GPUS:,} GPUs"
             lines.append(f"{work.phase}: {bound}; {until} the limit is {_WORDS['arithmetic']}.")
@@ -166,8 +167,8 @@ def _assumptions(estimate: TrainingEstimate) -> str:
         f"between machines; gradients travel during {machines.hidden_share:.0%} of the last micro-batch's arithmetic; "
         f"{machines.cores:g} CPU cores beside each GPU, of which its worker reserves {machines.held_cores:g}; the "
         f"store gives {bytes_text(machines.store_bytes_per_s)}/s to all, for {bytes_text(machines.image_bytes)} a "
-        "pair, nothing cached, and for checkpoints. All GPUs are alike, held for the whole time, and none fails; starting, "
-        "validation, and moments in which one waits for another are not counted."
+        "pair, nothing cached, and for checkpoints. All GPUs are alike, held for the whole time, and none fails; "
+        "starting, validation, and moments in which one waits for another are not counted."
     )
 
 

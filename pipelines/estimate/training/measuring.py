@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _LIBRARIES = ("torch", "numpy")
 _NUM_IMAGES = 10
 _MARGIN = 88  # pixels around a patch: images of 600 give patches of 512, as those of AID do
-_PAIRS_A_BATCH = 8
+_PAIRS_A_ROUND = 32
 _NUM_ROUNDS = 5
 _SIDE_ON_CPU = 256  # pixels; a step of published size takes a minute there
 _NUM_STEPS = 3
@@ -63,11 +63,11 @@ def _measure_pairs(data: DataConfig, patch_size: int, scale: float) -> PairRates
         image_bytes = _write_images(Path(name), size)
         plain = data.model_copy(update={"uri": name, "test_uri": (), "num_test": 0, "layout": "folder"})
         manifest = build_manifest([name], plain, seed=0)
-        spec = StreamSpec(0, _NUM_ROUNDS + 1, 1, _PAIRS_A_BATCH, patch_size, (scale, scale))
+        spec = StreamSpec(0, _NUM_ROUNDS + 1, 1, _PAIRS_A_ROUND, patch_size, (scale, scale))
         images = manifest.training_images(patch_size)
         make = MakeBatch(StreamInputs(images, manifest.sources, spec, data.degradation, max_cached_bytes=0))
         make(0)  # warms up
-        rates = [_PAIRS_A_BATCH / _processor_s(make, number) for number in range(1, _NUM_ROUNDS + 1)]
+        rates = [_PAIRS_A_ROUND / _processor_s(make, number) for number in range(1, _NUM_ROUNDS + 1)]
     return PairRates(
         machine=describe_machine("cpu"),
         measured_at=timestamp(),

@@ -111,9 +111,9 @@ class PhaseTime:
 
 
 def largest_micro_batch(work: PhaseWork, memory_bytes: float) -> int:
-    """Pairs that a GPU can compute at a time; 0 where not even one fits."""
+    """Pairs that a GPU can compute at a time, those of a whole step at most; 0 where not even one fits."""
     room = memory_bytes - work.memory_bytes(0)
-    if work.pair_bytes <= 0:
+    if room >= work.pairs * work.pair_bytes:
         return work.pairs if room >= 0 else 0
     return max(0, math.floor(room / work.pair_bytes))
 

@@ -6,7 +6,7 @@ from pipelines.experiment.config import JobConfig
 from pipelines.experiment.lcmsr import LCMSRJobConfig
 from pipelines.experiment.ldcsr import LDCSRJobConfig
 from pipelines.experiment.slimdiffsr import SlimDiffSRJobConfig
-from rssr.configuration import load_config
+from rssr.configuration import ConfigT, load_config
 from rssr.errors import ConfigError
 from rssr.methods.lcmsr.method import LCMSRMethod
 from rssr.methods.ldcsr.method import LDCSRMethod
@@ -20,15 +20,19 @@ def open_preset(config: TrainingEstimateConfig) -> tuple[Method, JobConfig]:
     Raises:
         ConfigError: There is no such preset, or it is another method's, or several variants are asked for.
     """
+    if config.method == "slimdiffsr":
+        return _slimdiffsr(_load(SlimDiffSRJobConfig, config))
+    if config.method == "ldcsr":
+        ldcsr = _load(LDCSRJobConfig, config)
+        return LDCSRMethod(ldcsr.method_config()), ldcsr
+    lcmsr = _load(LCMSRJobConfig, config)
+    return LCMSRMethod(lcmsr.method_config()), lcmsr
+
+
+def _load(job_class: type[ConfigT], config: TrainingEstimateConfig) -> ConfigT:
     path = find_preset(config.preset)
     try:
-        if config.method == "slimdiffsr":
-            return _slimdiffsr(load_config(SlimDiffSRJobConfig, path, config.overrides))
-        if config.method == "ldcsr":
-            ldcsr = load_config(LDCSRJobConfig, path, config.overrides)
-            return LDCSRMethod(ldcsr.method_config()), ldcsr
-        lcmsr = load_config(LCMSRJobConfig, path, config.overrides)
-        return LCMSRMethod(lcmsr.method_config()), lcmsr
+        return load_config(job_class, path, config.typed_overrides())
     except ConfigError as error:
         raise ConfigError(
             f"training.preset={config.preset} does not configure jobs/{config.method}.py: {error.problem}",
@@ -38,6 +42,6 @@ def open_preset(config: TrainingEstimateConfig) -> tuple[Method, JobConfig]:
 
 def _slimdiffsr(job: SlimDiffSRJobConfig) -> tuple[Method, JobConfig]:
     if job.is_sweep:
-        raise ConfigError("several variants are trained one after another.", "Estimate one at a time.")
+        raise ConfigError("ablation names several variants.", "Estimate them one at a time.")
     alone = job.of_variant(job.variants()[0])
     return SlimDiffSRMethod(alone.method_config()), alone
