@@ -104,7 +104,9 @@ def _times(estimate: TrainingEstimate) -> str:
     for found in estimate.table:
         for work, time, limit in zip(estimate.phases, found.times, found.limits, strict=True):
             idle = found.num_gpus - time.num_used
-            rows.append([str(found.num_gpus), work.phase, *_cells(time), limit + (f"; {idle} GPUs idle" if idle else "")])
+            rows.append(
+                [str(found.num_gpus), work.phase, *_cells(time), limit + (f"; {idle} GPUs idle" if idle else "")]
+            )
     table = format_table(rows, right={0, *range(2, len(rows[0]) - 1)})
     return f"{table}\n{_wrapped(_LEGEND)}"
 
