@@ -5,7 +5,7 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,9 @@ from pipelines.datasets import DataConfig, build_manifest
 from pipelines.estimate.speed import Rate
 from pipelines.estimate.stopwatch import Stopwatch
 from pipelines.estimate.training.arithmetic import count_flops
+from pipelines.estimate.training.pace import largest_micro_batch
 from pipelines.estimate.training.rates import ArithmeticRates, PairRates, TrainingRates
+from pipelines.estimate.training.work import PhaseWork
 from pipelines.experiment.config import JobConfig
 from pipelines.experiment.dry_run import costliest_scale, example_batch
 from pipelines.loop.optimizers import build_optimizer
@@ -40,21 +42,22 @@ _PAIRS_A_ROUND = 32
 _NUM_ROUNDS = 5
 _SIDE_ON_CPU = 256  # pixels; a step of published size takes a minute there
 _NUM_STEPS = 3
+_USABLE_SHARE = 0.9  # of a GPU's memory
 
 
-def measure_rates(method: Method, job: JobConfig) -> TrainingRates:
-    """Make image pairs and take training steps, one thread and one GPU, where there is one.
+def measure_rates(method: Method, job: JobConfig, phases: Sequence[PhaseWork]) -> TrainingRates:
+    """Make image pairs and take training steps, with one thread, and on a GPU where there is one.
 
     Args:
         method: The method, at the size in question; its weights need not be there, and are random.
         job: How images are degraded.
+        phases: What there is to do; steps are of the one that computes most.
     """
-    phase = method.product_phases[0]
-    log.info("measuring: image pairs, then steps of phase %s", phase)
-    config = method.training_config(phase)
-    low, high = job.data.scale_range
-    pairs = _measure_pairs(job.data, config.hr_patch_size(high), costliest_scale(config, (low, high)))
-    return TrainingRates(pairs=pairs, arithmetic=_measure_steps(method, phase, job))
+    work = max(phases, key=lambda each: each.all_flops)
+    log.info("measuring: image pairs, then steps of phase %s", work.phase)
+    scale = costliest_scale(method.training_config(work.phase), job.data.scale_range)
+    pairs = _measure_pairs(job.data, work.patch_size, scale)
+    return TrainingRates(pairs=pairs, arithmetic=_measure_steps(method, work, job))
 
 
 def _measure_pairs(data: DataConfig, patch_size: int, scale: float) -> PairRates:
@@ -98,9 +101,9 @@ def _processor_s(make: MakeBatch, number: int) -> float:
     return max(1e-9, time.process_time() - began_s)
 
 
-def _measure_steps(method: Method, name: str, job: JobConfig) -> ArithmeticRates:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    measured = _measurable(method, name, device)
+def _measure_steps(method: Method, work: PhaseWork, job: JobConfig) -> ArithmeticRates:
+    device, name = torch.device("cuda" if torch.cuda.is_available() else "cpu"), work.phase
+    measured = _measurable(method, work, device)
     num_bands = int(method.dump()["in_bands"])
     with torch.device("meta"):
         outline = measured.build_phase(name, PhaseInputs({}, torch.device("meta"), reads_weights=False))
@@ -126,13 +129,16 @@ def _measure_steps(method: Method, name: str, job: JobConfig) -> ArithmeticRates
     )
 
 
-def _measurable(method: Method, name: str, device: torch.device) -> Method:
-    """The same method with a micro-batch that takes seconds: a worker's own on a GPU, one smaller pair on a CPU."""
+def _measurable(method: Method, work: PhaseWork, device: torch.device) -> Method:
+    """The same method with a micro-batch that takes seconds: as many pairs as fit on a GPU, a smaller one on a CPU."""
     values = method.dump()
-    section = values[name]
+    section = values[work.phase]
     if device.type == "cpu":
         section = {**section, "batch_size": 1, "patch_size": min(section["patch_size"], _SIDE_ON_CPU)}
-    return build_method(method.name, {**values, name: section})
+    else:
+        room = _USABLE_SHARE * torch.cuda.get_device_properties(device).total_memory
+        section = {**section, "batch_size": max(1, min(section["batch_size"], largest_micro_batch(work, room)))}
+    return build_method(method.name, {**values, work.phase: section})
 
 
 def _steps(phase: Phase, batch: Batch, device: torch.device) -> Iterator[float]:

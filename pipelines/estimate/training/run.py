@@ -1,7 +1,6 @@
 """The plan job where it is a training run that is estimated."""
 
 import json
-import logging
 from pathlib import Path
 
 from pipelines.estimate.config import EstimateConfig, PlanConfig
@@ -13,12 +12,8 @@ from pipelines.estimate.training.measuring import measure_rates
 from pipelines.estimate.training.preset import open_preset
 from pipelines.estimate.training.rates import TrainingRates, read_training_rates, write_training_rates
 from pipelines.estimate.training.work import plan_phases
-from pipelines.experiment.config import JobConfig
 from rssr.errors import ConfigError, ExitCode, Refused
-from rssr.methods.method import Method
 from rssr.publish import write_aside
-
-log = logging.getLogger(__name__)
 
 
 def run_training_plan(training: TrainingEstimateConfig, config: PlanConfig) -> ExitCode:
@@ -33,8 +28,9 @@ def run_training_plan(training: TrainingEstimateConfig, config: PlanConfig) -> E
         Refused: The run does not fit into memory, or exceeds its budget or its time with each number of GPUs.
     """
     method, job = open_preset(training)
-    rates = _rates(training, method, job, measure=config.plan.measure)
+    known = _known_rates(training, measure=config.plan.measure)
     phases = plan_phases(method, job)
+    rates = measure_rates(method, job, phases) if known is None else known
     machines = assumed_machines(training, rates, job.worker.num_cpus)
     estimate = estimate_training(phases, machines, rates, training, config.plan.price_per_hour)
     print(training_text(estimate, training, config))  # the job's answer, not a log line
@@ -47,7 +43,8 @@ def run_training_plan(training: TrainingEstimateConfig, config: PlanConfig) -> E
     return ExitCode.DONE
 
 
-def _rates(training: TrainingEstimateConfig, method: Method, job: JobConfig, *, measure: bool) -> TrainingRates:
+def _known_rates(training: TrainingEstimateConfig, *, measure: bool) -> TrainingRates | None:
+    """Those of a file; None where they are to be measured."""
     if training.rates is not None:
         return read_training_rates(Path(training.rates))
     if not measure:
@@ -55,7 +52,7 @@ def _rates(training: TrainingEstimateConfig, method: Method, job: JobConfig, *, 
             "How fast image pairs are made is not known, and plan.measure is false.",
             "Leave it out to measure for a minute or two, or give the rates of another machine: training.rates=FILE.",
         )
-    return measure_rates(method, job)
+    return None
 
 
 def _check(estimate: TrainingEstimate, limits: EstimateConfig) -> None:
