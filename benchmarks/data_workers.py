@@ -91,7 +91,7 @@ def noted_actors(num_workers: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="rssr-ray-") as name, ExitStack() as changes:
         for place, attribute, value in (
             (stream, "_MakeRow", _noting_in(name)),
-            (stream, "_MAX_ACTORS", num_workers),
+            (stream, "MAX_ACTORS", num_workers),
             (ray.data, "ActorPoolStrategy", lambda min_size, max_size: strategy(size=max_size)),
         ):
             changes.callback(setattr, place, attribute, getattr(place, attribute))

@@ -2,6 +2,9 @@
 
 Takes the arguments of jobs/bulk.py and `plan`. How fast a worker is is measured on this machine the first time, in
 about a minute. Exit status 4 where the run would exceed plan.budget, plan.max_hours or plan.disk_bytes.
+
+With training.preset=NAME it tells the same of a training run, by GPUs, and which of arithmetic, memory, network, CPU
+cores and store is its limit.
 """
 
 import sys

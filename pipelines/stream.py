@@ -56,7 +56,7 @@ RESOURCES = read.RESOURCES.together(degrade.RESOURCES)
 _MICRO_BATCHES_PER_DATASET = 2048
 _TASK_BYTES = 8 * 2**20  # of HR pixels that a task computes; large batches go alone
 _MAX_BATCHES_PER_TASK = 8
-_MAX_ACTORS = 16  # a worker; more than a GPU's worth of degradation
+MAX_ACTORS = 16  # a worker; more than a GPU's worth of degradation
 _NUM_PREFETCHED = 2
 _ERROR = "error"
 _BATCH_ENTRIES = ("lr", "hr", "scale", "step", "micro_batch", "index", "key")
@@ -300,7 +300,7 @@ def _share_of_cluster(world_size: int) -> tuple[float, int]:
     free = max(total / world_size - held, 0.0)
     if free < RESOURCES.num_cpus:
         return 0.0, 1
-    return RESOURCES.num_cpus, min(_MAX_ACTORS, int(free // RESOURCES.num_cpus))
+    return RESOURCES.num_cpus, min(MAX_ACTORS, int(free // RESOURCES.num_cpus))
 
 
 def keep_order(context: "ray.data.DataContext") -> None:

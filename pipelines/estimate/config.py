@@ -1,11 +1,30 @@
-"""What an estimate is configured by: the keys of the bulk job, and what to assume of machines, stores and money."""
+"""What an estimate is configured by: the keys of the bulk job, and what to assume of machines, stores and money.
+
+Or, in place of a bulk run, a training run.
+"""
 
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.bulk.config import BulkConfig
+from pipelines.estimate.training.config import TrainingEstimateConfig
 from rssr.configuration import Config
+
+# Keys of `plan` that tell nothing about training.
+_OF_SCENES = (
+    "workers",
+    "disk_bytes",
+    "fresh_rates",
+    "rates",
+    "save_rates",
+    "num_samples",
+    "patience_s",
+    "probe_bytes",
+    "simulate",
+    "store",
+    "imagined",
+)
 
 
 class ImaginedScenesConfig(Config):
@@ -105,15 +124,26 @@ class EstimateConfig(Config):
 
 
 class PlanConfig(BulkConfig):
-    """Keys of `jobs/plan.py`: those of `jobs/bulk.py`, and `plan`."""
+    """Keys of `jobs/plan.py`: those of `jobs/bulk.py`, `plan` and `training`."""
 
     input: tuple[str, ...] = ()
     """Scenes, as of `jobs/bulk.py`; not needed where plan.imagined stands for them."""
     plan: EstimateConfig = EstimateConfig()
     """What is assumed, and how much is allowed."""
+    training: TrainingEstimateConfig | None = None
+    """A training run that is estimated in place of a bulk run. Of `plan` it takes price_per_hour (of a GPU), currency,
+    budget and max_hours (what at least one of training.num_gpus must keep within), measure and json_file; all keys of
+    `jobs/bulk.py` are ignored, and what `plan` has for scenes alone is refused beside it."""
 
     @model_validator(mode="after")
     def _has_scenes(self) -> Self:
-        if not self.input and self.plan.imagined is None:
+        if not self.input and self.plan.imagined is None and self.training is None:
             raise ValueError("give the scenes (input=...) that shall be run")
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_run(self) -> Self:
+        of_scenes = [name for name in _OF_SCENES if name in self.plan.model_fields_set]
+        if self.training is not None and of_scenes:
+            raise ValueError(f"plan.{of_scenes[0]} is about scenes: leave it out beside training")
         return self

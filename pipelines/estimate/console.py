@@ -52,9 +52,9 @@ def duration_text(hours: float) -> str:
     if hours < 2:
         return f"{hours * 60:.3g} min"
     if hours < 96:
-        return f"{_figure(hours)} h"
+        return f"{figure_text(hours)} h"
     days = hours / 24
-    return f"{_figure(days)} days" if days < 1000 else f"{_figure(days / 365.25)} years"
+    return f"{figure_text(days)} days" if days < 1000 else f"{figure_text(days / 365.25)} years"
 
 
 def bytes_text(num_bytes: float) -> str:
@@ -63,7 +63,7 @@ def bytes_text(num_bytes: float) -> str:
         if num_bytes < 1000:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
-    return f"{_figure(num_bytes)} PB"
+    return f"{figure_text(num_bytes)} PB"
 
 
 def _what_there_is(estimate: Estimate) -> str:
@@ -74,7 +74,7 @@ def _what_there_is(estimate: Estimate) -> str:
         ["tiles", f"{totals.num_tiles:,}"],
         ["LR pixels", _count(totals.lr_pixels)],
         ["SR pixels", _count(totals.sr_pixels)],
-        ["area", f"{_figure(totals.area_km2)} km2" if totals.area_km2 else "unknown"],
+        ["area", f"{figure_text(totals.area_km2)} km2" if totals.area_km2 else "unknown"],
         ["scenes, stored", f"{bytes_text(totals.input_bytes)}; {bytes_text(totals.read_bytes)} are read of them"],
         [
             "products",
@@ -107,10 +107,10 @@ def _what_it_takes(estimate: Estimate, config: PlanConfig) -> str:
     shares = ", ".join(f"{name} {share:.0%}" for name, share in estimate.shares.items() if share >= 0.005)
     chosen = estimate.chosen
     lines = [
-        f"{_range(hours, _figure)} {unit}-hours of work: {shares}",
+        f"{_range(hours, figure_text)} {unit}-hours of work: {shares}",
         f"before it, by the driver alone: {driver}",
         f"{_range(chosen.hours, duration_text)} with {_workers(chosen.num_workers)}"
-        + (f", for {_range(chosen.money, _figure)} {config.plan.currency}" if chosen.money is not None else ""),
+        + (f", for {_range(chosen.money, figure_text)} {config.plan.currency}" if chosen.money is not None else ""),
     ]
     return "\n".join(line for text in lines for line in textwrap.wrap(text, _WIDTH))
 
@@ -124,12 +124,12 @@ def _table(estimate: Estimate, config: PlanConfig) -> str:
 
 
 def _row(found: WithWorkers) -> list[str]:
-    money = [] if found.money is None else [_figure(found.money.usual)]
+    money = [] if found.money is None else [figure_text(found.money.usual)]
     times = [duration_text(each) for each in (found.hours.usual, found.hours.low, found.hours.high)]
     return [
         str(found.num_workers),
         *times,
-        _figure(found.scenes_per_hour),
+        figure_text(found.scenes_per_hour),
         f"{math.floor(100 * found.efficiency + 1e-6)} %",
         *money,
         _WORDS[found.lost_to],
@@ -140,7 +140,7 @@ def _limits(estimate: Estimate) -> str:
     lines = []
     for name, number in sorted(estimate.most_at_once.items(), key=lambda item: item[1]):
         verb = "take as long for all the rest as" if name in _DRIVER else "keep busy:"
-        lines.append(f"  {_figure(number)} workers {verb} {_WORDS[name]}")
+        lines.append(f"  {figure_text(number)} workers {verb} {_WORDS[name]}")
     if lines:
         lines.insert(0, "What is shared, and what the driver does alone, bounds how much workers gain:")
     limit = estimate.limit
@@ -150,7 +150,7 @@ def _limits(estimate: Estimate) -> str:
     lost = ", ".join(f"{name} {share:.0%}" for name, share in limit.lost_shares.items() if share >= 0.005)
     lines.append(
         f"From about {limit.num_workers:,} workers on less than {WORTH_IT:.0%} of their time is work: "
-        f"{_figure(limit.scenes_per_hour)} scenes an hour, {duration_text(limit.hours.usual)}. Lost to: {lost}."
+        f"{figure_text(limit.scenes_per_hour)} scenes an hour, {duration_text(limit.hours.usual)}. Lost to: {lost}."
     )
     return "\n".join(lines)
 
@@ -158,8 +158,8 @@ def _limits(estimate: Estimate) -> str:
 def _basis(estimate: Estimate, config: PlanConfig) -> str:
     model, stores = estimate.rates.model, estimate.rates.stores
     rates = [
-        f"{_figure(model.tile_s.middle)} s a tile of {model.settings.tile_size} pixels ({_how_sure(model.tile_s)})",
-        f"{_figure(model.finish_values_per_s.middle / 1e6)} million values finished and compressed a second",
+        f"{figure_text(model.tile_s.middle)} s a tile of {model.settings.tile_size} pixels ({_how_sure(model.tile_s)})",
+        f"{figure_text(model.finish_values_per_s.middle / 1e6)} million values finished and compressed a second",
         f"scenes read at {bytes_text(stores.input_bytes_per_s.middle)}/s",
         f"output written at {bytes_text(stores.upload_bytes_per_s.middle)}/s",
         f"and read at {bytes_text(stores.fetch_bytes_per_s.middle)}/s",
@@ -193,10 +193,10 @@ def _count(number: float) -> str:
     """E.g. `2.25 million`."""
     for factor, unit in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
         if number >= factor:
-            return f"{_figure(number / factor)}{unit}"
+            return f"{figure_text(number / factor)}{unit}"
     return f"{number:,.0f}"
 
 
-def _figure(value: float) -> str:
+def figure_text(value: float) -> str:
     """Three digits, without exponents."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The plan job: what a bulk run would take, told before it is started."""
+"""The plan job: what a bulk or training run would take, told before it is started."""
 
 import json
 from pathlib import Path
@@ -22,6 +22,10 @@ def run_plan(config: PlanConfig) -> ExitCode:
     Raises:
         Refused: The run would exceed its budget, its time or its disk.
     """
+    if config.training is not None:
+        from pipelines.estimate.training.run import run_training_plan  # methods and training take a while to load
+
+        return run_training_plan(config.training, config)
     require_durable_output(config.output.uri)
     if config.plan.imagined is not None:
         workload, rates = imagined_run(config.plan.imagined, config)

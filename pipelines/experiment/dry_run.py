@@ -114,12 +114,12 @@ def estimate_phase(method: Method, name: str, scale_range: tuple[float, float], 
         weight_bytes=_num_bytes(_held(networks)),
         gradient_bytes=gradient_bytes,
         optimizer_bytes=_MOMENTS * gradient_bytes,
-        activations=_activations(phase, networks, _costliest_scale(phase.config, scale_range), num_bands, device),
+        activations=_activations(phase, networks, costliest_scale(phase.config, scale_range), num_bands, device),
     )
 
 
 def _forward_macs(phase: Phase, networks: Sequence[nn.Module], scale: float, num_bands: int) -> int:
-    batch = _batch((1, num_bands), _SIDE, scale, _META)
+    batch = example_batch((1, num_bands), _SIDE, scale, _META)
     for network in networks:
         network.eval()
     return count_macs(nn.ModuleList(networks), lambda: phase.preview(batch)).total
@@ -134,7 +134,7 @@ def _activations(
     found: list[ActivationMemory] = []
     with pretended_device(networks, device, autocast):
         batch, held = (
-            _batch((config.batch_size, num_bands), config.hr_patch_size(scale), scale, device),
+            example_batch((config.batch_size, num_bands), config.hr_patch_size(scale), scale, device),
             _held(networks),
         )
         for step in _telling_steps(phase):
@@ -146,8 +146,13 @@ def _activations(
     return ActivationMemory(max(each.saved for each in found), max(each.peak for each in found))
 
 
-def _costliest_scale(config: TrainingConfig, scale_range: tuple[float, float]) -> float:
-    """Of patches: the LR side is largest at the smallest scale, or where it is fixed, the HR side at the largest."""
+def costliest_scale(config: TrainingConfig, scale_range: tuple[float, float]) -> float:
+    """Of patches: the LR side is largest at the smallest scale, or where it is fixed, the HR side at the largest.
+
+    Args:
+        config: Says which side is fixed.
+        scale_range: Smallest and largest HR/LR ratio.
+    """
     return scale_range[0] if config.lr_patch_size is None else scale_range[1]
 
 
@@ -173,7 +178,15 @@ def _telling_steps(phase: Phase) -> list[int]:
     return sorted({steps.start for steps in ranges if len(steps) > 0})
 
 
-def _batch(pairs_and_bands: tuple[int, int], side: int, scale: float, device: torch.device) -> Batch:
+def example_batch(pairs_and_bands: tuple[int, int], side: int, scale: float, device: torch.device) -> Batch:
+    """A batch in its sizes alone; its values are whatever was there.
+
+    Args:
+        pairs_and_bands: Image pairs, and bands of each image.
+        side: Of the HR images, pixels.
+        scale: HR/LR ratio.
+        device: Where it lies.
+    """
     lr_side = max(1, round(side / scale))
     lr = torch.empty(*pairs_and_bands, lr_side, lr_side, device=device)
     return Batch(lr, torch.empty(*pairs_and_bands, side, side, device=device), scale)
