@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.cluster import (
     cluster_address,
@@ -23,6 +24,9 @@ from pipelines.storage import is_local, local_path, open_store
 from pipelines.storage.store import probe_key
 from rssr.errors import ConfigError, ExitCode
 from rssr.plain_yaml import write_yaml
+
+if TYPE_CHECKING:
+    from ray.serve import Application
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +47,11 @@ def run_serve(config: ServeConfig) -> ExitCode:
         print(f"{config.write_config}: deploy it with `serve deploy {config.write_config}`")  # the job's answer
         return ExitCode.DONE
     _announce_models(config)
+    application = _application(config)
     os.environ.setdefault(*_NICENESS)
     with ray_session(config.ray):
         _check_cluster_room(config)
-        _deploy(config)
+        _deploy(application, config)
         _tell(config)
         if config.wait:
             _wait_for_signal()
@@ -116,16 +121,21 @@ def _announce_models(config: ServeConfig) -> None:
         require_served(record)
 
 
-def _deploy(config: ServeConfig) -> None:
-    from ray import serve
-
+def _application(config: ServeConfig) -> "Application":
+    """Its parts, which find out what is wrong with their own settings; nothing is started."""
     from pipelines.serving.application import build
+
+    return build(config.model_dump(mode="json"))
+
+
+def _deploy(application: "Application", config: ServeConfig) -> None:
+    from ray import serve
 
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
     serve.start(proxy_location="EveryNode", http_options=http_options(config), controller_options=controller_options())
     _require_address(config)
-    serve.run(build(config.model_dump(mode="json")), name=APPLICATION, route_prefix="/")
+    serve.run(application, name=APPLICATION, route_prefix="/")
 
 
 def _require_address(config: ServeConfig) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import ray.serve
 
 from tests.conftest import free_port
 from tests.jobs.running import ROOT, Finished, environment, job_command, run_job_here
@@ -49,12 +50,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_is_told_before_anything_starts(wrong: str, tmp_path: Path, port: int) -> None:
-    was_running = ray.is_initialized()  # by other tests of this process
+def test_what_is_wrong_is_told_before_anything_starts(
+    wrong: str, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(ray, "init", lambda **options: started.append("ray"))
+    monkeypatch.setattr(ray.serve, "start", lambda **options: started.append("serve"))
     done = serve(tmp_path, f"port={port}", wrong)
     assert done.status == 2
     assert WRONG[wrong] in done.err
-    assert ray.is_initialized() == was_running
+    assert started == []
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path, port: int) -> None:
