@@ -14,7 +14,7 @@ def ingest_is_complete(output: Path, num_images: int) -> str:
     told = json.loads((output / "shards.json").read_text())
     keys = [
         key
-        for shard in sorted(output.rglob("shard-*.parquet"))
+        for shard in sorted(output.glob("shard-*.parquet"))
         for key in pq.read_table(shard, columns=["key"])["key"].to_pylist()
     ]
     if told["num_images"] != num_images or sorted(set(keys)) != sorted(keys) or len(keys) != num_images:
