@@ -122,8 +122,12 @@ class LocalStore(Store):
         top = self._path(prefix.strip("/")) if prefix.strip("/") else self._root
         if not top.is_dir():
             return []
+        found = []
         with explained(top):
-            return sorted(self._entry(path) for path in _walk_files(top))
+            for path in _walk_files(top):
+                with suppress(FileNotFoundError):  # removed since it was seen
+                    found.append(self._entry(path))
+        return sorted(found)
 
     def delete(self, key: str) -> None:
         """Remove the file, and the folders above it that this leaves empty."""
@@ -199,14 +203,22 @@ class LocalStore(Store):
 
 
 def _walk_files(top: Path) -> Iterator[Path]:
-    """Files below a folder; folders behind links are entered, but none twice, so that loops end."""
+    """Files below a folder; folders behind links are entered, but none twice, so that loops end.
+
+    Folders that are removed meanwhile have none.
+    """
 
     def fail(error: OSError) -> None:
-        raise error
+        if not isinstance(error, FileNotFoundError):
+            raise error
 
     seen: set[tuple[int, int]] = set()
     for folder, subfolders, names in os.walk(top, onerror=fail, followlinks=True):
-        status = Path(folder).stat()
+        try:
+            status = Path(folder).stat()
+        except FileNotFoundError:
+            subfolders.clear()
+            continue
         if (status.st_dev, status.st_ino) in seen:
             subfolders.clear()
             continue

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -215,3 +216,25 @@ def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
     monkeypatch.setattr(os, "mkdir", race)
     store.write_bytes("flags/one", b"1")
     assert store.read_bytes("flags/one") == b"1"
+
+
+def test_a_folder_is_listed_while_others_come_and_go_in_it(tmp_path: Path) -> None:
+    store, is_over = open_store(str(tmp_path)), threading.Event()
+    store.write_bytes("stays", b"1")
+
+    def come_and_go(number: int) -> None:
+        while not is_over.is_set():
+            for key in (f"flags/{number}/deep/one", f"flags/{number}/deep/two"):
+                store.write_bytes(key, b"1")
+            for key in (f"flags/{number}/deep/one", f"flags/{number}/deep/two"):
+                store.delete(key)
+
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(come_and_go, number) for number in range(3)]
+        try:
+            for _ in range(400):
+                assert "stays" in [entry.key for entry in store.list()]
+        finally:
+            is_over.set()
+        for each in working:
+            each.result()
