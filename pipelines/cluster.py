@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipelines.cluster_errors import explain_failure, job_server_error, no_answer
 from pipelines.cluster_token import require_token
+from pipelines.data_tracker import hold_data_tracker
 from pipelines.nodes import require_same_code
 from pipelines.storage import is_local
 from rssr.configuration import Config
@@ -73,6 +74,7 @@ def ray_session(config: RayConfig, needed: bool = True) -> Iterator[None]:
     try:
         if address != _LOCAL:
             require_same_code()
+            hold_data_tracker()
         yield
     finally:
         ray.shutdown()
