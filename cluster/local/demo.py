@@ -153,6 +153,8 @@ def _start(folder: Path, running: ExitStack) -> Place:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end with this process
     timeline = Timeline()
     store, reach_store = object_store(folder)
+    objects = folder / "objects" / "bucket"
+    _put_images(objects)
     tracking = tracking_server(folder)
     env = {**os.environ, **reach_store, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN, "OMP_NUM_THREADS": "1"}
     env |= {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{tracking.port}", "RAY_ADDRESS": ""}
@@ -162,15 +164,21 @@ def _start(folder: Path, running: ExitStack) -> Place:
         running.callback(server.kill)
         server.start()
     timeline.tell("three nodes, an S3 server and an MLflow server run")
-    return Place(folder, folder / "objects" / "bucket", cluster, tracking, env, timeline)
+    return Place(folder, objects, cluster, tracking, env, timeline)
+
+
+def _put_images(objects: Path) -> None:
+    """What the jobs read, before the S3 server is started, which remembers for minutes what there was."""
+    for name, number, first in (("raw", NUM_IMAGES, 0), ("held_out", NUM_HELD_OUT, 1000)):
+        (objects / name).mkdir()
+        for index in range(number):
+            (objects / name / f"{index:03}.png").write_bytes(encode_png(generate_scene(first + index, 128, 128)))
+    (objects / "scenes").mkdir()
+    for number in range(NUM_SCENES):
+        write_scene_geotiff(objects / "scenes" / f"{number}.tif", number, 300, 340, gsd_m=1.6)
 
 
 def _ingest(place: Place) -> None:
-    for name, number, first in (("raw", NUM_IMAGES, 0), ("held_out", NUM_HELD_OUT, 1000)):
-        (place.objects / name).mkdir()
-        for index in range(number):
-            picture = encode_png(generate_scene(first + index, 128, 128))
-            (place.objects / name / f"{index:03}.png").write_bytes(picture)
     data = ("input.uri=s3://bucket/raw", "output.uri=s3://bucket/data", "shard_bytes=200000", "num_workers=2")
     place.run("ingest", lambda: place.holds("data/**/*.parquet"), "jobs/ingest.py", "quickstart/ingest", *data)
     _require(ingest_is_complete(place.objects / "data", NUM_IMAGES))
@@ -197,9 +205,6 @@ def _evaluate(place: Place) -> None:
 
 
 def _bulk(place: Place) -> None:
-    (place.objects / "scenes").mkdir()
-    for number in range(NUM_SCENES):
-        write_scene_geotiff(place.objects / "scenes" / f"{number}.tif", number, 300, 340, gsd_m=1.6)
     settings = (
         "input=s3://bucket/scenes",
         "output=s3://bucket/products",
