@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipelines.estimate.speed import ModelRates, Rates, StoreRates
 from pipelines.storage.cache import cache_folder
@@ -15,6 +15,7 @@ from rssr.publish import write_aside
 log = logging.getLogger(__name__)
 
 KeptT = TypeVar("KeptT", ModelRates, StoreRates)
+RatesT = TypeVar("RatesT", bound=BaseModel)
 
 _KIND = "rates"
 
@@ -51,16 +52,31 @@ def read_rates(path: Path) -> Rates:
     Raises:
         ConfigError: There is no such file, or it holds something else.
     """
+    return read_rates_file(Rates, path, "plan", "rates")
+
+
+def read_rates_file(kind: type[RatesT], path: Path, section: str, what: str) -> RatesT:
+    """Rates of any kind, from a file of JSON.
+
+    Args:
+        kind: What the file holds.
+        path: Where it lies.
+        section: Of the configuration, whose keys `rates` and `save_rates` name such files.
+        what: What messages call its content.
+
+    Raises:
+        ConfigError: There is no such file, or it holds something else.
+    """
     try:
-        return Rates.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"plan.rates={path} cannot be read: {error.strerror}.", "Check the path.") from None
+        raise ConfigError(f"{section}.rates={path} cannot be read: {error.strerror}.", "Check the path.") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise ConfigError(
-            f"plan.rates={path} holds no rates: {place}: {first['msg']}.",
-            "Have it written where the workers are, by plan.save_rates=FILE.",
+            f"{section}.rates={path} holds no {what}: {place}: {first['msg']}.",
+            f"Have it written where the work shall be done, by {section}.save_rates=FILE.",
         ) from None
 
 

@@ -1,5 +1,6 @@
 """The project's own files, read once."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -24,15 +25,9 @@ def sources_of_tests() -> list[Source]:
 @pytest.fixture(scope="session")
 def tracked() -> list[str]:
     """Paths of all files of the project; without a repository, of all that a fresh one would hold."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listed.returncode == 0 and (ROOT / ".git").exists():
-        names = listed.stdout.splitlines()
+    if shutil.which("git") and (ROOT / ".git").exists():
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     else:
         ignored = {line.strip().rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
         found = (path for path in ROOT.rglob("*") if path.is_file())

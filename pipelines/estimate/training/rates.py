@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from pipelines.estimate.kept_rates import read_rates_file
 from pipelines.estimate.speed import Rate
 from rssr.configuration import Config
-from rssr.errors import ConfigError
 from rssr.publish import write_aside
 
 
@@ -72,17 +72,7 @@ def read_training_rates(path: Path) -> TrainingRates:
     Raises:
         ConfigError: There is no such file, or it holds something else.
     """
-    try:
-        return TrainingRates.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"training.rates={path} cannot be read: {error.strerror}.", "Check the path.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigError(
-            f"training.rates={path} holds no rates of training: {place}: {first['msg']}.",
-            "Have it written where the GPUs are, by training.save_rates=FILE.",
-        ) from None
+    return read_rates_file(TrainingRates, path, "training", "rates of training")
 
 
 def write_training_rates(rates: TrainingRates, path: Path) -> None:
