@@ -75,7 +75,7 @@ TYPED = {
 @pytest.mark.parametrize(("page", "command"), TYPED)
 def test_jobs_take_what_pages_show(page: str, command: str) -> None:
     places = dict.fromkeys(
-        ("IMAGES", "HELD_OUT", "DATA", "RUNS", "EVALUATION", "SCENES", "PRODUCTS", "TRAIN", "D"), "/x"
+        ("IMAGES", "HELD_OUT", "DATA", "RUNS", "EVALUATION", "SCENES", "PRODUCTS", "TRAIN", "D", "ours"), "/x"
     )
     typed = re.sub(r"\$(\w+)", lambda name: places[name[1]], command)
     read_command(typed.replace(" /x ", " data.uri=/x "))  # $TRAIN stands for an argument
