@@ -134,6 +134,10 @@ class JobConfig(Config):
     """Training workers under Ray Train; 0 trains in this process, without Ray. Of `[fewest, most]` there are as many as
     find room, and more when room comes; every micro-batch has `batch_size` pairs for each of the most, so fewer workers
     accumulate more. `[0, most]` does that in this process."""
+    batch_size_of: Literal["worker", "step"] = "worker"
+    """Whose image pairs `batch_size` counts. worker: those of each of the most workers in a micro-batch, so that more
+    workers take larger steps. step: those of all together, so that steps stay what they are with any number of
+    workers; each phase then trains on as many as its pairs can be dealt out to equally."""
     worker: WorkerConfig = WorkerConfig()
     """Resources of one training worker."""
     num_validation_patches: int = Field(default=16, ge=1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.experiment.config import JobConfig
+from pipelines.experiment.sharing import per_worker
 from pipelines.experiment.training import selected_phases
 from rssr.configuration import config_digest
 from rssr.errors import ExitCode
@@ -74,7 +75,10 @@ def run_dry(variants: Mapping[str, Method], config: JobConfig) -> ExitCode:
         for phase in selected_phases(method, config):
             key = _what_decides(method, phase)
             if key not in estimates:
-                estimates[key] = variant, estimate_phase(method, phase, config.data.scale_range, device)
+                estimates[key] = (
+                    variant,
+                    estimate_phase(per_worker(method, config), phase, config.data.scale_range, device),
+                )
     print(_report(list(estimates.values()), device, len(variants) > 1))  # the job's answer, not a log line
     return ExitCode.DONE
 

@@ -177,6 +177,8 @@ def run_key(plan: Plan) -> str:
     """
     values = plan.config.model_dump(mode="json", exclude={"fresh", "ray", "mlflow", "output", "phase", "report"})
     values["num_workers"] = max(plan.config.workers[1], 1)  # fewer share the same samples
+    if values["num_workers"] == 1 or values["batch_size_of"] == "worker":
+        del values["batch_size_of"]  # a run of earlier versions is this one
     attempt = attempt_number(plan.home, key := config_digest(values, plan.manifest.digest), plan.config.fresh)
     return f"{plan.method.name}-{key[:24]}-{attempt}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.datasets.manifest import Manifest
 from pipelines.experiment.config import JobConfig
+from pipelines.experiment.sharing import num_shares, per_worker, phase_workers
 from pipelines.loop.checkpoints import CheckpointStore
 from pipelines.loop.history import as_reported
 from pipelines.phase_records import PhaseFolder, PhaseRecord
@@ -68,6 +69,7 @@ class Plan:
 
 def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict[str, str]:
     """Digest of every phase: its own settings, the data, and the phases it builds on."""
+    dealt = per_worker(method, config)
     shared = {
         "format": _FORMAT,
         "method": method.name,
@@ -76,7 +78,6 @@ def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict
         **({} if config.data.scales is None else {"scales": config.data.scales}),
         "degradation": config.data.degradation.digest_values(),
         "seed": config.seed,
-        "num_workers": max(config.workers[1], 1),  # how many samples a step has, not how many workers share them
         "num_threads": config.worker.num_threads,
         "num_validation_patches": config.num_validation_patches,
     }
@@ -85,9 +86,12 @@ def digest_phases(method: Method, config: JobConfig, manifest: Manifest) -> dict
         if method.is_needed(phase):
             inputs = {name: digests[name] for name in method.needed_phases(phase)}
             what: dict[str, object] = {"name": phase, "inputs": inputs}
-            if method.training_config(phase).fits_held_out:
+            training = method.training_config(phase)
+            if training.fits_held_out:
                 what["calibration"] = _calibration_values(config)
-            digests[phase] = config_digest(shared, what, method.digest_config(phase))
+            # How many samples a step has, not how many workers share them.
+            counted = {**shared, "num_workers": num_shares(config, training)}
+            digests[phase] = config_digest(counted, what, dealt.digest_config(phase))
     return digests
 
 
@@ -212,22 +216,27 @@ def _complete_run(plan: Plan, record: PhaseRecord, tracker: Tracker, parent: Run
 
 def _task(plan: Plan, phase: str, run: Run) -> TrainTask:
     config = plan.config
-    fits_held_out = plan.method.training_config(phase).fits_held_out
+    training = plan.method.training_config(phase)
+    workers = phase_workers(config, training)
+    if workers[1] < config.workers[1]:
+        told = "phase %s: %d of %d workers, since its steps have %d image pairs"
+        log.info(told, phase, workers[1], config.workers[1], training.batch_size)
     return TrainTask(
         method=plan.method.name,
-        method_values=plan.method.dump(),
+        method_values=per_worker(plan.method, config).dump(),
         phase=phase,
         digests=dict(plan.digests),
         home_uri=plan.home.uri,
         manifest_key=plan.manifest_key,
         data_values=config.data.model_dump(mode="json"),
         seed=config.seed,
-        workers=config.workers,
+        workers=workers,
+        batch_size_counts=workers[1] if config.batch_size_of == "step" else 1,
         num_threads=config.worker.num_threads,
         num_held_out=config.num_validation_patches,
         tracking_uri=run.tracking_uri,
         run_id=run.run_id,
-        calibration_values=_calibration_values(config) if fits_held_out else None,
+        calibration_values=_calibration_values(config) if training.fits_held_out else None,
         system_metrics_interval_s=config.mlflow.system_metrics_interval_s if config.mlflow.system_metrics else None,
         run_started_s=run.started_s(),
     )

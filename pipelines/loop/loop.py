@@ -40,6 +40,7 @@ class LoopInputs:
         checkpoints: Where the run's state is kept.
         seed: Seed of the whole experiment.
         num_shares: Parts of `batch_size` samples that make up a micro-batch, dealt out to the processes.
+        batch_size_counts: Processes whose samples the `batch_size` that was typed counts, for advice in its words.
         on_step: Called after every step with its loss terms, e.g. by a progress bar.
         bands: What the images' channels are, for panels.
     """
@@ -50,6 +51,7 @@ class LoopInputs:
     checkpoints: CheckpointStore
     seed: int
     num_shares: int = 1
+    batch_size_counts: int = 1
     on_step: StepListener = field(default=lambda step, terms: None)
     bands: Sequence[str] = ("red", "green", "blue")
 
@@ -107,7 +109,7 @@ class TrainingLoop:
             try:
                 terms = self._train_step(step, micro_batches)
             except torch.OutOfMemoryError as error:
-                raise out_of_memory(self._phase.name, self._config) from error
+                raise out_of_memory(self._phase.name, self._config, self._inputs.batch_size_counts) from error
             self._record(step, terms)
             if self._is_due(self._config.validate_every_n_steps):
                 self._validate()
@@ -243,7 +245,7 @@ class TrainingLoop:
 
     def _require_agreement(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """A checkpoint is one process's: what differs between processes could not be resumed."""
-        own = [float(value.double().sum()) for group in tensors.values() for value in group.values()]
+        own = [float(value.detach().double().sum()) for group in tensors.values() for value in group.values()]
         names = [f"{group}/{name}" for group, values in tensors.items() for name in values]
         for name, value, mean in zip(names, own, self._context.mean(own), strict=True):
             if math.isfinite(mean) and abs(value - mean) > 1e-9 * max(1.0, abs(mean)):

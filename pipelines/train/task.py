@@ -28,6 +28,7 @@ class TrainTask:
         tracking_uri: MLflow store, or None for none.
         run_id: The phase's MLflow run.
         system_metrics_interval_s: Pause between samples of the use of nodes other than the driver's; None takes none.
+        batch_size_counts: Workers whose pairs the typed `batch_size` counts, for advice in its words.
         run_started_s: When the run was begun, seconds of the epoch; numbers those samples.
     """
 
@@ -46,6 +47,7 @@ class TrainTask:
     run_id: str | None
     calibration_values: dict[str, Any] | None = None
     system_metrics_interval_s: float | None = None
+    batch_size_counts: int = 1
     run_started_s: float = 0.0
 
     @property

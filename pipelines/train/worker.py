@@ -152,6 +152,7 @@ def _run_in(work: Path, task: TrainTask, context: TrainContext, on_step: StepLis
         checkpoints=CheckpointStore(folder.checkpoints, config.keep_checkpoints, config.best_by),
         seed=task.seed,
         num_shares=task.num_shares,
+        batch_size_counts=task.batch_size_counts,
         on_step=on_step or (lambda step, terms: None),
         bands=data.bands,
     )

@@ -94,7 +94,8 @@ def _plan(method: Method, job: JobConfig, name: str) -> PhaseWork:
             f"Phase {name} shards its parameters, and what GPUs then exchange is not estimated.",
             f"Estimate it with {name}.parallelism=replicas.",
         )
-    pairs = config.batch_size * config.micro_batches_per_step * max(1, job.workers[1])
+    workers = 1 if job.batch_size_of == "step" else max(1, job.workers[1])
+    pairs = config.batch_size * config.micro_batches_per_step * workers
     values, scales = json.dumps(method.dump()), job.data.scale_range
     flops, kept_bytes = _counted(method.name, values, name, scales)
     least, most = (_estimated(method.name, values, name, scales, number) for number in (1, max(2, pairs)))

@@ -28,6 +28,7 @@ def key(folder: Path, *overrides: str) -> str:
         "report.pictures=false",
         "num_workers=0",
         "num_workers=[0,1]",
+        "batch_size_of=step",
     ],
 )
 def test_a_run_is_the_same_wherever_it_goes_and_whatever_is_shown(tmp_path: Path, override: str) -> None:

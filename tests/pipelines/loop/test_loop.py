@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pipelines.loop.checkpoints import CheckpointStore
 from pipelines.loop.context import Image, LocalContext, MetricSink
 from pipelines.loop.loop import LoopInputs, LoopResult, TrainingLoop
+from pipelines.loop.memory import out_of_memory
 from pipelines.storage import open_store
 from rssr.errors import OutOfMemory, TrainingDiverged
 from rssr.methods.phase import Average, Batch, Loss, Objective, Phase
@@ -283,6 +284,12 @@ def test_the_average_follows_the_network(tmp_path: Path) -> None:
     assert isinstance(average, Tensor)
     assert not torch.equal(average, weight)
     assert float((average - weight).norm()) < float((start - weight).norm())
+
+
+def test_a_step_that_does_not_fit_on_each_of_several_is_told_in_the_words_of_the_job(tmp_path: Path) -> None:
+    told = out_of_memory("toy", CONFIG.model_copy(update={"batch_size": 2}), counts=8)
+    assert "batch_size=16 does not fit" in told.problem
+    assert "toy.batch_size=8 toy.micro_batches_per_step=4" in told.remedy
 
 
 @pytest.mark.parametrize(

@@ -202,5 +202,6 @@ def check_reconstruction(config: BaseConfig, metrics: Mapping[str, float]) -> No
             raise DataError(
                 f"Phase base: held-out {name} is {metrics[name]:.2f} dB, below base.min_reconstruction_db "
                 f"({config.min_reconstruction_db:g} dB).",
-                "Raise base.num_steps and base.autoencoder_steps, or give base_weights.stable_diffusion.",
+                "Raise base.num_steps and base.autoencoder_steps, give base_weights.stable_diffusion, or, where the "
+                "images are rich in detail, lower the bound: the same command then goes on from here.",
             )

@@ -37,6 +37,10 @@ def test_a_step_has_the_pairs_of_all_its_workers_and_micro_batches() -> None:
     assert found.flops_a_pair == planned().flops_a_pair
 
 
+def test_a_step_that_is_shared_has_its_pairs_alone() -> None:
+    assert planned(num_workers=[1, 3], batch_size_of="step").pairs == 4
+
+
 def test_arithmetic_grows_with_the_patch() -> None:
     assert planned(uncertainty={"patch_size": 128}).flops_a_pair == pytest.approx(4 * planned().flops_a_pair, rel=0.1)
 
