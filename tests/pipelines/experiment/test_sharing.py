@@ -77,6 +77,7 @@ def test_any_number_of_workers_trains_alike(tmp_path: Path, monkeypatch: pytest.
             torch.testing.assert_close(shared[name], weights, rtol=0, atol=2e-5)
 
 
+@pytest.mark.long
 def test_on_ray_it_is_what_each_worker_would_have_been_told(tmp_path: Path) -> None:
     output = f"output.uri={with_store(tmp_path)}"
     settings = ("phases=[base]", "base.num_steps=6", "base.autoencoder_steps=3", "worker.num_cpus=0.5")
