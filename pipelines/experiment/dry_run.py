@@ -72,13 +72,11 @@ def run_dry(variants: Mapping[str, Method], config: JobConfig) -> ExitCode:
     device = torch.device("cuda" if config.worker.num_gpus > 0 else "cpu")
     estimates: dict[str, tuple[str, PhaseEstimate]] = {}
     for variant, method in variants.items():
+        dealt = per_worker(method, config)
         for phase in selected_phases(method, config):
             key = _what_decides(method, phase)
             if key not in estimates:
-                estimates[key] = (
-                    variant,
-                    estimate_phase(per_worker(method, config), phase, config.data.scale_range, device),
-                )
+                estimates[key] = variant, estimate_phase(dealt, phase, config.data.scale_range, device)
     print(_report(list(estimates.values()), device, len(variants) > 1))  # the job's answer, not a log line
     return ExitCode.DONE
 
